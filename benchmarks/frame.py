@@ -1,0 +1,260 @@
+"""What one frame costs: each of its stages, memory on against off, and our engine against diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline
+from diffusers.utils import logging as diffusers_logging
+from PIL import Image
+from transformers.utils import logging as transformers_logging
+
+from benchmarks import report, sd_layout
+from benchmarks.drawing import moving_drawing
+from benchmarks.timing import Task, milliseconds_in_turns, percentile
+from demo import wire
+from pipeline import Engine, FrameSettings, Model, ModelError, load_model
+from pipeline.attention import choose_kernel
+from pipeline.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
+from pipeline.conditioning import conditioning_channels
+from pipeline.memory import Memory, create_memory
+from pipeline.prompts import PromptEncoder
+from pipeline.session import generator_for
+
+STEPS = (1, 2, 4)
+PROMPT = "watercolor painting of a house"
+# At strength 1 diffusers makes as many UNet calls as it is asked for steps, and so do we.
+SETTINGS = FrameSettings(prompt=PROMPT, strength=1.0, guidance=1.0, bank_frames=1.0)
+TIMESTEP = 999
+DRAWN_FRAMES = 32
+INPUT_SIZE = 512
+"""What the page's canvas holds; a frame comes at this size and is fitted to the model's."""
+
+DIFFUSERS = "diffusers' img2img pipeline"
+MEMORY_OFF = "Rearview, memory off"
+MEMORY_ON = "Rearview, bank of one frame"
+NOTE = (
+    f"Targets: {MEMORY_OFF} at most 0.70 of {DIFFUSERS}; {MEMORY_ON} at most 1.15 of memory off. "
+    f"Milliseconds are medians over rounds; a round is {SETTINGS.bank_interval} frames, so each renews the bank once."
+)
+
+
+def stage_rows(source: str | Path, rounds: int) -> list[report.Row]:
+    """Milliseconds of each stage of a frame, for the model at `source`."""
+    plain, banked = load_model(source), load_model(source)
+    with ExitStack() as stack, torch.inference_mode():
+        tasks = _codec_tasks(plain) | _prompt_tasks(plain)
+        tasks["UNet, one step"] = _unet_task(stack, plain, "none")
+        tasks["UNet, one step, with the bank"] = _unet_task(stack, banked, "feature-bank")
+        tasks["bank renewal, one step"] = _renewal_task(stack, load_model(source))
+        measured = milliseconds_in_turns(tasks, rounds)
+    return [
+        {"stage": name, "ms": median(values), "ms, 90 %": percentile(values, 90)} for name, values in measured.items()
+    ]
+
+
+def _codec_tasks(model: Model) -> dict[str, Task]:
+    drawing = moving_drawing(INPUT_SIZE, 1)[0]
+    data = _jpeg(drawing)
+    frame = as_frame(drawing)
+    size = (model.native_size, model.native_size)
+    small = fitted(frame, size, "crop")
+    latents = encode(model.vae, as_pixels(small, model.device, model.dtype))
+    return {
+        "decode JPEG": partial(wire.decode_picture, data),
+        "fit": lambda: fitted(as_frame(drawing), size, "crop"),
+        "encode": lambda: encode(model.vae, as_pixels(small, model.device, model.dtype)),
+        "decode": lambda: as_picture(decode(model.vae, latents)),
+        "JPEG": partial(wire.encode_picture, small),
+    }
+
+
+def _prompt_tasks(model: Model) -> dict[str, Task]:
+    prompts = PromptEncoder(model.tokenizer, model.text_encoder)
+    numbers = itertools.count()
+    return {
+        "prompt, new": lambda: prompts.encode(f"{PROMPT} {next(numbers)}"),
+        "prompt, known": lambda: prompts.encode(PROMPT),
+    }
+
+
+def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callable[[Sequence[Any]], Any], Memory]:
+    """What makes one UNet call with given rows of a memory, and that memory, installed until `stack` ends."""
+    memory = create_memory(memory_name, model.entry.memory_layout, choose_kernel(model.device))
+    stack.enter_context(memory.installed(model.unet))
+    side = model.native_size
+    frame = fitted(as_frame(moving_drawing(INPUT_SIZE, 1)[0]), (side, side), "crop")
+    source = encode(model.vae, as_pixels(frame, model.device, model.dtype))
+    beside = conditioning_channels(model.entry.latent_conditioning, source, SETTINGS.strength)
+    sample = torch.cat([source, beside], dim=1).to(memory_format=torch.channels_last)
+    embeddings = PromptEncoder(model.tokenizer, model.text_encoder).encode(PROMPT).to(model.dtype)
+    timestep = torch.tensor(TIMESTEP, device=model.device)
+
+    def call_with(rows: Sequence[Any]) -> Any:
+        call = memory.open(rows, SETTINGS, generator_for(0))
+        arguments = {"encoder_hidden_states": embeddings, "cross_attention_kwargs": {"memory": call}}
+        model.unet(sample, timestep, return_dict=False, **arguments)
+        return call
+
+    return call_with, memory
+
+
+def _unet_task(stack: ExitStack, model: Model, memory_name: str) -> Task:
+    """One UNet call that reads a full memory."""
+    call_with, memory = _unet_call(stack, model, memory_name)
+    rows = memory.updated(call_with([None]), SETTINGS, generator_for(0))
+    return lambda: call_with(rows)
+
+
+def _renewal_task(stack: ExitStack, model: Model) -> Task:
+    """Joining the present to a full bank and merging it down."""
+    call_with, memory = _unet_call(stack, model, "feature-bank")
+    every_frame = SETTINGS.changed(bank_interval=1)
+    full = call_with(memory.updated(call_with([None]), every_frame, generator_for(0)))
+    return lambda: memory.updated(full, every_frame, generator_for(0))
+
+
+@contextmanager
+def translating(source: str | Path, memory: str, settings: FrameSettings) -> Iterator[Task]:
+    """A task that translates the next frame of a moving drawing, from PIL image to PIL image."""
+    with Engine(load_model(source), memory=memory) as engine:
+        session = engine.open(seed=7)
+        frames = _frames(engine.size[0])
+        yield lambda: session.translate(next(frames), settings)
+
+
+def diffusers_task(folder: Path, steps: int) -> tuple[Task, StableDiffusionImg2ImgPipeline]:
+    """The same with diffusers' own pipeline, called as its users call it; and that pipeline."""
+    model = load_model(folder)
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.to(model.device, model.dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    frames = _frames(model.native_size)
+    generator = torch.Generator().manual_seed(7)
+
+    def translate() -> Image.Image:
+        return pipeline(
+            PROMPT,
+            image=next(frames),
+            strength=SETTINGS.strength,
+            num_inference_steps=steps,
+            guidance_scale=1.0,
+            generator=generator,
+        ).images[0]
+
+    return translate, pipeline
+
+
+def comparison_rows(folder: Path, rounds: int, steps_list: Sequence[int] = STEPS) -> list[report.Row]:
+    """Our engine, memory off and on, against diffusers' pipeline with the same weights, steps, size and dtype."""
+    rows: list[report.Row] = []
+    for steps in steps_list:
+        settings = SETTINGS.changed(steps=steps)
+        with ExitStack() as stack:
+            theirs, pipeline = diffusers_task(folder, steps)
+            _require_calls(theirs, pipeline.unet, steps)
+            tasks = {DIFFUSERS: theirs} | _memory_tasks(stack, folder, settings)
+            measured = milliseconds_in_turns(tasks, rounds, repeats=settings.bank_interval)
+        rows += _rows(measured, steps)
+    return rows
+
+
+def memory_rows(source: str | Path, rounds: int, steps_list: Sequence[int] = STEPS) -> list[report.Row]:
+    """Memory off and on, for the model at `source`."""
+    rows: list[report.Row] = []
+    for steps in steps_list:
+        settings = SETTINGS.changed(steps=steps)
+        with ExitStack() as stack:
+            tasks = _memory_tasks(stack, source, settings)
+            measured = milliseconds_in_turns(tasks, rounds, repeats=settings.bank_interval)
+        rows += _rows(measured, steps)
+    return rows
+
+
+def _memory_tasks(stack: ExitStack, source: str | Path, settings: FrameSettings) -> dict[str, Task]:
+    return {
+        MEMORY_OFF: stack.enter_context(translating(source, "none", settings)),
+        MEMORY_ON: stack.enter_context(translating(source, "feature-bank", settings)),
+    }
+
+
+def _rows(measured: Mapping[str, list[float]], steps: int) -> list[report.Row]:
+    """One row a subject. Ratios are medians of the rounds' ratios: what else the machine did in a round cancels."""
+    return [
+        {
+            "steps": steps,
+            "what": name,
+            "ms": median(values),
+            "frames/s": 1000 / median(values),
+            "of diffusers": _ratio(values, measured.get(DIFFUSERS)),
+            "of memory off": _ratio(values, measured[MEMORY_OFF]) if name == MEMORY_ON else "",
+        }
+        for name, values in measured.items()
+    ]
+
+
+def _ratio(values: list[float], base: list[float] | None) -> float | str:
+    return "" if base is None else median(a / b for a, b in zip(values, base, strict=True))
+
+
+def _require_calls(task: Task, unet: torch.nn.Module, steps: int) -> None:
+    """Raise `RuntimeError` unless one frame of `task` makes as many UNet calls as ours does, one a step."""
+    calls: list[object] = []
+    hook = unet.register_forward_pre_hook(lambda *_: calls.append(None))
+    task()
+    hook.remove()
+    if len(calls) != steps:
+        raise RuntimeError(f"diffusers made {len(calls)} UNet calls a frame; needed: {steps}. Times would not compare.")
+
+
+def _frames(size: int) -> Iterator[Image.Image]:
+    return itertools.cycle(moving_drawing(size, DRAWN_FRAMES))
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=wire.JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_layout.EMBEDDED) -> int:
+    """Measure, print the tables and write them; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frame", description=__doc__)
+    parser.add_argument("--model", default="embedded", help="the model whose stages are measured (default: embedded)")
+    parser.add_argument("--rounds", type=int, default=15, help="measured rounds, at least 1 (default: 15)")
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for the tables")
+    parser.add_argument("--name", default="frame", help="the name of the files there (default: frame)")
+    options = parser.parse_args(arguments)
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        model = load_model(options.model)
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 1
+    with TemporaryDirectory() as folder:
+        same = sd_layout.save_model(Path(folder) / "model", sizes)
+        tables = {
+            f"Stages of a frame, {model.name}": stage_rows(options.model, options.rounds),
+            f"Memory on and off, {model.name}": memory_rows(options.model, options.rounds),
+            "Beside diffusers, random weights of one size": comparison_rows(same, options.rounds),
+        }
+    command = f"python -m benchmarks.frame --model {model.name} --rounds {options.rounds}"
+    report.publish(options.name, command, report.machine(model.device, model.dtype), tables, NOTE, options.results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The Gradio page: where everything stands and how it is wired. What happens is decided elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo.live import Live
+from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
+from pipeline.settings import DECLARATIONS, FUSION_PRESETS, MAXIMUM_SEED, RANGES, FrameSettings
+
+CANVAS = Path(__file__).resolve().parent / "canvas"
+MAIN_SLIDERS = ("fusion_strength", "bank_frames", "steps")
+MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
+FIRST_SEED = 7
+
+CONNECT = "(token) => { window.rearviewToken = token; window.rearview?.connect(token); }"
+ROLL = f"() => Math.floor(Math.random() * {MAXIMUM_SEED})"
+PICK_EXAMPLE = """
+element.querySelectorAll("button").forEach((button) => {
+  button.addEventListener("click", () => {
+    window.rearview.open(button.querySelector("img").src);
+    trigger("pick", { name: button.dataset.name });
+  });
+});
+"""
+
+quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""How an event of this page runs: at once, and unseen."""
+
+
+def first_settings() -> dict[str, Any]:
+    """The settings that a fresh page shows and sends."""
+    settings = FrameSettings(seed=FIRST_SEED)
+    return {name: getattr(settings, name) for name in DECLARATIONS}
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs for this page's look."""
+    style = (CANVAS / "canvas.css").read_text(encoding="utf-8")
+    theme = gr.themes.Soft(
+        primary_hue="red",
+        neutral_hue="stone",
+        font=list(FONTS),
+        font_mono=list(MONOSPACE_FONTS),
+        radius_size="lg",
+    ).set(
+        block_background_fill="var(--rv-card)",
+        block_background_fill_dark="var(--rv-card)",
+        block_border_width="1px",
+        block_border_width_dark="1px",
+        block_border_color="var(--rv-line)",
+        block_border_color_dark="var(--rv-line)",
+        block_shadow="none",
+        block_shadow_dark="none",
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_text_color="var(--rv-text)",
+        block_title_text_color_dark="var(--rv-text)",
+        block_title_padding="0",
+        body_background_fill="var(--rv-ground)",
+        body_background_fill_dark="var(--rv-ground)",
+        slider_color="var(--rv-accent)",
+        slider_color_dark="var(--rv-accent)",
+    )
+    return {"theme": theme, "head": f"<style>{style}</style>", "footer_links": ["gradio", "settings"]}
+
+
+def build(live: Live) -> gr.Blocks:
+    """The page whose canvas talks to `live`."""
+    with gr.Blocks(title="Rearview", analytics_enabled=False) as page:
+        settings = first_settings()
+        canvas = gr.HTML(
+            html_template=(CANVAS / "canvas.html").read_text(encoding="utf-8"),
+            js_on_load=(CANVAS / "canvas.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_id="live",
+            settings=settings,
+        )
+        prompt, style, time = _words(settings)
+        examples = gr.HTML(
+            html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
+        )
+        sliders = _settings(settings)
+        _wire_words(prompt, style, time, examples)
+        _wire_settings(sliders)
+        _wire_token(page, canvas, live)
+    return page
+
+
+def _words(settings: dict[str, Any]) -> tuple[gr.Textbox, gr.Radio, gr.Radio]:
+    first_style, first_time = chosen(settings["prompt"])
+    with gr.Row():
+        prompt = _textbox("prompt", settings, scale=3)
+        negative_prompt = _textbox("negative_prompt", settings, scale=2)
+    style = gr.Radio(
+        list(STYLES), value=first_style, show_label=False, container=False, elem_id="styles", elem_classes="rv-pills"
+    )
+    time = gr.Radio(
+        [AS_DRAWN, *TIMES],
+        value=first_time,
+        show_label=False,
+        container=False,
+        elem_id="times",
+        elem_classes="rv-pills",
+    )
+    _send_changes(negative_prompt, "negative_prompt")
+    return prompt, style, time
+
+
+def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
+    declaration = DECLARATIONS[name]
+    return gr.Textbox(
+        settings[name],
+        label=declaration.label,
+        info=declaration.help,
+        lines=1,
+        max_lines=3,
+        elem_id=name,
+        scale=scale,
+        min_width=280,
+    )
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
+    components: dict[str, gr.components.Component] = {}
+    with gr.Row():
+        for name in MAIN_SLIDERS:
+            components[name] = _slider(name, settings)
+    # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
+    with gr.Accordion("More", open=True, elem_id="more"):
+        with gr.Row():
+            for name in MORE_SLIDERS:
+                components[name] = _slider(name, settings)
+        with gr.Row(elem_classes="rv-seed"):
+            components["seed"] = gr.Number(
+                settings["seed"],
+                label=RANGES["seed"].label,
+                info=_help("seed"),
+                precision=0,
+                minimum=RANGES["seed"].minimum,
+                maximum=RANGES["seed"].maximum,
+                elem_id="seed",
+                min_width=200,
+            )
+            dice = gr.Button("🎲 Another seed", elem_id="dice", min_width=140)
+            dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
+            for name, values in FUSION_PRESETS.items():
+                elem_id = f"fusion_{name.replace(' ', '_')}"
+                button = gr.Button(f"Fusion as in the {name}", elem_id=elem_id, min_width=180)
+                button.click(
+                    fn=None,
+                    js=f"() => {list(values.values())}",
+                    outputs=[components[each] for each in values],
+                    **quiet,
+                )
+    return components
+
+
+def _slider(name: str, settings: dict[str, Any]) -> gr.Slider:
+    each = RANGES[name]
+    return gr.Slider(
+        each.minimum,
+        each.maximum,
+        value=settings[name],
+        step=each.step,
+        label=each.label,
+        info=_help(name),
+        elem_id=name,
+        min_width=220,
+        buttons=["reset"],
+    )
+
+
+def _help(name: str) -> str:
+    return f"{RANGES[name].help} Unit: {RANGES[name].unit}."
+
+
+def _send_changes(component: Any, name: str) -> None:
+    """Let every change of `component`, by hand or by the page, go straight to the live wire."""
+    js = f"(value) => {{ window.rearview?.set({{ {name}: value }}); }}"
+    for event in (component.input, component.change):
+        event(fn=None, js=js, inputs=component, **quiet)
+
+
+def _wire_settings(components: dict[str, gr.components.Component]) -> None:
+    for name, component in components.items():
+        _send_changes(component, name)
+
+
+def _wire_words(prompt: gr.Textbox, style: gr.Radio, time: gr.Radio, examples: gr.HTML) -> None:
+    _send_changes(prompt, "prompt")
+    for radio in (style, time):
+        radio.input(compose, [prompt, style, time], prompt, **quiet)
+    prompt.input(chosen, prompt, [style, time], trigger_mode="always_last", **quiet)
+    examples.pick(_picked, None, [prompt, style, time], **quiet)
+
+
+def _picked(event: gr.EventData) -> tuple[str, str, str]:
+    example = next(each for each in EXAMPLES if each.name == event.name)
+    return example.prompt, example.style, example.time
+
+
+def _wire_token(page: gr.Blocks, canvas: gr.HTML, live: Live) -> None:
+    """Fetch a token when the page loads, and whenever the canvas asks for another."""
+    token = gr.Textbox(visible="hidden", elem_id="token", container=False, show_label=False)
+
+    def mint(request: gr.Request) -> str:
+        return live.mint(str(request.session_hash))
+
+    def leave(request: gr.Request) -> None:
+        live.leave(str(request.session_hash))
+
+    for event in (page.load, canvas.renew):
+        event(mint, None, token, **quiet).success(fn=None, js=CONNECT, inputs=token, **quiet)
+    page.unload(leave)
+
+
+def _examples_html(examples: tuple[Example, ...]) -> str:
+    return f'<div class="rv-examples" role="group" aria-label="Example sketches">{"".join(map(_card, examples))}</div>'
+
+
+def _card(example: Example) -> str:
+    data = base64.b64encode(example.picture.read_bytes()).decode("ascii")
+    return (
+        f'<button type="button" class="rv-example" data-name="{example.name}">'
+        f'<img src="data:image/png;base64,{data}" alt="">'
+        f"<span>{html.escape(example.title)}<small>{html.escape(example.prompt)}</small></span></button>"
+    )

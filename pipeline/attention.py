@@ -1,0 +1,93 @@
+"""Attention: one algorithm behind `attend`, several kernels, and the processor for layers without a memory."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any, Literal
+
+import torch
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+Kernel = Literal["sdpa", "xformers"]
+
+log = logging.getLogger(__name__)
+
+
+def choose_kernel(device: torch.device) -> Kernel:
+    """"xformers" on a CUDA device where it is installed and has a kernel for that device, else "sdpa"."""
+    if device.type != "cuda":
+        return "sdpa"
+    probe = torch.zeros(1, 8, 64, device=device, dtype=torch.float16)
+    try:
+        attend(probe, probe, probe, heads=1, kernel="xformers")
+    except (ImportError, NotImplementedError, RuntimeError) as reason:
+        log.info("attention runs on PyTorch's SDPA: xformers is not usable here (%s)", reason)
+        return "sdpa"
+    return "xformers"
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, heads: int, kernel: Kernel = "sdpa") -> Tensor:
+    """Softmax attention, `softmax(q k^T / sqrt(d)) v` in each head (Vaswani et al. 2017, eq. 1).
+
+    query `[B, L, C]`, keys and values `[B, N, C]`, with `C` divisible by `heads`; returns `[B, L, C]`.
+    The kernels compute the same thing and differ by rounding only.
+    """
+    if kernel == "xformers":
+        return _attend_xformers(query, keys, values, heads)
+    split = (_heads_apart(each, heads).transpose(1, 2) for each in (query, keys, values))
+    return scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+
+
+def _attend_xformers(query: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
+    # Imported on first use: on a machine without CUDA the package only costs start-up time.
+    ops = importlib.import_module("xformers.ops")
+    split = (_heads_apart(each, heads).contiguous() for each in (query, keys, values))
+    attended: Tensor = ops.memory_efficient_attention(*split)
+    return attended.flatten(2)
+
+
+def _heads_apart(tokens: Tensor, heads: int) -> Tensor:
+    """`[B, N, C]` as `[B, N, h, C / h]`."""
+    return tokens.unflatten(2, (heads, -1))
+
+
+def projected(attn: Attention, hidden_states: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query `[B, L, C]` of `hidden_states`, keys and values `[B, N, C]` of `context`, before the head split."""
+    return attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
+
+
+def output_of(attn: Attention, attended: Tensor) -> Tensor:
+    """The layer's output projection (and dropout): `[B, L, C]` to `[B, L, C]`."""
+    for module in attn.to_out:
+        attended = module(attended)
+    return attended
+
+
+class PlainAttention:
+    """A processor that attends over the context alone; it takes a `memory` and does not look at it."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel: Kernel = kernel
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        memory: Any = None,
+    ) -> Tensor:
+        refuse_mask(attention_mask)
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, keys, values = projected(attn, hidden_states, context)
+        return output_of(attn, attend(query, keys, values, attn.heads, self.kernel))
+
+
+def refuse_mask(attention_mask: Tensor | None) -> None:
+    """Raise `ValueError` if an attention mask came: no model of the catalogue uses one, and none is applied."""
+    if attention_mask is not None:
+        raise ValueError("an attention mask came; needed: none. Call the UNet without attention_mask.")

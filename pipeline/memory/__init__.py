@@ -1,0 +1,20 @@
+"""Temporal memories: what a session remembers of its past frames, one file a method."""
+
+from __future__ import annotations
+
+from pipeline.attention import Kernel
+from pipeline.errors import MemoryNameError
+from pipeline.memory.base import Memory, MemoryLayout
+from pipeline.memory.feature_bank import FeatureBank
+from pipeline.memory.none import NoMemory
+
+MEMORIES = {FeatureBank.name: FeatureBank, NoMemory.name: NoMemory}
+
+__all__ = ["MEMORIES", "Memory", "MemoryLayout", "create_memory"]
+
+
+def create_memory(name: str, layout: MemoryLayout, kernel: Kernel) -> Memory:
+    """The memory called `name`; raises `MemoryNameError` for a name that is none of `MEMORIES`."""
+    if name not in MEMORIES:
+        raise MemoryNameError(f"memory came as {name!r}; needed: one of {', '.join(MEMORIES)}. Choose one of these.")
+    return MEMORIES[name](layout, kernel)

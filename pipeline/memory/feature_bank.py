@@ -1,0 +1,266 @@
+"""StreamV2V's feature bank (arXiv 2405.15757): extended self-attention, feature fusion, dynamic merging.
+
+Written from the paper; it knows nothing about prompts, schedules or pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+
+from pipeline.attention import Kernel, PlainAttention, attend, output_of, projected, refuse_mask
+from pipeline.memory.base import MemoryLayout
+from pipeline.memory.fusion import fuse
+from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
+from pipeline.memory.merge import dynamic_merge
+from pipeline.settings import FrameSettings
+
+
+@dataclass(frozen=True)
+class LayerTokens:
+    """Tokens of one layer: keys `[B, M, C]`, values `[B, M, C]` where the layer extends its attention, outputs
+    `[B, M, C']` where it fuses. `frame_tokens` is `L`, the tokens of one frame in this layer."""
+
+    frame_tokens: int
+    keys: Tensor
+    values: Tensor | None = None
+    outputs: Tensor | None = None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that the layer holds, keys first: merging matches tokens by their keys."""
+        held = {"keys": self.keys, "values": self.values, "outputs": self.outputs}
+        return {name: tensor for name, tensor in held.items() if tensor is not None}
+
+    @property
+    def size(self) -> int:
+        """`M`, how many tokens there are."""
+        return self.keys.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(each.nbytes for each in self.tensors.values())
+
+    def row(self, index: int) -> LayerTokens:
+        """A copy of one row, `[1, M, C]`; a view would keep the whole batch alive."""
+        rows = {name: each[index : index + 1].clone() for name, each in self.tensors.items()}
+        return LayerTokens(self.frame_tokens, **rows)
+
+    def joined(self, newer: LayerTokens) -> LayerTokens:
+        """These tokens, followed by newer ones of the same layer."""
+        own = self.tensors
+        both = {name: torch.cat([own[name], each], dim=1) for name, each in newer.tensors.items()}
+        return LayerTokens(newer.frame_tokens, **both)
+
+    def merged(self, bank_frames: float, generator: torch.Generator) -> LayerTokens:
+        """At most `bank_size(bank_frames, L)` tokens, by dynamic merging."""
+        keep = bank_size(bank_frames, self.frame_tokens)
+        if self.size <= keep:
+            return self
+        kept = dynamic_merge(*self.tensors.values(), keep=keep, generator=generator)
+        return LayerTokens(self.frame_tokens, **dict(zip(self.tensors, kept, strict=True)))
+
+
+def bank_size(bank_frames: float, frame_tokens: int) -> int:
+    """How many tokens a bank of `bank_frames` frames (fractions and 0 allowed) holds in a layer of `L` tokens."""
+    return round(bank_frames * frame_tokens)
+
+
+@dataclass(frozen=True)
+class BankRow:
+    """What one denoising step of one guidance branch remembers: tokens by layer, and how many frames it has seen."""
+
+    layers: Mapping[str, LayerTokens]
+    frames: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no token is held."""
+        return all(tokens.size == 0 for tokens in self.layers.values())
+
+    def merged(self, bank_frames: float, generator: torch.Generator) -> BankRow:
+        """The same row with every layer held to its size."""
+        layers = {name: tokens.merged(bank_frames, generator) for name, tokens in self.layers.items()}
+        return replace(self, layers=layers)
+
+
+@dataclass(frozen=True)
+class BankCall:
+    """One UNet call: the rows it reads, in batch order, how it fuses, and the present tokens that it leaves behind."""
+
+    rows: Sequence[BankRow | None]
+    fusion_strength: float
+    fusion_threshold: float
+    present: dict[str, LayerTokens] = field(default_factory=dict)
+
+    def banks(self, layer: str) -> list[tuple[list[int], LayerTokens | None]]:
+        """Batch indices of the rows whose banks in this layer are of one size, each with those banks as one batch.
+
+        `None` stands for banks without a token: no slot is read before it was written.
+        """
+        indices_of: dict[int, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            indices_of.setdefault(0 if row is None else row.layers[layer].size, []).append(index)
+        return [(indices, self._as_batch(layer, indices) if size else None) for size, indices in indices_of.items()]
+
+    def _as_batch(self, layer: str, indices: list[int]) -> LayerTokens:
+        tokens = [row.layers[layer] for index in indices if (row := self.rows[index]) is not None]
+        if len(tokens) == 1:
+            return tokens[0]
+        batch = {name: torch.cat([each.tensors[name] for each in tokens]) for name in tokens[0].tensors}
+        return LayerTokens(tokens[0].frame_tokens, **batch)
+
+    def fused(self, layer: str, features: Tensor) -> Tensor:
+        """features `[B, L, C]`, each row fused with its own bank."""
+        parts = [(indices, self._fused(rows_at(features, indices), bank)) for indices, bank in self.banks(layer)]
+        return in_batch_order(parts)
+
+    def _fused(self, features: Tensor, bank: LayerTokens | None) -> Tensor:
+        if bank is None or bank.outputs is None:
+            return features
+        return fuse(features, bank.outputs, self.fusion_strength, self.fusion_threshold)
+
+
+def rows_at(batch: Tensor, indices: list[int]) -> Tensor:
+    """Some rows of a batch, without a copy when they are all of them."""
+    return batch if len(indices) == len(batch) else batch[indices]
+
+
+def in_batch_order(parts: list[tuple[list[int], Tensor]]) -> Tensor:
+    """One batch from parts and the batch indices of their rows."""
+    if len(parts) == 1:
+        return parts[0][1]
+    order = torch.tensor([index for indices, _ in parts for index in indices])
+    return torch.cat([rows for _, rows in parts])[order.argsort()]
+
+
+class ExtendedSelfAttention:
+    """A self-attention processor over `[current; bank]`, before the head split (section 4.1 of the paper)."""
+
+    def __init__(self, layer: str, layout: MemoryLayout, kernel: Kernel) -> None:
+        self.layer = layer
+        self.extends = layout.extends(layer)
+        self.fuses = layout.fuses(layer) and layout.fuse_at == "attention"
+        self.kernel: Kernel = kernel
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        memory: BankCall | None = None,
+    ) -> Tensor:
+        refuse_mask(attention_mask)
+        call = required(memory)
+        query, keys, values = projected(attn, hidden_states, hidden_states)
+        output = output_of(attn, self._attended(query, keys, values, attn.heads, call))
+        call.present[self.layer] = LayerTokens(
+            frame_tokens=keys.shape[1],
+            keys=keys,
+            values=values if self.extends else None,
+            outputs=output if self.fuses else None,
+        )
+        return call.fused(self.layer, output) if self.fuses else output
+
+    def _attended(self, query: Tensor, keys: Tensor, values: Tensor, heads: int, call: BankCall) -> Tensor:
+        if not self.extends:
+            return attend(query, keys, values, heads, self.kernel)
+        parts = []
+        for indices, bank in call.banks(self.layer):
+            own_query, own_keys, own_values = (rows_at(each, indices) for each in (query, keys, values))
+            if bank is not None and bank.values is not None:
+                own_keys = torch.cat([own_keys, bank.keys], dim=1)
+                own_values = torch.cat([own_values, bank.values], dim=1)
+            parts.append((indices, attend(own_query, own_keys, own_values, heads, self.kernel)))
+        return in_batch_order(parts)
+
+
+class FusedBlock:
+    """A forward hook that fuses the output of a whole transformer block, residual included."""
+
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
+
+    def __call__(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor:
+        call = required((kwargs.get("cross_attention_kwargs") or {}).get("memory"))
+        call.present[self.layer] = replace(call.present[self.layer], outputs=output)
+        return call.fused(self.layer, output)
+
+
+def required(memory: BankCall | None) -> BankCall:
+    """The memory of this UNet call; raises `RuntimeError` if none came with it."""
+    if memory is None:
+        raise RuntimeError(
+            "no memory came with the UNet call; needed: an opened one while a feature bank is installed. "
+            'Pass cross_attention_kwargs={"memory": memory.open(rows, settings, generator)}.'
+        )
+    return memory
+
+
+class FeatureBank:
+    """The default memory. Its rows live in sessions; this object only knows where a model is extended and fused."""
+
+    name = "feature-bank"
+
+    def __init__(self, layout: MemoryLayout, kernel: Kernel) -> None:
+        self.layout = layout
+        self.kernel: Kernel = kernel
+
+    @contextmanager
+    def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
+        """While entered, self-attentions read and leave tokens; after it, the very same processors as before."""
+        with ExitStack() as undo:
+            undo.enter_context(processors_replaced(unet, self._processor_of))
+            for layer in attention_layers(unet):
+                if is_self_attention(layer) and self.layout.fuses(layer) and self.layout.fuse_at == "block":
+                    block = unet.get_submodule(layer.removesuffix(".attn1"))
+                    undo.callback(block.register_forward_hook(FusedBlock(layer), with_kwargs=True).remove)
+            yield
+
+    def _processor_of(self, layer: str) -> ExtendedSelfAttention | PlainAttention:
+        if is_self_attention(layer) and (self.layout.extends(layer) or self.layout.fuses(layer)):
+            return ExtendedSelfAttention(layer, self.layout, self.kernel)
+        return PlainAttention(self.kernel)
+
+    def open(
+        self, rows: Sequence[BankRow | None], settings: FrameSettings, generator: torch.Generator
+    ) -> BankCall:
+        """A call that reads these rows, each held to the bank size that the settings ask for now."""
+        held = [row and row.merged(settings.bank_frames, generator) for row in rows]
+        return BankCall(held, settings.fusion_strength, settings.fusion_threshold)
+
+    def updated(self, call: BankCall, settings: FrameSettings, generator: torch.Generator) -> list[BankRow]:
+        """The rows after a call: the present joins on the first frame and on every `bank_interval`-th after it."""
+        return [self._updated_row(call, index, settings, generator) for index in range(len(call.rows))]
+
+    def _updated_row(
+        self, call: BankCall, index: int, settings: FrameSettings, generator: torch.Generator
+    ) -> BankRow:
+        row = call.rows[index]
+        if row is None or row.is_empty:
+            layers = {name: tokens.row(index) for name, tokens in call.present.items()}
+            return BankRow(layers, frames=1).merged(settings.bank_frames, generator)
+        if row.frames % settings.bank_interval:
+            return replace(row, frames=row.frames + 1)
+        layers = {name: tokens.joined(call.present[name].row(index)) for name, tokens in row.layers.items()}
+        return BankRow(layers, row.frames + 1).merged(settings.bank_frames, generator)
+
+    def nbytes(self, row: BankRow | None) -> int:
+        """Bytes of a row's tensors; constant from the moment the bank is full."""
+        return 0 if row is None else sum(tokens.nbytes for tokens in row.layers.values())
+
+    def fill(self, row: BankRow | None, settings: FrameSettings) -> float:
+        """Tokens held as a share of those that the settings allow, 0..1; a bank of size 0 is empty."""
+        tokens = [] if row is None else list(row.layers.values())
+        allowed = sum(bank_size(settings.bank_frames, each.frame_tokens) for each in tokens)
+        return min(1.0, sum(each.size for each in tokens) / allowed) if allowed else 0.0

@@ -1,0 +1,24 @@
+"""Feature fusion: a token that the past knows well takes part of the past's value."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def fuse(features: Tensor, bank: Tensor, strength: float, threshold: float) -> Tensor:
+    """StreamV2V's feature fusion (arXiv 2405.15757, section 4.2).
+
+    With `j(i) = argmax_j cos(features_i, bank_j)`: where that cosine is at least `threshold`,
+    `features_i <- (1 - strength) features_i + strength bank_j(i)`; elsewhere unchanged.
+
+    features `[B, L, C]`, bank `[B, M, C]`, strength and threshold in 0..1; returns `[B, L, C]`.
+    An empty bank (`M = 0`) or a strength of 0 changes nothing.
+    """
+    if bank.shape[1] == 0 or strength == 0:
+        return features
+    cosine = normalize(features.float(), dim=-1) @ normalize(bank.float(), dim=-1).transpose(1, 2)
+    similarity, nearest = cosine.max(dim=-1, keepdim=True)
+    matched = bank.gather(1, nearest.expand_as(features)).to(features.dtype)
+    return torch.where(similarity >= threshold, torch.lerp(features, matched, strength), features)

@@ -1,0 +1,90 @@
+"""Few-step denoising: which timesteps a frame passes, and the coefficients of a latent consistency model there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import LCMScheduler
+from torch import Tensor
+
+GRID_STEPS = 50
+PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
+
+
+def timestep_indices(strength: float, steps: int) -> tuple[int, ...]:
+    """Positions on the 50-step grid (0 is pure noise), `int(50 (1 - s)) + i * (int(50 s) // n)`.
+
+    strength in 0..1, steps at least 1. Where strength leaves fewer positions than steps, each step still takes its
+    own, and none lies past the end of the grid.
+    """
+    # The small term takes out the rounding of binary fractions: 50 * (1 - 0.9) is 5, not 4.999.
+    first = int(GRID_STEPS * (1 - strength) + 1e-6)
+    span = int(GRID_STEPS * strength + 1e-6)
+    stride = max(1, span // steps)
+    first = min(first, GRID_STEPS - 1 - (steps - 1) * stride)
+    return tuple(first + index * stride for index in range(steps))
+
+
+@dataclass(frozen=True)
+class StepCoefficients:
+    """One denoising step: `noisy = sqrt_alpha * clean + sqrt_one_minus_alpha * noise` at `timestep`, and how the
+    consistency function mixes the noisy latents (`c_skip`) with the predicted clean ones (`c_out`)."""
+
+    timestep: int
+    sqrt_alpha: float
+    sqrt_one_minus_alpha: float
+    c_skip: float
+    c_out: float
+
+    def noisy(self, clean: Tensor, noise: Tensor) -> Tensor:
+        """Clean latents brought to this step's noise level; all `[B, C, h, w]`."""
+        return self.sqrt_alpha * clean + self.sqrt_one_minus_alpha * noise
+
+    def predicted_clean(self, prediction: Tensor, noisy: Tensor, prediction_type: str) -> Tensor:
+        """The clean latents that a UNet's prediction means, all `[B, C, h, w]`."""
+        if prediction_type == "epsilon":
+            return (noisy - self.sqrt_one_minus_alpha * prediction) / self.sqrt_alpha
+        if prediction_type == "v_prediction":
+            return self.sqrt_alpha * noisy - self.sqrt_one_minus_alpha * prediction
+        return prediction
+
+    def denoised(self, prediction: Tensor, noisy: Tensor, prediction_type: str) -> Tensor:
+        """The consistency function (arXiv 2310.04378, eq. 9): all `[B, C, h, w]`."""
+        return self.c_out * self.predicted_clean(prediction, noisy, prediction_type) + self.c_skip * noisy
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The coefficients of all grid positions, and what the UNet predicts."""
+
+    grid: tuple[StepCoefficients, ...]
+    prediction_type: str
+
+    @classmethod
+    def of(cls, scheduler: LCMScheduler) -> Schedule:
+        """Read from a scheduler, which stays as it is.
+
+        Raises `ValueError` for a configuration that asks for more than these coefficients say.
+        """
+        config = scheduler.config
+        if config.prediction_type not in PREDICTION_TYPES:
+            raise ValueError(
+                f"prediction_type came as {config.prediction_type!r}; needed: one of {', '.join(PREDICTION_TYPES)}."
+            )
+        if config.clip_sample or config.thresholding:
+            raise ValueError("the scheduler clips or thresholds latents; needed: one with both of these off.")
+        own = LCMScheduler.from_config(config)
+        own.set_timesteps(GRID_STEPS, original_inference_steps=GRID_STEPS)
+        grid = tuple(_coefficients(own, int(timestep)) for timestep in own.timesteps)
+        return cls(grid, config.prediction_type)
+
+    def steps(self, strength: float, steps: int) -> tuple[StepCoefficients, ...]:
+        """The steps of one frame, noisiest first."""
+        return tuple(self.grid[index] for index in timestep_indices(strength, steps))
+
+
+def _coefficients(scheduler: Any, timestep: int) -> StepCoefficients:
+    alpha = scheduler.alphas_cumprod[timestep].double()
+    c_skip, c_out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)
+    return StepCoefficients(timestep, float(alpha.sqrt()), float((1 - alpha).sqrt()), float(c_skip), float(c_out))

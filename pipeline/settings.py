@@ -1,0 +1,131 @@
+"""What a visitor can change, and the range of each: declared once, read by sliders, command line and checks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+
+class SettingsError(ValueError):
+    """A setting is out of its range or of the wrong type; the message says what came, what is needed, what to do."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The declaration of one number: what a slider, a command line and a check need to know about it."""
+
+    minimum: float
+    maximum: float
+    step: float
+    unit: str
+    label: str
+    help: str
+    integer: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `SettingsError` unless `value` is a number inside the range."""
+        wanted = "a whole number" if self.integer else "a number"
+        need = f"{wanted} from {self.minimum:g} to {self.maximum:g}"
+        is_number = isinstance(value, int) or (isinstance(value, float) and not self.integer)
+        if isinstance(value, bool) or not is_number or not math.isfinite(value):
+            raise SettingsError(f"{name} came as {value!r}; needed: {need} ({self.unit}). Send such a number.")
+        if not self.minimum <= value <= self.maximum:
+            raise SettingsError(f"{name} came as {value:g}; needed: {need} ({self.unit}). Move it into the range.")
+
+
+@dataclass(frozen=True)
+class Text:
+    """The declaration of one text."""
+
+    maximum_length: int
+    label: str
+    help: str
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `SettingsError` unless `value` is a text that is short enough."""
+        if not isinstance(value, str):
+            raise SettingsError(f"{name} came as {type(value).__name__}; needed: text. Send a string.")
+        if len(value) > self.maximum_length:
+            raise SettingsError(
+                f"{name} came with {len(value)} characters; needed: at most {self.maximum_length}. Shorten it."
+            )
+
+
+Fit = Literal["crop", "pad"]
+FITS: tuple[Fit, ...] = ("crop", "pad")
+MAXIMUM_SEED = 2**31 - 1
+
+
+def _number(default: float | None, *args: Any, **kwargs: Any) -> Any:
+    return field(default=default, metadata={"declaration": Range(*args, **kwargs)})
+
+
+def _text(default: str, *args: Any) -> Any:
+    return field(default=default, metadata={"declaration": Text(*args)})
+
+
+@dataclass(frozen=True)
+class FrameSettings:
+    """Everything that one visitor can change. It takes effect on the next frame and rebuilds nothing.
+
+    `seed=None` means the seed that the session was opened with.
+    """
+
+    prompt: str = _text(
+        "watercolor painting", 1000, "Prompt", "What the picture should become. Weights: (neon)1.4, blends: (\"a\", \"b\").blend(0.7, 0.3)."
+    )
+    negative_prompt: str = _text("", 1000, "Negative prompt", "What to steer away from. Acts while guidance is above 1.")
+    strength: float = _number(
+        0.9, 0.1, 1.0, 0.05, "share of the way", "Strength", "How far from your drawing to the style: low keeps it, high repaints it."
+    )
+    steps: int = _number(
+        1, 1, 4, 1, "UNet calls a frame", "Denoising steps", "More steps refine the picture and take longer.", integer=True
+    )
+    guidance: float = _number(
+        1.0, 1.0, 4.0, 0.1, "times", "Guidance", "1 follows the prompt as it is; more exaggerates it and doubles the work."
+    )
+    fusion_strength: float = _number(
+        0.75, 0.0, 1.0, 0.05, "share of the past", "Fusion strength", "How much of a matching past feature replaces the present one."
+    )
+    fusion_threshold: float = _number(
+        0.9, 0.0, 1.0, 0.01, "cosine", "Fusion threshold", "How alike a past feature must be before it is fused."
+    )
+    bank_frames: float = _number(
+        1.0, 0.0, 4.0, 0.25, "frames of features", "Bank size", "How much of the past is remembered; 0 forgets at once."
+    )
+    bank_interval: int = _number(
+        4, 1, 16, 1, "frames", "Bank interval", "Every how many frames the bank takes in the present.", integer=True
+    )
+    seed: int | None = _number(
+        None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
+    )
+    fit: Fit = "crop"
+
+    def __post_init__(self) -> None:
+        for name, declaration in DECLARATIONS.items():
+            value = getattr(self, name)
+            if not (name == "seed" and value is None):
+                declaration.check(name, value)
+        if self.fit not in FITS:
+            raise SettingsError(f"fit came as {self.fit!r}; needed: one of {', '.join(FITS)}. Choose one.")
+
+    def changed(self, **changes: Any) -> FrameSettings:
+        """A copy with `changes`; raises `SettingsError` for a name that is no setting or a value out of range."""
+        unknown = sorted(set(changes) - {each.name for each in fields(self)})
+        if unknown:
+            known = ", ".join(each.name for each in fields(self))
+            raise SettingsError(f"settings came with {', '.join(unknown)}; needed: some of {known}. Check the names.")
+        return replace(self, **changes)
+
+
+DECLARATIONS: dict[str, Range | Text] = {
+    each.name: each.metadata["declaration"] for each in fields(FrameSettings) if "declaration" in each.metadata
+}
+RANGES: dict[str, Range] = {name: each for name, each in DECLARATIONS.items() if isinstance(each, Range)}
+
+FUSION_PRESETS: dict[str, dict[str, float]] = {
+    "paper": {"fusion_strength": 0.75, "fusion_threshold": 0.9},
+    "released code": {"fusion_strength": 0.8, "fusion_threshold": 0.98},
+}
+"""The two published settings of StreamV2V: the paper's section 4, and the defaults of the released program."""

@@ -1,0 +1,143 @@
+"""Tiny models of the very layout of the real ones, with random weights, and engines over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from pipeline import Engine, Model, load_model
+from pipeline.codec import Frame
+
+TEXT_WIDTH = 32
+TINY_SIZE = 32
+FULL_CONDITIONING = ("source", "phase", "strength")
+
+
+def byte_vocabulary() -> dict[str, int]:
+    """CLIP's byte alphabet without merges: one token a byte."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    symbols = [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]
+    words = [*symbols, *[f"{symbol}</w>" for symbol in symbols], "<|startoftext|>", "<|endoftext|>"]
+    return {word: index for index, word in enumerate(words)}
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer(vocab=byte_vocabulary(), merges=[], model_max_length=77)
+
+
+def tiny_text_encoder() -> CLIPTextModel:
+    words = len(byte_vocabulary())
+    config = CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        bos_token_id=words - 2,
+        eos_token_id=words - 1,
+        pad_token_id=words - 1,
+        # Large enough that prompts and their weights show in the picture.
+        initializer_factor=5.0,
+    )
+    return CLIPTextModel(config).eval()
+
+
+def tiny_unet(in_channels: int, latent_channels: int) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=TINY_SIZE // 8,
+        in_channels=in_channels,
+        out_channels=latent_channels,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=8,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def tiny_vae(latent_channels: int) -> AutoencoderTiny:
+    return AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        num_encoder_blocks=(1, 1, 1, 1),
+        num_decoder_blocks=(1, 1, 1, 1),
+        latent_channels=latent_channels,
+    )
+
+
+def save_tiny_model(
+    folder: Path, latent_channels: int, conditioning: tuple[str, ...], prediction_type: str = "sample"
+) -> Path:
+    """A folder as `pipeline/embedded/` is one: parts in diffusers' layout and, with a conditioning, rearview.json."""
+    widths = {"source": latent_channels, "phase": 4, "strength": 1}
+    in_channels = latent_channels + sum(widths[name] for name in conditioning)
+    torch.manual_seed(0)
+    tiny_unet(in_channels, latent_channels).save_pretrained(folder / "unet")
+    tiny_vae(latent_channels).save_pretrained(folder / "vae")
+    tiny_text_encoder().save_pretrained(folder / "text_encoder")
+    tiny_tokenizer().save_pretrained(folder / "tokenizer")
+    LCMScheduler(prediction_type=prediction_type).save_pretrained(folder / "scheduler")
+    index = {"_class_name": "StableDiffusionPipeline", "vae": ["diffusers", "AutoencoderTiny"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    if conditioning:
+        described = {
+            "native_size": TINY_SIZE,
+            "latent_conditioning": conditioning,
+            "memory_layout": {"extend": [""], "fuse": ["mid_block", "up_blocks.1"], "fuse_at": "block"},
+        }
+        (folder / "rearview.json").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model's layout: 16 latents, all conditioning channels, predicts the clean latents."""
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"), 16, FULL_CONDITIONING)
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stable Diffusion's layout: 4 latents, nothing beside them, predicts the noise."""
+    return save_tiny_model(tmp_path_factory.mktemp("plain"), 4, (), "epsilon")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_folder: Path) -> Model:
+    return load_model(tiny_folder, device="cpu", dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def plain_model(plain_folder: Path) -> Model:
+    return load_model(plain_folder, device="cpu", dtype=torch.float32)
+
+
+@pytest.fixture
+def engine(tiny_model: Model) -> Iterator[Engine]:
+    with Engine(tiny_model) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def frames() -> list[Frame]:
+    """Twelve frames `[40, 48, 3]` of a bright square that moves over a gradient."""
+    return [moving_square(index) for index in range(12)]
+
+
+def moving_square(index: int) -> Frame:
+    frame = np.zeros((40, 48, 3), np.uint8)
+    frame[..., 0] = np.linspace(0, 200, 48).astype(np.uint8)
+    frame[..., 1] = np.linspace(0, 200, 40).astype(np.uint8)[:, None]
+    frame[8:20, 4 + 2 * index : 16 + 2 * index] = (250, 240, 30)
+    return frame

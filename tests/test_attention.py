@@ -1,0 +1,139 @@
+"""`attend` and a whole extended self-attention layer against loops in float64; the kernels against each other."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_fusion import slow_fuse
+from torch import Tensor
+
+from pipeline.attention import PlainAttention, attend, choose_kernel
+from pipeline.memory import MemoryLayout
+from pipeline.memory.feature_bank import BankCall, BankRow, ExtendedSelfAttention, LayerTokens
+
+LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1"
+
+
+def slow_attend(query: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
+    query, keys, values = query.double(), keys.double(), values.double()
+    width = query.shape[2] // heads
+    attended = torch.zeros(query.shape, dtype=torch.float64)
+    for row in range(len(query)):
+        for head in range(heads):
+            part = slice(head * width, (head + 1) * width)
+            for token in range(query.shape[1]):
+                scores = [float(query[row, token, part] @ key[part]) / math.sqrt(width) for key in keys[row]]
+                weights = [math.exp(score - max(scores)) for score in scores]
+                for weight, value in zip(weights, values[row], strict=True):
+                    attended[row, token, part] += weight / sum(weights) * value[part]
+    return attended
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.integers(1, 2),
+    tokens=st.integers(1, 6),
+    held=st.integers(1, 9),
+    heads=st.integers(1, 3),
+    width=st.integers(1, 5),
+    seed=st.integers(0, 10_000),
+)
+def test_attend_is_the_loop(rows: int, tokens: int, held: int, heads: int, width: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randn(rows, tokens, heads * width, generator=generator)
+    keys, values = torch.randn(2, rows, held, heads * width, generator=generator)
+    expected = slow_attend(query, keys, values, heads).float()
+    torch.testing.assert_close(attend(query, keys, values, heads), expected, rtol=1e-5, atol=1e-5)
+
+
+def slow_layer(
+    attn: Attention, hidden: Tensor, banks: list[LayerTokens | None], strength: float, threshold: float
+) -> Tensor:
+    """A whole self-attention layer by its words: project, attend over [current; bank], project, fuse."""
+    hidden = hidden.double()
+    query, keys, values = (hidden @ part.weight.double().T for part in (attn.to_q, attn.to_k, attn.to_v))
+    rows = []
+    for row, bank in enumerate(banks):
+        own_keys, own_values = keys[row : row + 1], values[row : row + 1]
+        if bank is not None:
+            own_keys = torch.cat([own_keys, bank.keys.double()], dim=1)
+            own_values = torch.cat([own_values, bank.values.double()], dim=1)
+        attended = slow_attend(query[row : row + 1], own_keys, own_values, attn.heads)
+        output = attended @ attn.to_out[0].weight.double().T + attn.to_out[0].bias.double()
+        rows.append(output if bank is None else slow_fuse(output, bank.outputs, strength, threshold))
+    return torch.cat(rows)
+
+
+def random_bank(tokens: int, held: int, width: int, generator: torch.Generator) -> LayerTokens:
+    keys, values, outputs = torch.randn(3, 1, held, width, generator=generator)
+    return LayerTokens(tokens, keys, values, outputs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    tokens=st.integers(1, 6),
+    held=st.lists(st.one_of(st.none(), st.integers(1, 9)), min_size=1, max_size=3),
+    heads=st.integers(1, 3),
+    seed=st.integers(0, 10_000),
+)
+def test_a_whole_layer_is_the_loop(tokens: int, held: list[int | None], heads: int, seed: int) -> None:
+    """Rows of one batch may have banks of different sizes, or none."""
+    torch.manual_seed(seed)
+    width = 4 * heads
+    attn = Attention(query_dim=width, heads=heads, dim_head=4).eval()
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(len(held), tokens, width, generator=generator)
+    banks = [None if each is None else random_bank(tokens, each, width, generator) for each in held]
+    rows = [None if bank is None else BankRow({LAYER: bank}, frames=1) for bank in banks]
+    call = BankCall(rows, fusion_strength=0.75, fusion_threshold=0.313)
+    with torch.no_grad():
+        output = ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden, memory=call)
+        expected = slow_layer(attn, hidden, banks, 0.75, 0.313).float()
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+    present = call.present[LAYER]
+    with torch.no_grad():
+        torch.testing.assert_close(present.keys, attn.to_k(hidden))
+        torch.testing.assert_close(present.values, attn.to_v(hidden))
+    assert present.outputs is not None and present.outputs.shape == hidden.shape
+
+
+def test_without_a_bank_a_layer_is_diffusers_own() -> None:
+    torch.manual_seed(0)
+    attn = Attention(query_dim=24, cross_attention_dim=None, heads=3, dim_head=8).eval()
+    cross = Attention(query_dim=24, cross_attention_dim=10, heads=3, dim_head=8).eval()
+    hidden, context = torch.randn(2, 7, 24), torch.randn(2, 5, 10)
+    with torch.no_grad():
+        call = BankCall([None, None], 0.75, 0.0)
+        extended = ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden, memory=call)
+        torch.testing.assert_close(extended, attn(hidden))
+        torch.testing.assert_close(PlainAttention("sdpa")(attn, hidden), attn(hidden))
+        torch.testing.assert_close(PlainAttention("sdpa")(cross, hidden, context), cross(hidden, context))
+
+
+def test_a_mask_and_a_missing_memory_are_refused() -> None:
+    attn, hidden = Attention(query_dim=8, heads=1, dim_head=8), torch.randn(1, 2, 8)
+    with pytest.raises(ValueError, match="needed: none"):
+        PlainAttention("sdpa")(attn, hidden, attention_mask=torch.zeros(1, 2))
+    with pytest.raises(RuntimeError, match="needed"):
+        ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden)
+
+
+def test_a_cpu_takes_sdpa() -> None:
+    assert choose_kernel(torch.device("cpu")) == "sdpa"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("rows, tokens, held, heads, width", [(1, 64, 128, 8, 40), (3, 100, 37, 5, 64), (2, 1, 1, 1, 8)])
+def test_kernels_differ_by_rounding_only(rows: int, tokens: int, held: int, heads: int, width: int) -> None:
+    if choose_kernel(torch.device("cuda")) != "xformers":
+        pytest.skip("xformers is not usable on this device")
+    query = torch.randn(rows, tokens, heads * width, device="cuda", dtype=torch.float16)
+    keys, values = torch.randn(2, rows, held, heads * width, device="cuda", dtype=torch.float16)
+    own, other = (attend(query, keys, values, heads, kernel) for kernel in ("sdpa", "xformers"))
+    torch.testing.assert_close(own, other, rtol=5e-3, atol=5e-3)

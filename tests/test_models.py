@@ -1,0 +1,89 @@
+"""The catalogue and the loading of models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import FULL_CONDITIONING, TINY_SIZE
+
+from pipeline import Model, ModelError, load_model
+from pipeline.memory import MemoryLayout
+from pipeline.models import CATALOGUE, default_dtype, find_entry
+
+
+def test_a_folder_is_loaded_as_it_describes_itself(tiny_model: Model) -> None:
+    assert tiny_model.native_size == TINY_SIZE
+    assert tiny_model.entry.latent_conditioning == FULL_CONDITIONING
+    assert tiny_model.entry.memory_layout == MemoryLayout(fuse=("mid_block", "up_blocks.1"), fuse_at="block")
+    parameters = [*tiny_model.unet.parameters(), *tiny_model.vae.parameters(), *tiny_model.text_encoder.parameters()]
+    assert {each.dtype for each in parameters} == {torch.float32}
+    assert not any(each.requires_grad for each in parameters)
+    assert not tiny_model.unet.training
+
+
+def test_a_plain_folder_is_stable_diffusion(plain_model: Model) -> None:
+    assert plain_model.entry.latent_conditioning == ()
+    assert plain_model.entry.memory_layout == MemoryLayout()
+    assert plain_model.native_size == TINY_SIZE
+    assert plain_model.scheduler.config.prediction_type == "epsilon"
+
+
+def test_half_precision_leaves_the_text_encoder_exact(tiny_folder: Path) -> None:
+    model = load_model(tiny_folder, device="cpu", dtype=torch.bfloat16)
+    assert model.unet.dtype == model.vae.dtype == torch.bfloat16
+    assert model.text_encoder.dtype == torch.float32
+
+
+def test_default_dtypes() -> None:
+    assert default_dtype(torch.device("cuda")) == torch.float16
+    assert default_dtype(torch.device("cpu")) in (torch.bfloat16, torch.float32)
+    assert default_dtype(torch.device("mps")) == torch.float32
+
+
+def test_embedded_is_in_the_catalogue() -> None:
+    assert CATALOGUE["embedded"].name == "embedded"
+
+
+def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
+    for name in ("sd9000", tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ModelError, match="needed: one of embedded"):
+            find_entry(name)
+
+
+@pytest.mark.parametrize(
+    "described",
+    ["no json", "[]", '{"colour": 3}', '{"memory_layout": {"fuse_at": "nowhere"}}', '{"memory_layout": {"what": [""]}}',
+     '{"latent_conditioning": ["source"]}', '{"latent_conditioning": ["depth"]}', '{"latent_conditioning": 3}'],
+)  # fmt: skip
+def test_a_wrong_description_is_refused(tiny_folder: Path, tmp_path: Path, described: str) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    (folder / "rearview.json").write_text(described)
+    with pytest.raises(ModelError, match="needed"):
+        load_model(folder, device="cpu")
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_part_is_refused(tiny_folder: Path, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    shutil.rmtree(folder / part)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(folder, device="cpu")
+
+
+def test_pickled_weights_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name("diffusion_pytorch_model.bin"))
+    with pytest.raises(ModelError, match="safetensors"):
+        load_model(folder, device="cpu")
+
+
+def test_an_unknown_autoencoder_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    (folder / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "VQModel"]}))
+    with pytest.raises(ModelError, match="VQModel"):
+        load_model(folder, device="cpu")

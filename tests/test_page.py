@@ -1,0 +1,106 @@
+"""The page as Gradio will serve it: ids, declarations, presets, and sketches that agree with their strokes."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo import page
+from demo.presets import AS_DRAWN, EXAMPLES, SKETCH_FOLDER, STYLES, TIMES, chosen, compose
+from examples.draw_sketches import SIDE, render
+from pipeline.settings import DECLARATIONS, FUSION_PRESETS, RANGES, FrameSettings
+
+CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    live: Any = SimpleNamespace(mint=str, leave=str)
+    return page.build(live).get_config_file()
+
+
+def component(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
+    return next(each["props"] for each in config["components"] if each["props"].get("elem_id") == elem_id)
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: str) -> None:
+    shown = component(config, name)
+    assert shown["label"] == DECLARATIONS[name].label
+    assert DECLARATIONS[name].help in shown["info"]
+    if name in RANGES:
+        each = RANGES[name]
+        assert (shown["minimum"], shown["maximum"]) == (each.minimum, each.maximum)
+        assert each.unit in shown["info"]
+
+
+def test_the_first_settings_are_in_order() -> None:
+    assert FrameSettings(**page.first_settings()).seed is not None
+
+
+def test_the_canvas_carries_its_ids_once() -> None:
+    markup = (page.CANVAS / "canvas.html").read_text(encoding="utf-8")
+    ids = re.findall(r'\bid="(\w+)"', markup)
+    assert len(ids) == len(set(ids))
+    assert set(ids) >= CANVAS_IDS
+    assert all(f'data-{fact}="0"' in markup for fact in ("fps", "latency-ms", "frames", "bank-fill"))
+
+
+def test_the_template_holds_nothing_that_gradio_would_evaluate() -> None:
+    markup = (page.CANVAS / "canvas.html").read_text(encoding="utf-8") + page._examples_html(EXAMPLES)
+    assert not re.search(r"\$\{|\{\{|`|@children", markup)
+
+
+def test_every_button_of_the_canvas_has_a_name() -> None:
+    markup = (page.CANVAS / "canvas.html").read_text(encoding="utf-8")
+    buttons = re.findall(r"<(?:button|select|input|canvas)\b[^>]*>", markup)
+    assert buttons
+    assert all("aria-label=" in each or "hidden" in each for each in buttons)
+
+
+def test_the_page_asks_no_other_host_for_fonts() -> None:
+    assert "http" not in page.launch_options()["theme"]._font_css.__str__()
+
+
+def test_there_are_enough_styles_and_examples() -> None:
+    assert len(STYLES) >= 12
+    assert {"Day", "Sunset", "Night", "Winter"} <= set(TIMES)
+    assert len(EXAMPLES) == 6
+    assert all(chosen(each.prompt) == (each.style, each.time) for each in EXAMPLES)
+    assert set(FUSION_PRESETS) == {"paper", "released code"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "style", "time", "expected"),
+    [
+        ("", "Oil", None, "oil painting"),
+        ("a cat", "Oil", "Night", "oil painting, a cat, night"),
+        ("Oil Painting, a cat,  on a mat, night", "Ink", AS_DRAWN, "ink painting, a cat, on a mat"),
+        ("(a cat)1.4", None, "Winter", "(a cat)1.4, winter"),
+    ],
+)
+def test_a_preset_finds_its_place(prompt: str, style: str | None, time: str | None, expected: str) -> None:
+    assert compose(prompt, style, time) == expected
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("time", [AS_DRAWN, *TIMES])
+def test_what_was_composed_is_recognised(style: str, time: str) -> None:
+    prompt = compose("a boat, at sea", style, time)
+    assert chosen(prompt) == (style, time)
+    assert compose(prompt, style, time) == prompt
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_a_sketch_is_what_its_strokes_draw(example: Any) -> None:
+    strokes = json.loads((SKETCH_FOLDER / f"{example.name}.json").read_text(encoding="utf-8"))
+    with Image.open(example.picture) as picture:
+        assert picture.size == (SIDE, SIDE)
+        stored = np.asarray(picture.convert("RGB"), np.int16)
+    assert np.abs(stored - np.asarray(render(strokes), np.int16)).mean() < 0.5

@@ -1,0 +1,48 @@
+"""Stage "export": the trained parts as fp16 safetensors, in folders that `from_pretrained` of each class loads."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from training.joint import Parts
+from training.model import LATENT_CONDITIONING, MEMORY_LAYOUT, NATIVE_SIZE, new_scheduler
+
+SHARD_SIZE = "15MB"
+
+MODEL_INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "LCMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderTiny"],
+}
+
+
+def export(parts: Parts, folder: Path) -> None:
+    """Write the model into `folder`, in the place of one that was there."""
+    for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in (("unet", parts.unet), ("vae", parts.codec), ("text_encoder", parts.text_encoder)):
+        halved = copy.deepcopy(module).cpu().to(torch.float16).to(memory_format=torch.contiguous_format)
+        halved.save_pretrained(folder / name, max_shard_size=SHARD_SIZE)
+    parts.tokenizer.save_pretrained(folder / "tokenizer")
+    new_scheduler().save_pretrained(folder / "scheduler")
+    (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
+    entry = {
+        "native_size": NATIVE_SIZE,
+        "latent_conditioning": LATENT_CONDITIONING,
+        "memory_layout": asdict(MEMORY_LAYOUT),
+    }
+    (folder / "rearview.json").write_text(json.dumps(entry, indent=2) + "\n")

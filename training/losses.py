@@ -1,0 +1,45 @@
+"""What a painted picture is judged by. Pictures are `[B, 3, H, W]` in -1..1; each loss is `[B]` unless said."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+
+def picture_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Colour, edges and broad tones together: L1 alone turns thin bright lines into flat background."""
+    difference = output - target
+    charbonnier = _mean(torch.sqrt(difference.square() + 1e-4))
+    edges = sum(
+        (_mean((a - b).abs()) for a, b in zip(_gradients(output), _gradients(target), strict=True)),
+        torch.zeros_like(charbonnier),
+    )
+    tones = sum((_mean(avg_pool2d(difference, side).abs()) for side in (2, 4, 8)), torch.zeros_like(charbonnier)) / 3
+    broad = _mean(avg_pool2d(difference, 4).square())
+    return 0.7 * charbonnier + 0.8 * edges + 0.6 * tones + 0.5 * broad + 0.6 * _mean(difference.square())
+
+
+def chroma_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Broad colour differences, without which a young codec keeps luminance only."""
+    difference = avg_pool2d(output - target, 4)
+    red, green, blue = difference.unbind(1)
+    return _mean(torch.stack([red - green, blue - 0.5 * (red + green)], 1).abs()) + 2 * _mean(difference.square())
+
+
+def latent_spread_loss(latents: Tensor) -> Tensor:
+    """A scalar that draws the latents `[B, C, h, w]` to zero mean and identity covariance, and off extreme values."""
+    mean = latents.mean((0, 2, 3))
+    centred = (latents - mean[None, :, None, None]).transpose(0, 1).flatten(1)
+    covariance = centred @ centred.T / centred.shape[1]
+    identity = torch.eye(len(mean), device=latents.device)
+    extremes = (latents.abs() - 2.7).relu().square().mean()
+    return mean.square().mean() + (covariance - identity).square().sum() / len(mean) + 0.1 * extremes
+
+
+def _gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
+    return picture[..., 1:] - picture[..., :-1], picture[..., 1:, :] - picture[..., :-1, :]
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.flatten(1).mean(1)

@@ -1,0 +1,115 @@
+"""Train the embedded model from nothing: `python -m training.train --work build/training`.
+
+Stages: tokenizer, data, codec, joint, export. Each resumes where it stopped; the same seed gives the same order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import CLIPTokenizer
+
+from training.codec import train_codec
+from training.data import Shards, write_shards
+from training.export import export
+from training.joint import Parts, Phase, train_joint
+from training.model import new_codec, new_text_encoder, new_unet, parameters_in_millions
+from training.tokenizer import train_tokenizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a run is."""
+
+    shards: int
+    examples_of_a_shard: int
+    codec_width: int
+    codec_steps: int
+    codec_batch: int
+    codec_side: int
+    unet_channels: tuple[int, int, int]
+    phases: tuple[Phase, ...]
+
+
+PLANS = {
+    "full": Plan(
+        shards=96,
+        examples_of_a_shard=40,
+        codec_width=40,
+        codec_steps=3000,
+        codec_batch=8,
+        codec_side=128,
+        unet_channels=(64, 128, 192),
+        phases=(Phase(2600, 16, 128, 0.1), Phase(1000, 6, 256, 0.5)),
+    ),
+    "gpu": Plan(
+        shards=120,
+        examples_of_a_shard=40,
+        codec_width=40,
+        codec_steps=6000,
+        codec_batch=32,
+        codec_side=128,
+        unet_channels=(64, 128, 192),
+        phases=(Phase(4000, 64, 128, 0.1), Phase(4000, 32, 256, 0.5)),
+    ),
+    "tiny": Plan(
+        shards=1,
+        examples_of_a_shard=4,
+        codec_width=8,
+        codec_steps=12,
+        codec_batch=4,
+        codec_side=64,
+        unet_channels=(16, 32, 32),
+        phases=(Phase(8, 4, 64, 0.0), Phase(4, 2, 64, 1.0)),
+    ),
+}
+
+
+def train(plan: Plan, work: Path, out: Path, device: torch.device, seed: int, workers: int) -> None:
+    """Run every stage that is not done yet; the finished model lies in `out`."""
+    tokenizer = _tokenizer(work / "tokenizer")
+    write_shards(work / "shards", plan.shards, seed, workers, plan.examples_of_a_shard)
+    shards = Shards(work / "shards")
+    torch.manual_seed(seed)
+    parts = Parts(
+        new_unet(plan.unet_channels), new_codec(plan.codec_width), new_text_encoder(tokenizer), tokenizer
+    )
+    for name, module in parts.modules.items():
+        print(f"{name}: {parameters_in_millions(module):.2f} M parameters")
+    train_codec(
+        parts.codec, shards, work / "codec.pt", plan.codec_steps, plan.codec_batch, plan.codec_side, device, seed
+    )
+    train_joint(parts, shards, work / "joint.pt", list(plan.phases), device, seed)
+    export(parts, out)
+
+
+def _tokenizer(folder: Path) -> CLIPTokenizer:
+    if (folder / "tokenizer_config.json").exists():
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    return train_tokenizer(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the data and the checkpoints")
+    parser.add_argument("--out", type=Path, help="folder for the finished model (WORK/model)")
+    parser.add_argument("--plan", choices=PLANS, default="full", help="how large the run is; gpu suits one large GPU")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawings, the weights and their order")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw the data")
+    chosen = parser.parse_args(arguments)
+    began = time.monotonic()
+    out = chosen.out or chosen.work / "model"
+    train(PLANS[chosen.plan], chosen.work, out, torch.device(chosen.device), chosen.seed, chosen.workers)
+    print(f"the model is in {out}; this run took {(time.monotonic() - began) / 60:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()
