@@ -91,7 +91,7 @@ def _prompt_tasks(model: Model) -> dict[str, Task]:
 
 def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callable[[Sequence[Any]], Any], Memory]:
     """What makes one UNet call with given rows of a memory, and that memory, installed until `stack` ends."""
-    memory = create_memory(memory_name, model.entry.memory_layout, choose_kernel(model.device))
+    memory = create_memory(memory_name, model.entry.memory_layout, choose_kernel(model.device, model.dtype))
     stack.enter_context(memory.installed(model.unet))
     side = model.native_size
     frame = fitted(as_frame(moving_drawing(INPUT_SIZE, 1)[0]), (side, side), "crop")

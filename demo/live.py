@@ -156,6 +156,9 @@ class Connection:
                     await self._take(data)
                 elif text is not None:
                     await self._obey(text)
+                if self._visitor.departed:
+                    await self.close(1000, "Goodbye.")
+                    return
         finally:
             for task in tuple(self._tasks):
                 task.cancel()
@@ -201,8 +204,6 @@ class Connection:
             await self._drop_waiting()
         for reply in await obey(self._visitor, message):
             await self._send(reply)
-        if self._visitor.departed:
-            await self.close(1000, "Goodbye.")
 
     async def _send(self, reply: Reply) -> None:
         if not self._is_open():
@@ -352,10 +353,8 @@ class Live:
 
     def _depart(self, name: str) -> None:
         visitor = self._visitors.get(name)
-        if visitor is not None:
-            visitor.departed = True
-            if visitor.connection is None:
-                self._let_go(visitor)
+        if visitor is not None and visitor.connection is None:
+            self._let_go(visitor)
 
     def _leave_in(self, seconds: float, visitor: Visitor) -> None:
         if visitor.goodbye is not None:

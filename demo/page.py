@@ -135,9 +135,10 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
             components[name] = _slider(name, settings)
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion("More", open=True, elem_id="more"):
-        with gr.Row():
-            for name in MORE_SLIDERS:
-                components[name] = _slider(name, settings)
+        for pair in (MORE_SLIDERS[:2], MORE_SLIDERS[2:]):
+            with gr.Row():
+                for name in pair:
+                    components[name] = _slider(name, settings)
         with gr.Row(elem_classes="rv-seed"):
             components["seed"] = gr.Number(
                 settings["seed"],
@@ -149,7 +150,7 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
                 elem_id="seed",
                 min_width=200,
             )
-            dice = gr.Button("🎲 Another seed", elem_id="dice", min_width=140)
+            dice = gr.Button("Roll another seed", elem_id="dice", min_width=140)
             dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
             for name, values in FUSION_PRESETS.items():
                 elem_id = f"fusion_{name.replace(' ', '_')}"

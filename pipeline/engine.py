@@ -140,7 +140,7 @@ class Engine:
         """`size` is (width, height) in pixels, by default the model's own; raises `ModelError`, `MemoryNameError` or
         `SettingsError`."""
         self.model = model
-        self.kernel = choose_kernel(model.device)
+        self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
         encoder = PromptEncoder(model.tokenizer, model.text_encoder)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_fusion import slow_fuse
 from torch import Tensor
 
-from pipeline.attention import PlainAttention, attend, choose_kernel
+from pipeline.attention import Kernel, PlainAttention, attend, choose_kernel
 from pipeline.memory import MemoryLayout
 from pipeline.memory.feature_bank import BankCall, BankRow, ExtendedSelfAttention, LayerTokens
 
@@ -123,17 +123,31 @@ def test_a_mask_and_a_missing_memory_are_refused() -> None:
         ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden)
 
 
-def test_a_cpu_takes_sdpa() -> None:
-    assert choose_kernel(torch.device("cpu")) == "sdpa"
+def test_a_cpu_takes_the_kernel_for_its_dtype() -> None:
+    assert choose_kernel(torch.device("cpu"), torch.float32) == "sdpa"
+    assert choose_kernel(torch.device("cpu"), torch.bfloat16) == "matmul"
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("rows, tokens, held, heads, width", [(1, 64, 128, 8, 40), (3, 100, 37, 5, 64), (2, 1, 1, 1, 8)])
-def test_kernels_differ_by_rounding_only(rows: int, tokens: int, held: int, heads: int, width: int) -> None:
-    if choose_kernel(torch.device("cuda")) != "xformers":
+KERNEL_CASES = [
+    pytest.param("matmul", "cpu", torch.float32, 1e-5, id="matmul in float32"),
+    pytest.param("matmul", "cpu", torch.bfloat16, 3e-2, id="matmul in bfloat16"),
+    pytest.param("xformers", "cuda", torch.float16, 5e-3, id="xformers in float16", marks=pytest.mark.gpu),
+]
+
+
+@pytest.mark.parametrize("kernel, device, dtype, tolerance", KERNEL_CASES)
+@pytest.mark.parametrize(
+    "rows, tokens, held, heads, width", [(1, 64, 128, 8, 40), (3, 100, 37, 5, 64), (2, 1, 1, 1, 8)]
+)
+def test_kernels_differ_by_rounding_only(
+    kernel: Kernel, device: str, dtype: torch.dtype, tolerance: float,
+    rows: int, tokens: int, held: int, heads: int, width: int,
+) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    if device == "cuda" and choose_kernel(torch.device(device), dtype) != kernel:
         pytest.skip("xformers is not usable on this device")
-    query = torch.randn(rows, tokens, heads * width, device="cuda", dtype=torch.float16)
-    keys, values = torch.randn(2, rows, held, heads * width, device="cuda", dtype=torch.float16)
-    own, other = (attend(query, keys, values, heads, kernel) for kernel in ("sdpa", "xformers"))
-    torch.testing.assert_close(own, other, rtol=5e-3, atol=5e-3)
+    query = torch.randn(rows, tokens, heads * width, device=device, dtype=dtype)
+    keys, values = torch.randn(2, rows, held, heads * width, device=device, dtype=dtype)
+    expected = attend(query.float(), keys.float(), values.float(), heads, "sdpa")
+    torch.testing.assert_close(attend(query, keys, values, heads, kernel).float(), expected, rtol=0, atol=tolerance)

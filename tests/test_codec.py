@@ -30,8 +30,11 @@ def test_every_mode_becomes_rgb(mode: str, size: tuple[int, int]) -> None:
     assert frame.shape == (size[1], size[0], 3) and frame.dtype == np.uint8
 
 
-@pytest.mark.parametrize("form, mode", [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("JPEG", "CMYK"), ("JPEG", "L"),
-                                        ("WEBP", "RGBA"), ("GIF", "P"), ("BMP", "RGB"), ("TIFF", "F"), ("TIFF", "I;16")])  # fmt: skip
+@pytest.mark.parametrize(
+    "form, mode",
+    [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("JPEG", "CMYK"), ("JPEG", "L"), ("WEBP", "RGBA"), ("GIF", "P"),
+     ("BMP", "RGB"), ("TIFF", "F"), ("TIFF", "I;16")],
+)  # fmt: skip
 def test_files_are_read_from_bytes_and_paths(form: str, mode: str, tmp_path: Path) -> None:
     data = saved(Image.new(mode, (6, 4)), form)
     (tmp_path / "picture").write_bytes(data)

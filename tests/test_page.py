@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from types import SimpleNamespace
@@ -22,7 +23,12 @@ CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
     live: Any = SimpleNamespace(mint=str, leave=str)
-    return page.build(live).get_config_file()
+
+    async def built() -> dict[str, Any]:
+        return page.build(live).get_config_file()
+
+    # In a running loop, because Gradio makes one that it never closes where there is none.
+    return asyncio.run(built())
 
 
 def component(config: dict[str, Any], elem_id: str) -> dict[str, Any]:

@@ -35,8 +35,11 @@ def train_codec(
     device: torch.device,
     seed: int,
     rate: float = 2e-3,
-) -> None:
-    """Train in place; resumes from `checkpoint`. The averaged weights are in the codec when it returns."""
+) -> list[float]:
+    """Train in place; resumes from `checkpoint`. The averaged weights are in the codec when it returns.
+
+    Returns the loss of each step that this call took.
+    """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     codec.to(device=device, memory_format=torch.channels_last)
@@ -46,6 +49,7 @@ def train_codec(
     modules = {"codec": codec}
     first = load_checkpoint(checkpoint, modules, optimizer, average, rng)
     progress, saved = Progress("codec", steps, first), time.monotonic()
+    losses: list[float] = []
     for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * cosine_rate(step, steps)
@@ -63,6 +67,7 @@ def train_codec(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         average.update()
+        losses.append(float(loss.detach()))
         error = (output - picture).detach()
         note = f"L1 {error.abs().mean() * 127.5:.1f} of 255, {10 * math.log10(4 / error.square().mean()):.1f} dB"
         progress.show(step + 1, note)
@@ -70,3 +75,4 @@ def train_codec(
             save_checkpoint(checkpoint, step + 1, modules, optimizer, average, rng)
             saved = time.monotonic()
     average.exchange()
+    return losses

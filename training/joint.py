@@ -330,8 +330,11 @@ def train_joint(
     device: torch.device,
     seed: int,
     rate: float = 1.2e-3,
-) -> None:
-    """Train in place through all phases; resumes from `checkpoint`. The averaged weights are in place on return."""
+) -> list[float]:
+    """Train in place through all phases; resumes from `checkpoint`. The averaged weights are in place on return.
+
+    Returns the loss of each step that this call took.
+    """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     for module in parts.modules.values():
@@ -350,7 +353,7 @@ def train_joint(
     painter = Painter(parts, create_memory("feature-bank", MEMORY_LAYOUT, "sdpa"), device)
     steps = sum(phase.steps for phase in phases)
     progress, saved = Progress("joint", steps, first), time.monotonic()
-    recent: list[float] = []
+    losses: list[float] = []
     with painter.memory.installed(parts.unet):
         for step in range(first, steps):
             phase = _phase_at(phases, step)
@@ -366,12 +369,13 @@ def train_joint(
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             average.update()
-            recent = [*recent[-99:], float(loss.detach())]
-            progress.show(step + 1, f"loss {np.mean(recent):.4f}, {phase.side} px")
+            losses.append(float(loss.detach()))
+            progress.show(step + 1, f"loss {np.mean(losses[-100:]):.4f}, {phase.side} px")
             if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS or step + 1 == steps:
                 save_checkpoint(checkpoint, step + 1, parts.modules, optimizer, average, rng)
                 saved = time.monotonic()
     average.exchange()
+    return losses
 
 
 def _phase_at(phases: list[Phase], step: int) -> Phase:

@@ -71,8 +71,13 @@ PLANS = {
 }
 
 
-def train(plan: Plan, work: Path, out: Path, device: torch.device, seed: int, workers: int) -> None:
-    """Run every stage that is not done yet; the finished model lies in `out`."""
+def train(
+    plan: Plan, work: Path, out: Path, device: torch.device, seed: int, workers: int
+) -> tuple[list[float], list[float]]:
+    """Run every stage that is not done yet; the finished model lies in `out`.
+
+    Returns the losses of the steps taken: of the codec, and of everything together.
+    """
     tokenizer = _tokenizer(work / "tokenizer")
     write_shards(work / "shards", plan.shards, seed, workers, plan.examples_of_a_shard)
     shards = Shards(work / "shards")
@@ -82,11 +87,12 @@ def train(plan: Plan, work: Path, out: Path, device: torch.device, seed: int, wo
     )
     for name, module in parts.modules.items():
         print(f"{name}: {parameters_in_millions(module):.2f} M parameters")
-    train_codec(
+    codec_losses = train_codec(
         parts.codec, shards, work / "codec.pt", plan.codec_steps, plan.codec_batch, plan.codec_side, device, seed
     )
-    train_joint(parts, shards, work / "joint.pt", list(plan.phases), device, seed)
+    joint_losses = train_joint(parts, shards, work / "joint.pt", list(plan.phases), device, seed)
     export(parts, out)
+    return codec_losses, joint_losses
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:

@@ -12,6 +12,7 @@ const PICTURE_HEADER_BYTES = 28;
 const WIRE_VERSION = 1;
 const KIND_FRAME = 1;
 const SOCKET_TRIES_BEFORE_POST = 2;
+const RENEWALS_BEFORE_RELOAD = 3;
 const POST_PING_MS = 20000;
 const CLOSE_TOKEN = 4401;
 const CLOSE_REPLACED = 4409;
@@ -496,6 +497,7 @@ const wire = {
   changedAt: 0,
   settle: 0,
   tries: 0,
+  renewals: 0,
   socketTries: 0,
   socketWorked: false,
   token: null,
@@ -609,8 +611,7 @@ function withdraw() {
 function opened(transport) {
   wire.transport = transport;
   wire.underWay = 0;
-  wire.tries = 0;
-  wire.socketTries = 0;
+  wire.tries = wire.renewals = wire.socketTries = 0;
   revisions.clear();
   connection = "open";
   say("");
@@ -630,9 +631,16 @@ function lost(sentence) {
   showStatus();
 }
 
+// A server that asks for a name and a password gives a token only after a new login.
 function renewToken() {
-  say("The server has started again. This page is connecting to it.");
-  trigger("renew");
+  wire.renewals += 1;
+  const stranger = wire.renewals > RENEWALS_BEFORE_RELOAD;
+  say(
+    stranger
+      ? "The server has started again and does not know this page any more. Save your picture and reload the page."
+      : "The server has started again. This page is connecting to it.",
+  );
+  if (!stranger) trigger("renew");
   clearTimeout(wire.timer);
   wire.timer = setTimeout(connect, Math.min(8000, 1000 * 2 ** wire.tries++));
 }

@@ -8,7 +8,7 @@ from pipeline.memory.base import Memory, MemoryLayout
 from pipeline.memory.feature_bank import FeatureBank
 from pipeline.memory.none import NoMemory
 
-MEMORIES = {FeatureBank.name: FeatureBank, NoMemory.name: NoMemory}
+MEMORIES: dict[str, type[Memory]] = {FeatureBank.name: FeatureBank, NoMemory.name: NoMemory}
 
 __all__ = ["MEMORIES", "Memory", "MemoryLayout", "create_memory"]
 

@@ -21,7 +21,7 @@ def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Gen
     if count <= keep:
         return keys, *others
     if keep == 0:
-        return tuple(each[:, :0] for each in (keys, *others))
+        return tuple(each.new_empty(rows, 0, each.shape[2]) for each in (keys, *others))
     order = torch.rand(rows, count, generator=generator).argsort(dim=1).to(keys.device)
     destinations, sources = order[:, :keep].sort(dim=1).values, order[:, keep:]
     directions = normalize(keys.float(), dim=-1)
