@@ -20,7 +20,7 @@ PRINTABLE = [chr(code) for code in range(33, 127)]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What sets the cost of a model: channels and heads of the UNet's levels, widths of the codec and of the text."""
+    """What sets the cost of a model: channels and heads of the UNet's levels, widths of codec and text, native size."""
 
     channels: tuple[int, ...] = (64, 96, 160)
     heads: tuple[int, ...] = (2, 3, 5)
@@ -28,10 +28,13 @@ class Sizes:
     decoder_width: int = 40
     text_width: int = 128
     text_layers: int = 2
+    latent_side: int = 32
 
 
 EMBEDDED = Sizes()
-TINY = Sizes(channels=(32, 32), heads=(1, 1), encoder_width=8, decoder_width=8, text_width=32, text_layers=1)
+TINY = Sizes(
+    channels=(32, 32), heads=(1, 1), encoder_width=8, decoder_width=8, text_width=32, text_layers=1, latent_side=8
+)
 
 
 def save_model(folder: Path, sizes: Sizes = EMBEDDED, seed: int = 0) -> Path:
@@ -57,7 +60,7 @@ def save_model(folder: Path, sizes: Sizes = EMBEDDED, seed: int = 0) -> Path:
 def _unet(sizes: Sizes) -> UNet2DConditionModel:
     levels = len(sizes.channels)
     return UNet2DConditionModel(
-        sample_size=32,
+        sample_size=sizes.latent_side,
         in_channels=4,
         out_channels=4,
         block_out_channels=sizes.channels,

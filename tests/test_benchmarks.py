@@ -26,7 +26,6 @@ def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
     assert model.tokenizer("a house").input_ids[0] == model.tokenizer.bos_token_id
 
 
-@pytest.mark.filterwarnings("ignore:`torch_dtype` is deprecated:FutureWarning")
 def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model", str(tiny_model), "--rounds", "2", "--results", str(tmp_path)]
     assert frame.main(arguments, sizes=sd_layout.TINY) == 0

@@ -10,7 +10,7 @@ from training.styles import DEFAULT_STYLE, GRADES, STYLES
 
 FILLERS = (
     "beautiful|highly detailed|masterpiece|best quality|vivid colors|sharp|bright|dark|dreamy|epic|soft light|elegant|"
-    "cute|nice|happy|old|modern|fantasy|cinematic|warm|cold|calm|magical|intricate|4k|trending|my friend|in the style of"
+    "cute|nice|happy|old|modern|fantasy|cinematic|warm|cold|calm|magical|intricate|4k|trending|in the style of"
 ).split("|")
 
 SUBJECTS = (

@@ -1,12 +1,15 @@
-"""Checkpoints of a stage: everything that the next step depends on, written so that a broken write harms nothing."""
+"""Checkpoints of a stage: everything that the next step depends on, as safetensors, so that no file runs code."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
@@ -42,18 +45,16 @@ def save_checkpoint(
     average: Average,
     rng: np.random.Generator,
 ) -> None:
-    """Write all of it to a neighbour of `path`, then rename."""
-    state: dict[str, Any] = {
-        "step": step,
-        "modules": {name: module.state_dict() for name, module in modules.items()},
-        "optimizer": optimizer.state_dict(),
-        "average": average.values,
-        "updates": average.updates,
-        "torch": torch.get_rng_state(),
-        "numpy": _as_tensor(rng),
-    }
+    """Write all of it to a neighbour of `path`, then rename: a write that breaks off harms nothing."""
+    tensors = {"random state of torch": torch.get_rng_state()}
+    for name, module in modules.items():
+        tensors |= {f"module {name} {key}": value for key, value in module.state_dict().items()}
+    tensors |= {f"average {index}": value for index, value in enumerate(average.values)}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer {index} {key}": torch.as_tensor(value) for key, value in moments.items()}
+    notes = {"step": step, "updates": average.updates, "random state of numpy": rng.bit_generator.state}
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
+    save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, partial, _as_text(notes))
     partial.replace(path)
 
 
@@ -67,32 +68,27 @@ def load_checkpoint(
     """Restore everything from `path`, if it is there; returns the step to go on from (0 for a new run)."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        notes = {name: json.loads(text) for name, text in file.metadata().items()}
+    torch.set_rng_state(tensors["random state of torch"])
     for name, module in modules.items():
-        module.load_state_dict(state["modules"][name])
-    optimizer.load_state_dict(state["optimizer"])
-    for value, saved in zip(average.values, state["average"], strict=True):
-        value.copy_(saved)
-    average.updates = state["updates"]
-    torch.set_rng_state(state["torch"])
-    _restore(rng, state["numpy"])
-    return int(state["step"])
+        module.load_state_dict(_below(tensors, f"module {name} "))
+    for index, value in enumerate(average.values):
+        value.copy_(tensors[f"average {index}"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in _below(tensors, "optimizer ").items():
+        index, name = key.split(" ")
+        moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+    average.updates = notes["updates"]
+    rng.bit_generator.state = notes["random state of numpy"]
+    return int(notes["step"])
 
 
-def _as_tensor(rng: np.random.Generator) -> Tensor:
-    """The state of a PCG64 generator as bytes: weights-only files hold tensors, not big integers."""
-    state = rng.bit_generator.state
-    words = [state["state"]["state"], state["state"]["inc"]]
-    code = b"".join(word.to_bytes(16, "little") for word in words)
-    code += bytes([state["has_uint32"]]) + state["uinteger"].to_bytes(4, "little")
-    return torch.frombuffer(bytearray(code), dtype=torch.uint8)
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: each for name, each in tensors.items() if name.startswith(prefix)}
 
 
-def _restore(rng: np.random.Generator, saved: Tensor) -> None:
-    code = bytes(saved.tolist())
-    rng.bit_generator.state = {
-        "bit_generator": "PCG64",
-        "state": {"state": int.from_bytes(code[:16], "little"), "inc": int.from_bytes(code[16:32], "little")},
-        "has_uint32": code[32],
-        "uinteger": int.from_bytes(code[33:37], "little"),
-    }
+def _as_text(notes: dict[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in notes.items()}

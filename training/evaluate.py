@@ -49,7 +49,8 @@ def held_out_photos() -> list[np.ndarray]:
 def hand_drawn(folder: Path) -> list[np.ndarray]:
     """The example sketches, drawn by hand and not by the generator."""
     files = sorted(folder.glob("*.png"))
-    return [np.array(Image.open(file).convert("RGB").resize((FRAME, FRAME), Image.Resampling.LANCZOS)) for file in files]
+    size = (FRAME, FRAME)
+    return [np.array(Image.open(file).convert("RGB").resize(size, Image.Resampling.LANCZOS)) for file in files]
 
 
 def translated(engine: Engine, picture: np.ndarray, settings: FrameSettings) -> np.ndarray:
@@ -65,7 +66,8 @@ def contact_sheet(engine: Engine, pictures: Sequence[np.ndarray], prompts: Seque
     """Rows: pictures; columns: the picture itself, then each prompt."""
     rows = []
     for picture in pictures:
-        painted = [translated(engine, picture, FrameSettings(prompt=each, strength=1.0, steps=steps)) for each in prompts]
+        settings = [FrameSettings(prompt=prompt, strength=1.0, steps=steps) for prompt in prompts]
+        painted = [translated(engine, picture, each) for each in settings]
         rows.append(np.concatenate([picture, *painted], axis=1))
     return Image.fromarray(np.concatenate(rows))
 
@@ -155,7 +157,9 @@ def evaluate(engine: Engine, shards: Shards, sketches: Path, out: Path, scenes: 
     for steps in SHEET_STEPS:
         contact_sheet(engine, hand_drawn(sketches), prompts, steps).save(out / f"sketches_{steps}.png")
         contact_sheet(engine, photos, prompts, steps).save(out / f"photos_{steps}.png")
-    graded = [canonical_prompt(style, grade) for grade in GRADES if grade for style in ("painting", "watercolor", "anime")]
+    graded = [
+        canonical_prompt(style, grade) for grade in GRADES if grade for style in ("painting", "watercolor", "anime")
+    ]
     contact_sheet(engine, [*hand_drawn(sketches), *photos], graded, 1).save(out / "grades.png")
     classifier = trained_classifier(shards)
     sources = [sketch for sketch, _ in drawn] + photos

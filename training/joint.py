@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import wraps
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,7 +67,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Draw:
-    """What is drawn for each sample: strength, timesteps of the first and of the present step, and which are later ones.
+    """What is drawn for each sample: strength, timesteps of the first and of the present step, and which are later.
 
     strength `[B]` in 0.1..1, first and present `[B]` timesteps, later `[B]` bool, refinement `[B]` in 0..1.
     """
@@ -88,7 +88,7 @@ def share_of_style(strength: Tensor) -> Tensor:
 
 
 def draw_steps(rng: np.random.Generator, size: int, later: float, device: torch.device) -> Draw:
-    """Strengths (half of them 0.9 and more), numbers of steps and the present step; a share `later` is not the first."""
+    """Strengths (half of them 0.9 and more), numbers of steps, the present step; a share `later` is not the first."""
     strengths, firsts, presents, laters = [], [], [], []
     for _ in range(size):
         strength = float(rng.uniform(0.9, 1.0) if rng.random() < 0.5 else rng.uniform(0.1, 1.0))
@@ -133,7 +133,7 @@ def sharpened(picture: Tensor, amount: Tensor) -> Tensor:
 
 
 def painted_target(source: Tensor, style: Tensor, texture: Tensor, field: Tensor, draw: Draw) -> Tensor:
-    """What the model should paint: source and style `[B, 3, H, W]`, texture `[B, 3]` amplitudes, field `[B, 1, H, W]`."""
+    """What the model should paint: source and style `[B, 3, H, W]`, texture `[B, 3]`, field `[B, 1, H, W]`."""
     uneven = ((style + 1) * (1 + texture[:, :, None, None] * field) - 1).clamp(-1, 1)
     finished = sharpened(uneven, 0.8 * draw.refinement)
     share = share_of_style(draw.strength)[:, None, None, None]

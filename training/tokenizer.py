@@ -18,15 +18,16 @@ VOCABULARY = 2000
 START, END = "<|startoftext|>", "<|endoftext|>"
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 COMMON_WORDS = (
-    "dog horse car city street building castle dragon robot flower garden forest river ocean beach island spring summer "
-    "rain storm desert moon sun star stars space galaxy king queen princess warrior knight dress smile smiling laughing "
-    "face eyes eye mouth nose head hand person people man woman child baby old young red green blue yellow orange purple "
-    "pink black white brown gray golden silver dark light bright soft colorful abstract modern digital illustration "
-    "render style by artist famous detailed intricate fantasy magical mystical cinematic low poly minimalist line flat "
-    "vector poster print charcoal pastel acrylic graffiti retro vintage futuristic steampunk horror scary cute kawaii "
-    "beautiful lovely chair table room window door kitchen bed book computer phone screen webcam camera selfie glasses "
-    "beard hat shirt jacket house roof tree trees grass sky clouds water boat ship mountain lake sea hills road fence "
-    "cat kitten fish bird rabbit apple cup vase bottle wood stone gold bad ugly blurry noisy quality low worst"
+    "dog horse car city street building castle dragon robot flower garden forest river ocean beach island spring "
+    "summer rain storm desert moon sun star stars space galaxy king queen princess warrior knight dress smile "
+    "smiling laughing face eyes eye mouth nose head hand person people man woman child baby old young red green "
+    "blue yellow orange purple pink black white brown gray golden silver dark light bright soft colorful abstract "
+    "modern digital illustration render style by artist famous detailed intricate fantasy magical mystical "
+    "cinematic low poly minimalist line flat vector poster print charcoal pastel acrylic graffiti retro vintage "
+    "futuristic steampunk horror scary cute kawaii beautiful lovely chair table room window door kitchen bed book "
+    "computer phone screen webcam camera selfie glasses beard hat shirt jacket house roof tree trees grass sky "
+    "clouds water boat ship mountain lake sea hills road fence cat kitten fish bird rabbit apple cup vase bottle "
+    "wood stone gold bad ugly blurry noisy quality worst "
 ).split()
 
 
@@ -58,7 +59,8 @@ def train_tokenizer(folder: Path, seed: int = 5) -> CLIPTokenizer:
             vocab_size=VOCABULARY, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
         ),
     )
-    merges = [each if isinstance(each, str) else " ".join(each) for each in json.loads(learner.to_str())["model"]["merges"]]
+    learnt = json.loads(learner.to_str())["model"]["merges"]
+    merges = [each if isinstance(each, str) else " ".join(each) for each in learnt]
     tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *(each.replace(" ", "") for each in merges)]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys([*tokens, START, END]))}
     folder.mkdir(parents=True, exist_ok=True)
