@@ -199,7 +199,7 @@ def _wire_words(prompt: gr.Textbox, style: gr.Radio, time: gr.Radio, examples: g
     _send_changes(prompt, "prompt")
     for radio in (style, time):
         radio.input(compose, [prompt, style, time], prompt, **quiet)
-    prompt.input(chosen, prompt, [style, time], trigger_mode="always_last", **quiet)
+    prompt.change(chosen, prompt, [style, time], trigger_mode="always_last", **quiet)
     examples.pick(_picked, None, [prompt, style, time], **quiet)
 
 

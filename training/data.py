@@ -208,7 +208,7 @@ class Shards:
             raise FileNotFoundError(f"no shards in {folder}; needed: drawn examples. Run the data stage first.")
 
     def batch(self, rng: np.random.Generator, size: int, side: int) -> Batch:
-        """`size` random pairs of frames, cropped to `side` px at multiples of 32 px: there patterns keep their phase."""
+        """`size` random pairs of frames, cropped to `side` px at multiples of 32 px, where patterns match."""
         sources, targets, captions, styles, shifts = [], [], [], [], []
         for _ in range(size):
             all_sources, all_targets, first, entry = self.examples[int(rng.integers(len(self.examples)))]

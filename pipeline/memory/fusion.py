@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipeline.memory.merge import tokens_at
+
 
 def fuse(features: Tensor, bank: Tensor, strength: float, threshold: float) -> Tensor:
     """StreamV2V's feature fusion (arXiv 2405.15757, section 4.2).
@@ -19,6 +21,6 @@ def fuse(features: Tensor, bank: Tensor, strength: float, threshold: float) -> T
     if bank.shape[1] == 0 or strength == 0:
         return features
     cosine = normalize(features.float(), dim=-1) @ normalize(bank.float(), dim=-1).transpose(1, 2)
-    similarity, nearest = cosine.max(dim=-1, keepdim=True)
-    matched = bank.gather(1, nearest.expand_as(features)).to(features.dtype)
-    return torch.where(similarity >= threshold, torch.lerp(features, matched, strength), features)
+    similarity, nearest = cosine.max(dim=-1)
+    matched = tokens_at(bank, nearest).to(features.dtype)
+    return torch.where(similarity[..., None] >= threshold, torch.lerp(features, matched, strength), features)

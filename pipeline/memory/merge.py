@@ -24,20 +24,28 @@ def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Gen
         return tuple(each.new_empty(rows, 0, each.shape[2]) for each in (keys, *others))
     order = torch.rand(rows, count, generator=generator).argsort(dim=1).to(keys.device)
     destinations, sources = order[:, :keep].sort(dim=1).values, order[:, keep:]
-    directions = normalize(keys.float(), dim=-1)
-    cosine = _rows_at(directions, sources) @ _rows_at(directions, destinations).transpose(1, 2)
-    nearest = cosine.argmax(dim=-1)
+    # Only destinations need unit length: a source's own length scales all of its cosines alike.
+    directions = normalize(tokens_at(keys, destinations).float(), dim=-1).to(keys.dtype)
+    nearest = (tokens_at(keys, sources) @ directions.transpose(1, 2)).float().argmax(dim=-1)
     return tuple(_mean_at(each, destinations, sources, nearest) for each in (keys, *others))
 
 
-def _rows_at(tokens: Tensor, index: Tensor) -> Tensor:
-    """tokens `[B, N, C]` at index `[B, n]`: `[B, n, C]`."""
-    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+def tokens_at(tokens: Tensor, index: Tensor) -> Tensor:
+    """tokens `[B, N, C]` at index `[B, n]`, row by row: `[B, n, C]`."""
+    rows, count, width = tokens.shape
+    return tokens.reshape(-1, width).index_select(0, _flat(index, count)).view(rows, -1, width)
+
+
+def _flat(index: Tensor, count: int) -> Tensor:
+    """Indices `[B, n]` into rows of `count`, as indices `[B * n]` into all rows one after another."""
+    return (index + count * torch.arange(len(index), device=index.device)[:, None]).flatten()
 
 
 def _mean_at(tokens: Tensor, destinations: Tensor, sources: Tensor, nearest: Tensor) -> Tensor:
     """Mean of each destination `[B, keep]` and of the sources `[B, N - keep]` that chose it by `nearest`."""
-    sums = _rows_at(tokens, destinations).float()
-    sums = sums.scatter_add(1, nearest[..., None].expand(-1, -1, tokens.shape[-1]), _rows_at(tokens, sources).float())
-    counts = torch.ones_like(destinations).scatter_add(1, nearest, torch.ones_like(nearest))
-    return (sums / counts[..., None]).to(tokens.dtype)
+    rows, keep = destinations.shape
+    chosen = _flat(nearest, keep)
+    sums = tokens_at(tokens, destinations).float().flatten(0, 1)
+    sums.index_add_(0, chosen, tokens_at(tokens, sources).float().flatten(0, 1))
+    counts = 1 + chosen.bincount(minlength=rows * keep)
+    return (sums / counts[:, None]).to(tokens.dtype).view(rows, keep, -1)

@@ -90,8 +90,9 @@ def without_browser(reason: str) -> NoReturn:
     pytest.skip(f"the browser tests need Chromium ({reason}); install it, or run: playwright install chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """No longer than a module, because Playwright's event loop runs on while it lives."""
     with sync_playwright() as playwright:
         try:
             chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=BROWSER_ARGUMENTS)

@@ -149,6 +149,15 @@ def test_a_malformed_prompt_gets_a_sentence_and_the_stream_lives(page: Page) -> 
     expect(page.locator("#notice")).to_be_empty(timeout=10_000)
 
 
+def test_the_chosen_style_follows_the_words(page: Page) -> None:
+    page.fill("#prompt textarea", "van gogh, a boat, sunset")
+    expect(page.get_by_label("Van Gogh", exact=True)).to_be_checked()
+    expect(page.get_by_label("Sunset", exact=True)).to_be_checked()
+    page.fill("#prompt textarea", "a boat")
+    expect(page.get_by_label("Van Gogh", exact=True)).not_to_be_checked()
+    expect(page.get_by_label("As drawn", exact=True)).to_be_checked()
+
+
 def test_styles_and_times_combine_in_the_prompt(page: Page) -> None:
     page.fill("#prompt textarea", "a boat")
     page.get_by_text("Oil", exact=True).click()
