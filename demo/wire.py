@@ -99,9 +99,9 @@ def decode_picture(data: bytes) -> np.ndarray:
 
 
 def encode_picture(picture: np.ndarray) -> bytes:
-    """`uint8 [H, W, 3]` as a JPEG."""
+    """`uint8 [H, W, 3]` as a JPEG that keeps colours as sharp as light."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 

@@ -45,8 +45,9 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, heads: int, kernel: Kern
         return _attend_xformers(query, keys, values, heads)
     q, k, v = (_heads_apart(each, heads).transpose(1, 2) for each in (query, keys, values))
     if kernel == "matmul":
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
-        return (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
+        scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
+        attended: Tensor = scores.softmax(dim=-1) @ v
+        return attended.transpose(1, 2).flatten(2)
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 

@@ -1,0 +1,194 @@
+"""The shipped weights: every slider is alive, sketches come out richer, styles are what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from demo import presets
+from pipeline import Engine, FrameSettings, load_model
+from pipeline.memory.hooks import attention_layers, is_self_attention
+from training.evaluate import held_out_photos, held_out_scenes, mean_error, translated
+from training.styles import GRADES, STYLES, styled
+
+SKETCHES = Path(__file__).parent.parent / "examples" / "sketches"
+FULLY = FrameSettings(strength=1.0)
+
+
+def sketch(name: str, side: int = 256) -> np.ndarray:
+    image = Image.open(SKETCHES / f"{name}.png").convert("RGB")
+    return np.array(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine(load_model("embedded")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    return [*(sketch(name) for name in ("house", "face", "sailboat", "cat")), *held_out_photos()]
+
+
+def mean_change(
+    engine: Engine, pictures: list[np.ndarray], one: FrameSettings, other: FrameSettings
+) -> float:
+    """Mean absolute difference in 0..255 that the settings make, without a past."""
+    return float(np.mean([mean_error(translated(engine, p, one), translated(engine, p, other)) for p in pictures]))
+
+
+def painted_pan(engine: Engine, **changes: float) -> np.ndarray:
+    """Ten frames of a drawing that slides by (3, 4) pixels a frame, painted; `[10, 256, 256, 3]`."""
+    drawing = sketch("house", 320)
+    session = engine.open(seed=7)
+    settings = FrameSettings(strength=1.0, **{"bank_interval": 1, **changes})
+    frames = [drawing[4 * k : 4 * k + 256, 3 * k : 3 * k + 256] for k in range(10)]
+    painted = np.stack([np.array(session.translate(frame, settings)) for frame in frames])
+    session.close()
+    return painted
+
+
+def test_strength_goes_evenly_from_nearly_the_input_to_fully_the_style(
+    engine: Engine, pictures: list[np.ndarray]
+) -> None:
+    prompts = ("watercolor painting", "oil painting", "anime", "neon lights")
+    changes = []
+    for tenths in range(1, 11):
+        settings = [FrameSettings(prompt=prompt, strength=tenths / 10) for prompt in prompts]
+        changes.append(np.mean([mean_error(translated(engine, p, each), p) for p in pictures for each in settings]))
+    assert (np.diff(changes) > 0).all(), changes
+    assert changes[-1] >= 4 * changes[0], changes
+
+
+def test_more_steps_refine(engine: Engine, pictures: list[np.ndarray]) -> None:
+    def sharpness(steps: int) -> float:
+        painted = [translated(engine, p, FULLY.changed(steps=steps)).astype(float) for p in pictures]
+        return float(np.mean([np.abs(np.diff(each, axis=axis)).mean() for each in painted for axis in (0, 1)]))
+
+    assert mean_change(engine, pictures, FULLY, FULLY.changed(steps=2)) > 1.5
+    assert mean_change(engine, pictures, FULLY.changed(steps=2), FULLY.changed(steps=4)) > 1.0
+    assert sharpness(1) < sharpness(2) < sharpness(4)
+
+
+def test_guidance_acts(engine: Engine, pictures: list[np.ndarray]) -> None:
+    assert mean_change(engine, pictures, FULLY, FULLY.changed(guidance=2.0)) > 3
+    guided = FULLY.changed(guidance=2.0)
+    assert mean_change(engine, pictures, guided, guided.changed(negative_prompt="neon lights")) > 3
+
+
+def test_prompt_weights_act(engine: Engine, pictures: list[np.ndarray]) -> None:
+    light, heavy = (FULLY.changed(prompt=f"(neon lights){weight}") for weight in (0.4, 1.3))
+    assert mean_change(engine, pictures, light, heavy) > 3
+
+
+def test_the_seed_acts(engine: Engine, pictures: list[np.ndarray]) -> None:
+    assert mean_change(engine, pictures, FULLY.changed(seed=1), FULLY.changed(seed=2)) > 0.5
+
+
+def test_fusion_strength_and_bank_size_change_a_moving_picture_visibly(engine: Engine) -> None:
+    without, plain, fused, large = (
+        painted_pan(engine, bank_frames=frames, fusion_strength=strength)
+        for frames, strength in ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (4.0, 0.0))
+    )
+    assert mean_error(plain[3:], fused[3:]) > 1
+    assert mean_error(without[3:], plain[3:]) > 1
+    assert mean_error(plain[3:], large[3:]) > 0.3
+
+
+def test_self_attention_matters(engine: Engine, pictures: list[np.ndarray]) -> None:
+    """Or a bank would have nothing to hold."""
+    before = [translated(engine, p, FULLY) for p in pictures]
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output: output.mean(1, keepdim=True).expand_as(output))
+        for name, layer in attention_layers(engine.model.unet).items()
+        if is_self_attention(name)
+    ]
+    after = [translated(engine, p, FULLY) for p in pictures]
+    for hook in hooks:
+        hook.remove()
+    assert np.mean([mean_error(a, b) for a, b in zip(before, after, strict=True)]) >= 5
+
+
+def test_no_two_styles_look_alike(engine: Engine, pictures: list[np.ndarray]) -> None:
+    painted = {
+        name: [translated(engine, p, FULLY.changed(prompt=phrase)) for p in pictures]
+        for name, phrase in presets.STYLES.items()
+    }
+    for one, other in combinations(painted, 2):
+        difference = np.mean([mean_error(a, b) for a, b in zip(painted[one], painted[other], strict=True)])
+        assert difference > 6, (one, other, difference)
+
+
+def brightness(picture: np.ndarray) -> float:
+    return float(picture.mean())
+
+
+def warmth(picture: np.ndarray) -> float:
+    return float(picture[..., 0].mean() - picture[..., 2].mean())
+
+
+@pytest.mark.parametrize(
+    "time, measure, sign",
+    [("night", brightness, -1), ("sunset", warmth, 1), ("winter", brightness, 1), ("winter", warmth, -1)],
+)
+@pytest.mark.parametrize("style", ["storybook painting", "watercolor painting", "oil painting", "anime"])
+def test_times_of_day_combine_with_styles(
+    engine: Engine, time: str, measure: Callable[[np.ndarray], float], sign: int, style: str
+) -> None:
+    plain, timed = (translated(engine, sketch("house"), FULLY.changed(prompt=p)) for p in (style, f"{style}, {time}"))
+    assert sign * (measure(timed) - measure(plain)) > 4
+
+
+def test_a_flat_sky_and_a_flat_meadow_come_out_richer(engine: Engine) -> None:
+    drawing = sketch("house")
+    painted = translated(engine, drawing, FULLY.changed(prompt="storybook painting"))
+    for rows, columns in ((slice(64, 96), slice(8, 72)), (slice(216, 248), slice(180, 248))):
+        assert painted[rows, columns].std(axis=(0, 1)).mean() > drawing[rows, columns].std(axis=(0, 1)).mean() + 3
+
+
+def test_held_out_sketches_come_nearer_to_their_style_than_copies_and_means_do(engine: Engine) -> None:
+    scenes = held_out_scenes(6)
+    for style in ("painting", "watercolor", "anime", "neon", "pixel"):
+        errors, copies, means = [], [], []
+        for drawn, rendering in scenes:
+            target = styled(rendering.astype(np.float32) / 255, style) * 255
+            settings = FULLY.changed(prompt=STYLES[style].words[0])
+            errors.append(mean_error(translated(engine, drawn, settings), target))
+            copies.append(mean_error(drawn, target))
+            means.append(mean_error(np.broadcast_to(target.mean((0, 1)), target.shape), target))
+        assert np.mean(errors) < 0.6 * min(np.mean(copies), np.mean(means)), style
+
+
+def test_an_empty_canvas_and_other_sizes_are_painted(engine: Engine) -> None:
+    blank = translated(engine, np.full((256, 256, 3), 255, np.uint8), FULLY)
+    assert blank.std(axis=(0, 1)).max() < 60
+    for size in ((64, 64), (384, 256)):
+        session = engine.open(size=size)
+        assert session.translate(sketch("house"), FULLY).size == size
+        session.close()
+
+
+def test_every_preset_is_a_phrase_that_the_model_was_taught() -> None:
+    taught = {word for style in STYLES.values() for word in style.words}
+    taught_times = {word for grade in GRADES.values() for word in grade.words}
+    assert set(presets.STYLES.values()) <= taught
+    assert set(presets.TIMES.values()) <= taught_times
+
+
+def test_float32_paints_the_same_picture_to_within_rounding(engine: Engine) -> None:
+    picture = sketch("house")
+    with Engine(load_model("embedded", dtype=torch.float32)) as exact:
+        assert mean_error(translated(engine, picture, FULLY), translated(exact, picture, FULLY)) < 3
+
+
+def test_a_picture_of_any_aspect_fills_the_square(engine: Engine) -> None:
+    wide = cv2.resize(sketch("house"), (400, 100))
+    assert translated(engine, wide, FULLY).shape == (256, 256, 3)
