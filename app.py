@@ -19,7 +19,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; words that make no sense end the program with a sentence."""
     parser = argparse.ArgumentParser(prog="app.py", description="Draw, or use a webcam, and see it painted live.")
     on_spaces = "SPACE_ID" in os.environ
-    parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder that diffusers can load")
+    parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")

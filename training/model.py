@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -20,7 +21,7 @@ MEMORY_LAYOUT = MemoryLayout(extend=("",), fuse=("mid_block", "up_blocks.0", "up
 
 def new_unet(channels: tuple[int, int, int] = (64, 96, 160)) -> UNet2DConditionModel:
     """`[B, 37, h, w]` noisy latents with their conditioning to `[B, 16, h, w]` predicted clean latents."""
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=NATIVE_SIZE // 8,
         in_channels=LATENT_CHANNELS + CONDITIONING_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -35,6 +36,23 @@ def new_unet(channels: tuple[int, int, int] = (64, 96, 160)) -> UNet2DConditionM
         addition_embed_type_num_heads=4,
         resnet_time_scale_shift="scale_shift",
     )
+    for name, module in unet.named_modules():
+        if name.endswith(".attn1"):
+            look_at_alike_tokens(module)
+    return unet
+
+
+def look_at_alike_tokens(attn: Attention, gain: float = 1.2) -> None:
+    """Initialise a self-attention so that each token attends to those that are like it.
+
+    PyTorch's own initialisation gives logits near 0: every token gets the mean of all, and a short training never
+    sharpens it. With one orthogonal matrix for queries and keys, and tokens of unit deviation, alike ones have logits
+    near `gain**2 * sqrt(width of a head)`; values and outputs begin orthogonal too.
+    """
+    nn.init.orthogonal_(attn.to_q.weight, gain)
+    attn.to_k.weight.data.copy_(attn.to_q.weight.data)
+    nn.init.orthogonal_(attn.to_v.weight)
+    nn.init.orthogonal_(attn.to_out[0].weight)
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
