@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from training.captions import caption
+from training.captions import canonical_prompt, caption
 from training.progress import Progress
 from training.scenes import as_camera_picture, draw_scene
 from training.styles import GRADES, STYLES, styled
@@ -183,6 +183,13 @@ def write_shards(folder: Path, shards: int, seed: int, workers: int, examples: i
             progress.show(done)
 
 
+def _caption(rng: np.random.Generator, translation: dict) -> str:
+    """The plainest prompt two times in five, so that style words are learnt early; else one of the drawn captions."""
+    if rng.random() < 0.4:
+        return canonical_prompt(translation["style"], translation["grade"])
+    return translation["captions"][int(rng.integers(len(translation["captions"])))]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Two frames of B examples at once, uint8; captions of one style each; which style; the shift between frames."""
@@ -220,7 +227,7 @@ class Shards:
             order = [0, 1] if rng.random() < 0.5 else [1, 0]
             sources.append(all_sources[kind][window][order])
             targets.append(all_targets[first + chosen][window][order])
-            captions.append(translation["captions"][int(rng.integers(len(translation["captions"])))])
+            captions.append(_caption(rng, translation))
             styles.append(translation["style"])
             shifts.append(np.array(entry["shift"]) * (1 if order[0] == 0 else -1))
         return Batch(np.stack(sources), np.stack(targets), captions, styles, np.stack(shifts))

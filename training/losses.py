@@ -17,7 +17,7 @@ def picture_loss(output: Tensor, target: Tensor) -> Tensor:
     )
     tones = sum((_mean(avg_pool2d(difference, side).abs()) for side in (2, 4, 8)), torch.zeros_like(charbonnier)) / 3
     broad = _mean(avg_pool2d(difference, 4).square())
-    return 0.7 * charbonnier + 0.8 * edges + 0.6 * tones + 0.5 * broad + 0.6 * _mean(difference.square())
+    return 0.6 * charbonnier + 0.8 * edges + 0.6 * tones + 0.5 * broad + 1.5 * _mean(difference.square())
 
 
 def chroma_loss(output: Tensor, target: Tensor) -> Tensor:
