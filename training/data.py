@@ -192,12 +192,13 @@ def _caption(rng: np.random.Generator, translation: dict) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """Two frames of B examples at once, uint8; captions of one style each; which style; the shift between frames."""
+    """Two frames of B examples at once, uint8; a caption, a style and a grade each; the shift between frames."""
 
     sources: np.ndarray  # [B, 2, P, P, 3]
     targets: np.ndarray  # [B, 2, P, P, 3]
     captions: list[str]
     styles: list[str]
+    grades: list[str]
     shifts: np.ndarray  # [B, 2]
 
 
@@ -216,7 +217,7 @@ class Shards:
 
     def batch(self, rng: np.random.Generator, size: int, side: int) -> Batch:
         """`size` random pairs of frames, cropped to `side` px at multiples of 32 px, where patterns match."""
-        sources, targets, captions, styles, shifts = [], [], [], [], []
+        sources, targets, captions, chosen_styles, chosen_grades, shifts = [], [], [], [], [], []
         for _ in range(size):
             all_sources, all_targets, first, entry = self.examples[int(rng.integers(len(self.examples)))]
             chosen = int(rng.integers(len(entry["translations"])))
@@ -228,9 +229,12 @@ class Shards:
             sources.append(all_sources[kind][window][order])
             targets.append(all_targets[first + chosen][window][order])
             captions.append(_caption(rng, translation))
-            styles.append(translation["style"])
+            chosen_styles.append(translation["style"])
+            chosen_grades.append(translation["grade"])
             shifts.append(np.array(entry["shift"]) * (1 if order[0] == 0 else -1))
-        return Batch(np.stack(sources), np.stack(targets), captions, styles, np.stack(shifts))
+        return Batch(
+            np.stack(sources), np.stack(targets), captions, chosen_styles, chosen_grades, np.stack(shifts)
+        )
 
     def pictures(self, rng: np.random.Generator, size: int, side: int) -> np.ndarray:
         """`size` random crops of any picture of the set, uint8 `[B, P, P, 3]`: what a codec learns from."""

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, normalize
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.conditioning import phase_channels
@@ -34,7 +34,7 @@ from training.data import Batch, Shards
 from training.losses import latent_spread_loss, picture_loss
 from training.model import MEMORY_LAYOUT, PROMPT_TOKENS, new_scheduler
 from training.progress import Progress
-from training.styles import STYLES
+from training.styles import GRADES, STYLES
 from training.tensors import as_tensor
 
 GRID = 50
@@ -187,6 +187,21 @@ def without_gradients(function: Callable[..., T]) -> Callable[..., T]:
     return wrapped
 
 
+def naming_loss(painter: Painter, prompt: Tensor, batch: Batch) -> Tensor:
+    """A scalar that draws the pooled prompt `[B, 4 C]` along a fixed direction for each style and for each grade.
+
+    Styles that look a little alike would else stay one point there for most of a short training.
+    """
+    pooled = painter.parts.unet.add_embedding(prompt).float()
+    generator = torch.Generator().manual_seed(0)
+    names = len(STYLES) + len(GRADES)
+    directions = torch.randn(names, pooled.shape[1], generator=generator).to(pooled)
+    scores = pooled @ normalize(directions, dim=1).T
+    styles = torch.tensor([list(STYLES).index(name) for name in batch.styles], device=pooled.device)
+    grades = torch.tensor([list(GRADES).index(name) for name in batch.grades], device=pooled.device)
+    return cross_entropy(scores[:, : len(STYLES)], styles) + cross_entropy(scores[:, len(STYLES) :], grades)
+
+
 @dataclass(frozen=True)
 class Remembered:
     """The rows that a frame left behind, of its first step and of its later one."""
@@ -294,12 +309,13 @@ def batch_loss(
         torch.randn(size, 16, height, width, device=device),
     )
     prompt = painter.prompt_embeddings(batch.captions)
+    naming = 0.1 * naming_loss(painter, prompt, batch)
     field = texture_field(noises[0])
     settings = FrameSettings(
         bank_frames=1.0, bank_interval=1, fusion_strength=float(rng.choice([0.0, 0.5, 0.75])), fusion_threshold=0.9
     )
     if not looks_back:
-        return frame_loss(
+        return naming + frame_loss(
             painter, source, style, field, texture, prompt, draw, noises, None, settings, latent_weight
         )
     remembered = remember(painter, source, prompt, draw, noises, settings)
@@ -307,7 +323,7 @@ def batch_loss(
     if rng.random() < 0.5:  # else the noise is fixed, as a session's is
         noises = (torch.randn_like(noises[0]), torch.randn_like(noises[1]))
     carried = moved(field, texture_field(noises[0]), batch.shifts)
-    return frame_loss(
+    return naming + frame_loss(
         painter,
         second_source,
         second_style,
