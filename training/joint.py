@@ -88,10 +88,10 @@ def share_of_style(strength: Tensor) -> Tensor:
 
 
 def draw_steps(rng: np.random.Generator, size: int, later: float, device: torch.device) -> Draw:
-    """Strengths (half of them 0.9 and more), numbers of steps, the present step; a share `later` is not the first."""
+    """Strengths (most of them 0.9 and more), numbers of steps, the present step; a share `later` is not the first."""
     strengths, firsts, presents, laters = [], [], [], []
     for _ in range(size):
-        strength = float(rng.uniform(0.9, 1.0) if rng.random() < 0.5 else rng.uniform(0.1, 1.0))
+        strength = float(rng.uniform(0.9, 1.0) if rng.random() < 0.7 else rng.uniform(0.1, 1.0))
         is_later = bool(rng.random() < later) and strength >= 0.2
         steps = int(rng.integers(2, 5)) if is_later else int(rng.integers(1, 5))
         grid = [(GRID - index) * (1000 // GRID) - 1 for index in timestep_indices(strength, steps)]
@@ -302,7 +302,7 @@ def batch_loss(
     device = painter.device
     source, style = as_tensor(batch.sources[:, 0], device), as_tensor(batch.targets[:, 0], device)
     size, height, width = len(source), source.shape[2] // 8, source.shape[3] // 8
-    draw = draw_steps(rng, size, later=0.3, device=device)
+    draw = draw_steps(rng, size, later=0.2, device=device)
     texture = torch.tensor([STYLES[name].texture for name in batch.styles], device=device)
     noises = (
         torch.randn(size, 16, height, width, device=device),
