@@ -49,6 +49,17 @@ def stop_with(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def hush() -> None:
+    """Keep the libraries from writing advice and progress bars between our lines; errors still show."""
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl-C or SIGTERM."""
     arguments = parse(argv)
@@ -58,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         signal.signal(each, lambda *_: stopped.set())
 
     # Here, not above: a wrong word on the command line should not wait for torch.
+    hush()
     from demo import page
     from demo.live import Live
     from pipeline import Engine, load_model

@@ -9,12 +9,12 @@ import torch
 from diffusers.models.attention_processor import Attention
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fusion import slow_fuse
 from torch import Tensor
 
 from pipeline.attention import Kernel, PlainAttention, attend, choose_kernel
 from pipeline.memory import MemoryLayout
 from pipeline.memory.feature_bank import BankCall, BankRow, ExtendedSelfAttention, LayerTokens
+from tests.test_fusion import slow_fuse
 
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1"
 

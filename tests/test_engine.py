@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_SIZE
 from PIL import Image
 
 from pipeline import (
@@ -31,6 +30,7 @@ from pipeline import (
 from pipeline.codec import Frame
 from pipeline.session import noise_for
 from pipeline.settings import RANGES
+from tests.conftest import TINY_SIZE
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
 

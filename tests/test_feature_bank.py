@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TEXT_WIDTH, tiny_unet
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from pipeline import FrameSettings, MemoryNameError
 from pipeline.memory import MEMORIES, MemoryLayout, create_memory
 from pipeline.memory.feature_bank import BankRow, FeatureBank, bank_size
 from pipeline.memory.hooks import attention_layers, is_self_attention
+from tests.conftest import TEXT_WIDTH, tiny_unet
 
 LAYOUTS = [
     MemoryLayout(),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FULL_CONDITIONING, TINY_SIZE
 
 from pipeline import Model, ModelError, load_model
 from pipeline.memory import MemoryLayout
 from pipeline.models import CATALOGUE, default_dtype, find_entry
+from tests.conftest import FULL_CONDITIONING, TINY_SIZE
 
 
 def test_a_folder_is_loaded_as_it_describes_itself(tiny_model: Model) -> None:

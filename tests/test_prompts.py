@@ -6,12 +6,12 @@ import time
 
 import pytest
 import torch
-from conftest import TEXT_WIDTH, tiny_text_encoder, tiny_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PromptError
 from pipeline.prompts import CACHED_PROMPTS, PromptEncoder
+from tests.conftest import TEXT_WIDTH, tiny_text_encoder, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ def export(parts: Parts, folder: Path) -> None:
     for name, module in (("unet", parts.unet), ("vae", parts.codec), ("text_encoder", parts.text_encoder)):
         halved = copy.deepcopy(module).cpu().to(torch.float16).to(memory_format=torch.contiguous_format)
         halved.save_pretrained(folder / name, max_shard_size=SHARD_SIZE)
+    _drop_from_config(folder / "vae", "block_out_channels")  # diffusers writes it, and warns of it when it reads it
     parts.tokenizer.save_pretrained(folder / "tokenizer")
     new_scheduler().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
@@ -46,3 +47,10 @@ def export(parts: Parts, folder: Path) -> None:
         "memory_layout": asdict(MEMORY_LAYOUT),
     }
     (folder / "rearview.json").write_text(json.dumps(entry, indent=2) + "\n")
+
+
+def _drop_from_config(folder: Path, name: str) -> None:
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    config.pop(name, None)
+    file.write_text(json.dumps(config, indent=2) + "\n")

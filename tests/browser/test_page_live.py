@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 if TYPE_CHECKING:
-    from conftest import App
+    from tests.browser.conftest import App
 
 pytestmark = pytest.mark.browser
 
