@@ -74,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from demo.live import Live
     from pipeline import Engine, load_model
     from pipeline.errors import RearviewError
+    from pipeline.host import keep_freed_memory
 
+    keep_freed_memory()
     try:
         engine = Engine(load_model(arguments.model), memory=arguments.memory)
     except RearviewError as error:

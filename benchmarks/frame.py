@@ -7,7 +7,7 @@ import io
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,12 +22,13 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks import report, sd_layout
 from benchmarks.drawing import moving_drawing
-from benchmarks.timing import Task, milliseconds_in_turns, percentile
+from benchmarks.timing import Measure, Task, measured_in_turns, milliseconds_in_turns, percentile, warm_milliseconds
 from demo import wire
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
 from pipeline.attention import choose_kernel
 from pipeline.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
 from pipeline.conditioning import conditioning_channels
+from pipeline.host import in_passing_thread, keep_freed_memory
 from pipeline.memory import Memory, create_memory
 from pipeline.prompts import PromptEncoder
 from pipeline.session import generator_for
@@ -125,13 +126,19 @@ def _renewal_task(stack: ExitStack, model: Model) -> Task:
     return lambda: memory.updated(full, every_frame, generator_for(0))
 
 
-@contextmanager
-def translating(source: str | Path, memory: str, settings: FrameSettings) -> Iterator[Task]:
-    """A task that translates the next frame of a moving drawing, from PIL image to PIL image."""
-    with Engine(load_model(source), memory=memory) as engine:
-        session = engine.open(seed=7)
-        frames = _frames(engine.size[0])
-        yield lambda: session.translate(next(frames), settings)
+def engine_measure(model: Model, memory: str, settings: FrameSettings) -> Measure:
+    """Milliseconds of a frame of a moving drawing, from PIL image to PIL image.
+
+    The engine is open only while it is measured: the threads of one that waits would slow down its neighbours.
+    """
+
+    def measure() -> float:
+        with Engine(model, memory=memory) as engine:
+            session = engine.open(seed=7)
+            frames = _frames(engine.size[0])
+            return warm_milliseconds(lambda: session.translate(next(frames), settings), settings.bank_interval)
+
+    return measure
 
 
 def diffusers_task(folder: Path, steps: int) -> tuple[Task, StableDiffusionImg2ImgPipeline]:
@@ -153,6 +160,7 @@ def diffusers_task(folder: Path, steps: int) -> tuple[Task, StableDiffusionImg2I
             generator=generator,
         ).images[0]
 
+    _require_calls(translate, pipeline.unet, steps)
     return translate, pipeline
 
 
@@ -161,12 +169,11 @@ def comparison_rows(folder: Path, rounds: int, steps_list: Sequence[int] = STEPS
     rows: list[report.Row] = []
     for steps in steps_list:
         settings = SETTINGS.changed(steps=steps)
-        with ExitStack() as stack:
-            theirs, pipeline = diffusers_task(folder, steps)
-            _require_calls(theirs, pipeline.unet, steps)
-            tasks = {DIFFUSERS: theirs} | _memory_tasks(stack, folder, settings)
-            measured = milliseconds_in_turns(tasks, rounds, repeats=settings.bank_interval)
-        rows += _rows(measured, steps)
+        theirs, _ = in_passing_thread(diffusers_task, folder, steps)
+        measures: dict[str, Measure] = {
+            DIFFUSERS: partial(in_passing_thread, warm_milliseconds, theirs, settings.bank_interval)
+        }
+        rows += _rows(measured_in_turns(measures | _memory_measures(folder, settings), rounds), steps)
     return rows
 
 
@@ -174,18 +181,16 @@ def memory_rows(source: str | Path, rounds: int, steps_list: Sequence[int] = STE
     """Memory off and on, for the model at `source`."""
     rows: list[report.Row] = []
     for steps in steps_list:
-        settings = SETTINGS.changed(steps=steps)
-        with ExitStack() as stack:
-            tasks = _memory_tasks(stack, source, settings)
-            measured = milliseconds_in_turns(tasks, rounds, repeats=settings.bank_interval)
-        rows += _rows(measured, steps)
+        measures = _memory_measures(source, SETTINGS.changed(steps=steps))
+        rows += _rows(measured_in_turns(measures, rounds), steps)
     return rows
 
 
-def _memory_tasks(stack: ExitStack, source: str | Path, settings: FrameSettings) -> dict[str, Task]:
+def _memory_measures(source: str | Path, settings: FrameSettings) -> dict[str, Measure]:
+    model = load_model(source)
     return {
-        MEMORY_OFF: stack.enter_context(translating(source, "none", settings)),
-        MEMORY_ON: stack.enter_context(translating(source, "feature-bank", settings)),
+        MEMORY_OFF: engine_measure(model, "none", settings),
+        MEMORY_ON: engine_measure(model, "feature-bank", settings),
     }
 
 
@@ -239,6 +244,7 @@ def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_lay
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
+    keep_freed_memory()  # as app.py does; all contenders gain
     try:
         model = load_model(options.model)
     except ModelError as error:
@@ -247,7 +253,9 @@ def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_lay
     with TemporaryDirectory() as folder:
         same = sd_layout.save_model(Path(folder) / "model", sizes)
         tables = {
-            f"Stages of a frame, {model.name}": stage_rows(options.model, options.rounds),
+            f"Stages of a frame, {model.name}": in_passing_thread(
+                stage_rows, options.model, options.rounds
+            ),
             f"Memory on and off, {model.name}": memory_rows(options.model, options.rounds),
             "Beside diffusers, random weights of one size": comparison_rows(same, options.rounds),
         }

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import quantiles
 
 import torch
 
 Task = Callable[[], object]
+Measure = Callable[[], float]
 
 
-def milliseconds_in_turns(tasks: Mapping[str, Task], rounds: int, repeats: int = 1) -> dict[str, list[float]]:
-    """For each task one number a round: the mean milliseconds of `repeats` calls in a row.
+def milliseconds_in_turns(tasks: Mapping[str, Task], rounds: int) -> dict[str, list[float]]:
+    """For each task one number a round: its milliseconds."""
+    return measured_in_turns({name: partial(_mean_milliseconds, task, 1) for name, task in tasks.items()}, rounds)
 
-    A first round is not measured. Each round begins with another task, so that none always follows the same neighbour.
+
+def measured_in_turns(measures: Mapping[str, Measure], rounds: int) -> dict[str, list[float]]:
+    """For each measure one number a round, as it gives it.
+
+    A first round is not kept. Each round begins with another one, so that none always follows the same neighbour.
     """
-    names = list(tasks)
+    names = list(measures)
     measured: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds + 1):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
-            elapsed = _mean_milliseconds(tasks[name], repeats)
+            value = measures[name]()
             if turn > 0:
-                measured[name].append(elapsed)
+                measured[name].append(value)
     return measured
+
+
+def warm_milliseconds(task: Task, repeats: int) -> float:
+    """The mean milliseconds of `repeats` calls in a row, after as many that are not measured."""
+    _mean_milliseconds(task, repeats)
+    return _mean_milliseconds(task, repeats)
 
 
 def _mean_milliseconds(task: Task, repeats: int) -> float:

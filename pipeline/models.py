@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from pipeline.codec import Autoencoder, pixels_per_latent
 from pipeline.conditioning import conditioning_width
 from pipeline.errors import ModelError
+from pipeline.host import in_passing_thread
 from pipeline.memory import MemoryLayout
 from pipeline.schedule import Schedule
 
@@ -77,7 +78,7 @@ def load_model(
     """
     entry = find_entry(name_or_folder)
     place = torch.device(device) if device is not None else default_device()
-    model = _loaded(entry, place, dtype or default_dtype(place))
+    model = in_passing_thread(_loaded, entry, place, dtype or default_dtype(place))
     _check_parts(model)
     return model
 

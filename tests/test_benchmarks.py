@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import frame, live, report, sd_layout
 from benchmarks.drawing import moving_drawing
-from benchmarks.timing import milliseconds_in_turns, percentile
+from benchmarks.timing import milliseconds_in_turns, percentile, warm_milliseconds
 from demo.space import ROOT
 from pipeline import load_model
 
@@ -60,9 +60,15 @@ def test_a_model_that_is_not_there_is_named(
 def test_tasks_take_turns_and_the_first_round_is_not_measured() -> None:
     order: list[str] = []
     tasks = {name: lambda name=name: order.append(name) for name in "ab"}
-    measured = milliseconds_in_turns(tasks, rounds=2, repeats=2)
-    assert "".join(order) == "aabb" + "bbaa" + "aabb"
+    measured = milliseconds_in_turns(tasks, rounds=2)
+    assert "".join(order) == "ab" + "ba" + "ab"
     assert [len(values) for values in measured.values()] == [2, 2]
+
+
+def test_warm_calls_are_as_many_as_measured_ones() -> None:
+    calls: list[None] = []
+    assert warm_milliseconds(lambda: calls.append(None), repeats=3) >= 0
+    assert len(calls) == 6
 
 
 def test_percentile_lies_inside_the_values() -> None:

@@ -1,0 +1,39 @@
+"""The machine below: what PyTorch's CPU speed asks of threads and of the C library. Neither changes a result."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_passing_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `function` returns, called in a thread that ends with it.
+
+    Each thread that computes keeps a team of OpenMP workers for as long as it lives. Once two teams together outnumber
+    the cores, the workers of both sleep between any two operations, and on two cores the second core is lost. Work
+    outside the engine's thread goes through here, so that the engine's team is the only one that stays.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="rearview-passing") as passing:
+        return passing.submit(function, *args, **kwargs).result()
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep what a frame frees for the next one; returns whether it was told so.
+
+    By default glibc hands large blocks back to the system at once, and every frame faults their pages in again. This
+    holds for the whole process, so a program decides it, not the engine. Elsewhere than on glibc nothing is done.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(ctypes.util.find_library("c")).mallopt
+    wanted = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_ARENA_MAX, 1))
+    return all([mallopt(name, value) == 1 for name, value in wanted])
