@@ -11,7 +11,8 @@ What a sample asks of the model:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -26,6 +27,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.conditioning import phase_channels
 from pipeline.memory import Memory, create_memory
+from pipeline.memory.hooks import attention_layers, is_self_attention
 from pipeline.schedule import timestep_indices
 from pipeline.settings import FrameSettings
 from training.checkpoint import Average, load_checkpoint, save_checkpoint
@@ -38,6 +40,8 @@ from training.styles import GRADES, STYLES
 from training.tensors import as_tensor
 
 GRID = 50
+RELIANCE_ROWS = 1
+"""Samples of a batch for which the picture is also painted without self-attention."""
 T = TypeVar("T")
 
 
@@ -202,6 +206,32 @@ def naming_loss(painter: Painter, prompt: Tensor, batch: Batch) -> Tensor:
     return cross_entropy(scores[:, : len(STYLES)], styles) + cross_entropy(scores[:, len(STYLES) :], grades)
 
 
+@contextmanager
+def self_attention_averaged(unet: UNet2DConditionModel) -> Iterator[None]:
+    """While entered, every self-attention gives each token the mean over all tokens."""
+
+    def averaged(_: nn.Module, __: object, output: Tensor) -> Tensor:
+        return output.mean(1, keepdim=True).expand_as(output)
+
+    layers = [layer for name, layer in attention_layers(unet).items() if is_self_attention(name)]
+    hooks = [layer.register_forward_hook(averaged) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def reliance_loss(output: Tensor, averaged: Tensor, wanted: float = 9.0) -> Tensor:
+    """A scalar from 1 to 0 as averaged self-attention changes the picture by 0 to `wanted` of 255.
+
+    Convolutions alone can learn most styles; then features of the past, which come in through self-attention, would do
+    nothing. output and averaged `[B, 3, H, W]` in -1..1.
+    """
+    change = 127.5 * (averaged - output.detach()).abs().mean()
+    return (1 - change / wanted).relu()
+
+
 @dataclass(frozen=True)
 class Remembered:
     """The rows that a frame left behind, of its first step and of its later one."""
@@ -240,9 +270,17 @@ def frame_loss(
     output = painter.decoded(torch.cat([predicted, latents[:kept], target_latents[-kept:]]))
     wanted = torch.cat([target, source[:kept], target[-kept:]])
     losses = picture_loss(output, wanted)
+    few = slice(0, RELIANCE_ROWS)
+    with self_attention_averaged(painter.parts.unet):
+        call = painter.memory.open(rows[few], settings, painter.generator)
+        averaged = painter.predicted(
+            noisy[few], latents[few], draw.strength[few], draw.present[few], prompt[few], call
+        )
+    reliance = reliance_loss(output[: len(averaged)], painter.decoded(averaged))
     painted, codec_alone = losses[: len(source)].mean(), losses[len(source) :].mean()
     latent = (predicted - target_latents).square().mean()
-    return painted + 0.25 * codec_alone + latent_weight * latent + 0.02 * latent_spread_loss(latents)
+    spread = latent_spread_loss(latents)
+    return painted + 0.25 * codec_alone + latent_weight * latent + 0.02 * spread + 0.1 * reliance
 
 
 @without_gradients

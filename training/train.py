@@ -46,7 +46,7 @@ PLANS = {
         codec_batch=8,
         codec_side=128,
         unet_channels=(64, 128, 192),
-        phases=(Phase(2900, 16, 128, 0.1), Phase(2300, 10, 128, 0.1), Phase(900, 5, 256, 0.3)),
+        phases=(Phase(2900, 16, 128, 0.1), Phase(2300, 10, 128, 0.1), Phase(1300, 5, 256, 0.3)),
     ),
     "gpu": Plan(
         shards=120,
