@@ -16,7 +16,7 @@ CONDITIONING_CHANNELS = LATENT_CHANNELS + 4 + 1
 TEXT_WIDTH = 128
 PROMPT_TOKENS = 77
 NATIVE_SIZE = 256
-MEMORY_LAYOUT = MemoryLayout(extend=("",), fuse=("mid_block", "up_blocks.0", "up_blocks.1"), fuse_at="block")
+MEMORY_LAYOUT = MemoryLayout(extend=("",), fuse=("",), fuse_at="block")
 
 
 def new_unet(channels: tuple[int, int, int] = (64, 96, 160)) -> UNet2DConditionModel:

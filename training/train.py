@@ -56,7 +56,7 @@ PLANS = {
         codec_batch=32,
         codec_side=128,
         unet_channels=(64, 128, 192),
-        phases=(Phase(4000, 64, 128, 0.1), Phase(4000, 32, 256, 0.5)),
+        phases=(Phase(6000, 64, 128, 0.1), Phase(5000, 32, 256, 0.3)),
     ),
     "tiny": Plan(
         shards=1,
