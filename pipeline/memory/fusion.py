@@ -20,7 +20,12 @@ def fuse(features: Tensor, bank: Tensor, strength: float, threshold: float) -> T
     """
     if bank.shape[1] == 0 or strength == 0:
         return features
-    cosine = normalize(features.float(), dim=-1) @ normalize(bank.float(), dim=-1).transpose(1, 2)
-    similarity, nearest = cosine.max(dim=-1)
+    cosine = _directions(features) @ _directions(bank).transpose(1, 2)
+    similarity, nearest = cosine.float().max(dim=-1)
     matched = tokens_at(bank, nearest).to(features.dtype)
     return torch.where(similarity[..., None] >= threshold, torch.lerp(features, matched, strength), features)
+
+
+def _directions(tokens: Tensor) -> Tensor:
+    """`[B, N, C]` of unit length, normed in float32 and back in the tokens' own dtype, in which products are fast."""
+    return normalize(tokens.float(), dim=-1).to(tokens.dtype)
