@@ -14,8 +14,8 @@ from PIL import Image
 
 from demo import presets
 from pipeline import Engine, FrameSettings, load_model
-from pipeline.memory.hooks import attention_layers, is_self_attention
 from training.evaluate import held_out_photos, mean_error, translated
+from training.joint import self_attention_averaged
 from training.styles import GRADES, STYLES, styled
 
 SKETCHES = Path(__file__).parent.parent / "examples" / "sketches"
@@ -101,14 +101,8 @@ def test_fusion_strength_and_bank_size_change_a_moving_picture(engine: Engine) -
 def test_self_attention_matters(engine: Engine, pictures: list[np.ndarray]) -> None:
     """Or a bank would have nothing to hold."""
     before = [translated(engine, p, FULLY) for p in pictures]
-    hooks = [
-        layer.register_forward_hook(lambda _, __, output: output.mean(1, keepdim=True).expand_as(output))
-        for name, layer in attention_layers(engine.model.unet).items()
-        if is_self_attention(name)
-    ]
-    after = [translated(engine, p, FULLY) for p in pictures]
-    for hook in hooks:
-        hook.remove()
+    with self_attention_averaged(engine.model.unet):
+        after = [translated(engine, p, FULLY) for p in pictures]
     assert np.mean([mean_error(a, b) for a, b in zip(before, after, strict=True)]) >= 5
 
 

@@ -11,7 +11,7 @@ import torch
 
 from pipeline import Engine, FrameSettings, load_model
 from training.data import Shards, write_shard
-from training.joint import Phase, draw_steps, moved, share_of_style, sharpened
+from training.joint import Phase, draw_steps, moved, reliance_loss, share_of_style, sharpened
 from training.train import PLANS, train
 
 CPU = torch.device("cpu")
@@ -104,3 +104,10 @@ def test_both_frames_of_an_example_overlap_where_the_shift_says(shards_folder: P
         columns = slice(max(0, -dx), 128 - max(0, dx)), slice(max(0, dx), 128 + min(0, dx))
         difference = sources[1][rows[0], columns[0]] - sources[0][rows[1], columns[1]]
         assert np.abs(difference).mean() < 6  # JPEG and the camera's noise differ a little
+
+
+def test_reliance_costs_nothing_once_averaged_attention_changes_the_picture_enough() -> None:
+    picture = torch.zeros(1, 3, 8, 8)
+    assert float(reliance_loss(picture, picture)) == 1
+    assert float(reliance_loss(picture, picture + 9 / 127.5 / 2)) == pytest.approx(0.5)
+    assert float(reliance_loss(picture, picture + 0.1)) == 0
