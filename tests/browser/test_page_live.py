@@ -71,6 +71,7 @@ def move_slider(page: Page, name: str, value: float) -> None:
 
 def applied(page: Page) -> dict[str, Any]:
     """The settings that the shown picture was made with, as the server says."""
+    page.wait_for_function("window.rearview.applied !== null")
     return page.evaluate("window.rearview.applied")
 
 
