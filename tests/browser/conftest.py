@@ -118,6 +118,7 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
     problems: list[str] = []
     fresh.on("pageerror", lambda error: problems.append(str(error)))
     fresh.goto(app.url, wait_until="domcontentloaded")
+    fresh.wait_for_function("window.rearview && window.rearview.applied !== null", timeout=30_000)
     fresh.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
     yield fresh
     context.close()
