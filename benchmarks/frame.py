@@ -253,9 +253,7 @@ def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_lay
     with TemporaryDirectory() as folder:
         same = sd_layout.save_model(Path(folder) / "model", sizes)
         tables = {
-            f"Stages of a frame, {model.name}": in_passing_thread(
-                stage_rows, options.model, options.rounds
-            ),
+            f"Stages of a frame, {model.name}": in_passing_thread(stage_rows, options.model, options.rounds),
             f"Memory on and off, {model.name}": memory_rows(options.model, options.rounds),
             "Beside diffusers, random weights of one size": comparison_rows(same, options.rounds),
         }

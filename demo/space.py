@@ -17,9 +17,17 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 HARDWARE = (
-    ("cpu-basic", "cpu-upgrade", "zero-a10g", "t4-small", "t4-medium", "l4x1", "l4x4", "l40sx1", "l40sx4", "l40sx8")
-    + ("a10g-small", "a10g-large", "a10g-largex2", "a10g-largex4", "a100-large")
-)
+    "cpu-basic",
+    "cpu-upgrade",
+    "zero-a10g",
+    "t4-small",
+    "t4-medium",
+    "l4x1",
+    "l4x4",
+    "l40sx1",
+    "l40sx4",
+    "l40sx8",
+) + ("a10g-small", "a10g-large", "a10g-largex2", "a10g-largex4", "a100-large")
 MAXIMUM_SHORT_DESCRIPTION = 60
 REQUIRED = ("title", "emoji", "sdk", "sdk_version", "python_version", "app_file", "license")
 

@@ -62,9 +62,7 @@ def unpack_frame(message: bytes) -> Frame:
     return Frame(sequence, client_time, message[FRAME_HEADER.size :])
 
 
-def pack_picture(
-    frame: Frame, jpeg: bytes, *, revision: int, seconds: float, bank_fill: float, count: int
-) -> bytes:
+def pack_picture(frame: Frame, jpeg: bytes, *, revision: int, seconds: float, bank_fill: float, count: int) -> bytes:
     """The reply to `frame`: its sequence and client time, what the engine says, and the picture."""
     header = PICTURE_HEADER.pack(
         VERSION,

@@ -20,6 +20,7 @@ from pipeline.conditioning import conditioning_channels
 from pipeline.errors import FrameError, ModelError, SessionClosedError
 from pipeline.memory import Memory, create_memory
 from pipeline.models import Model
+from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
 from pipeline.schedule import Schedule
 from pipeline.session import NoiseKey, RowKey, Session, StreamState, Translation, noise_for
@@ -154,6 +155,7 @@ class Engine:
         with ExitStack() as undo:
             take_unet(model)
             undo.callback(give_unet_back, model)
+            undo.enter_context(convolutions_packed(model.unet, model.vae))
             undo.enter_context(self.memory.installed(model.unet))
             self._undo = undo.pop_all()
         # A daemon: a program that forgets to close its engine still ends.

@@ -82,32 +82,69 @@ class FrameSettings:
         "", 1000, "Negative prompt", "What to steer away from. Acts while guidance is above 1."
     )
     strength: float = _number(
-        0.95, 0.1, 1.0, 0.05, "share of the way", "Strength",
+        0.95,
+        0.1,
+        1.0,
+        0.05,
+        "share of the way",
+        "Strength",
         "How far from your drawing to the style: low keeps it, high repaints it.",
     )
     steps: int = _number(
-        1, 1, 4, 1, "UNet calls a frame", "Denoising steps",
-        "More steps refine the picture and take longer.", integer=True,
+        1,
+        1,
+        4,
+        1,
+        "UNet calls a frame",
+        "Denoising steps",
+        "More steps refine the picture and take longer.",
+        integer=True,
     )
     guidance: float = _number(
-        1.0, 1.0, 4.0, 0.1, "times", "Guidance",
+        1.0,
+        1.0,
+        4.0,
+        0.1,
+        "times",
+        "Guidance",
         "1 follows the prompt as it is; more exaggerates it and doubles the work.",
     )
     fusion_strength: float = _number(
-        0.75, 0.0, 1.0, 0.05, "share of the past", "Fusion strength",
+        0.75,
+        0.0,
+        1.0,
+        0.05,
+        "share of the past",
+        "Fusion strength",
         "How much of a matching past feature replaces the present one.",
     )
     fusion_threshold: float = _number(
-        0.9, 0.0, 1.0, 0.01, "cosine", "Fusion threshold",
+        0.9,
+        0.0,
+        1.0,
+        0.01,
+        "cosine",
+        "Fusion threshold",
         "How alike a past feature must be before it is fused.",
     )
     bank_frames: float = _number(
-        1.0, 0.0, 4.0, 0.25, "frames of features", "Bank size",
+        1.0,
+        0.0,
+        4.0,
+        0.25,
+        "frames of features",
+        "Bank size",
         "How much of the past is remembered; 0 forgets at once.",
     )
     bank_interval: int = _number(
-        4, 1, 16, 1, "frames", "Bank interval",
-        "Every how many frames the bank takes in the present.", integer=True,
+        4,
+        1,
+        16,
+        1,
+        "frames",
+        "Bank interval",
+        "Every how many frames the bank takes in the present.",
+        integer=True,
     )
     seed: int | None = _number(
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True

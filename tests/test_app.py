@@ -40,9 +40,7 @@ def test_credentials_may_hold_a_colon() -> None:
         (["--colour", "red"], "unrecognized arguments"),
     ],
 )
-def test_a_wrong_argument_gets_a_sentence(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         app.parse(arguments)
     assert stopped.value.code == 2

@@ -140,8 +140,15 @@ KERNEL_CASES = [
     "rows, tokens, held, heads, width", [(1, 64, 128, 8, 40), (3, 100, 37, 5, 64), (2, 1, 1, 1, 8)]
 )
 def test_kernels_differ_by_rounding_only(
-    kernel: Kernel, device: str, dtype: torch.dtype, tolerance: float,
-    rows: int, tokens: int, held: int, heads: int, width: int,
+    kernel: Kernel,
+    device: str,
+    dtype: torch.dtype,
+    tolerance: float,
+    rows: int,
+    tokens: int,
+    held: int,
+    heads: int,
+    width: int,
 ) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")

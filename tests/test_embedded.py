@@ -15,7 +15,7 @@ from PIL import Image
 from demo import presets
 from pipeline import Engine, FrameSettings, load_model
 from training.evaluate import held_out_photos, mean_error, translated
-from training.joint import self_attention_averaged
+from training.painter import self_attention_averaged
 from training.styles import GRADES, STYLES, styled
 
 SKETCHES = Path(__file__).parent.parent / "examples" / "sketches"
@@ -38,9 +38,7 @@ def pictures() -> list[np.ndarray]:
     return [*(sketch(name) for name in ("house", "face", "sailboat", "cat")), *held_out_photos()]
 
 
-def mean_change(
-    engine: Engine, pictures: list[np.ndarray], one: FrameSettings, other: FrameSettings
-) -> float:
+def mean_change(engine: Engine, pictures: list[np.ndarray], one: FrameSettings, other: FrameSettings) -> float:
     """Mean absolute difference in 0..255 that the settings make, without a past."""
     return float(np.mean([mean_error(translated(engine, p, one), translated(engine, p, other)) for p in pictures]))
 

@@ -374,9 +374,7 @@ def test_post_has_the_same_limits(client: TestClient, live: Live) -> None:
     assert Post(client, live.mint("cleo")).say(type="hello").status_code == 429
 
 
-def test_the_event_loop_stays_free_while_a_frame_is_made(
-    client: TestClient, live: Live, engine: StandInEngine
-) -> None:
+def test_the_event_loop_stays_free_while_a_frame_is_made(client: TestClient, live: Live, engine: StandInEngine) -> None:
     engine.held = threading.Event()
     with client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)

@@ -73,7 +73,7 @@ def test_patterns_lie_on_a_grid_of_32_px(style: str) -> None:
     wide = house_under_a_sun(320)
     first, moved = wide[:256, :256], wide[PERIOD : 256 + PERIOD, PERIOD : 256 + PERIOD]
     inner = 96  # blurs, and the fading of a woodblock print, look this far
-    expected = styled(np.ascontiguousarray(first), style)[inner:-inner + PERIOD, inner:-inner + PERIOD]
+    expected = styled(np.ascontiguousarray(first), style)[inner : -inner + PERIOD, inner : -inner + PERIOD]
     shifted = styled(np.ascontiguousarray(moved), style)[inner - PERIOD : -inner, inner - PERIOD : -inner]
     np.testing.assert_allclose(shifted, expected, atol=2e-3)
 

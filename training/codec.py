@@ -14,7 +14,7 @@ from training.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.data import Shards
 from training.losses import chroma_loss, latent_spread_loss, picture_loss
 from training.progress import Progress
-from training.tensors import as_tensor
+from training.tensors import as_tensor, half_precision
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
 
@@ -54,7 +54,7 @@ def train_codec(
         for group in optimizer.param_groups:
             group["lr"] = rate * cosine_rate(step, steps)
         picture = as_tensor(shards.pictures(rng, batch, side), device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with half_precision(device):
             latents = codec.encoder(picture)
             # A little noise makes the decoder forgive what the UNet gets slightly wrong.
             blurred = latents + torch.randn_like(latents) * torch.rand(batch, 1, 1, 1, device=device) * 0.12

@@ -25,6 +25,8 @@ STYLES_OF_AN_EXAMPLE = 3
 EXAMPLES_OF_A_SHARD = 40
 LEARNING_SHARES = {"comic": 3.0, "pixel": 3.0, "ukiyoe": 3.0, "vangogh": 3.0, "anime": 2.5, "photo": 0.6, "glass": 0.5}
 """How often a style is drawn, against 1: more where it is learnt late, less where it is learnt at once."""
+SHARE_OF_SKETCHES = 0.6
+"""Of the samples of drawn scenes; the others begin from a camera's picture of the rendering."""
 TRAINING_PHOTOS = (
     "rocket.jpg|motorcycle_left.png|motorcycle_right.png|hubble_deep_field.jpg|retina.jpg|ihc.png|camera.png|coins.png|"
     "grass.png|gravel.png|brick.png|horse.png|clock_motion.png|moon.png"
@@ -225,7 +227,7 @@ class Shards:
             shares = np.array([LEARNING_SHARES.get(each["style"], 1.0) for each in entry["translations"]])
             chosen = int(rng.choice(len(shares), p=shares / shares.sum()))
             translation = entry["translations"][chosen]
-            kind = entry["sources"][int(rng.integers(len(entry["sources"])))]
+            kind = entry["sources"][int(rng.random() > SHARE_OF_SKETCHES) % len(entry["sources"])]
             y, x = rng.integers(0, (FRAME - side) // 32 + 1, 2) * 32
             window = (slice(None), slice(y, y + side), slice(x, x + side))
             order = [0, 1] if rng.random() < 0.5 else [1, 0]
@@ -235,9 +237,7 @@ class Shards:
             chosen_styles.append(translation["style"])
             chosen_grades.append(translation["grade"])
             shifts.append(np.array(entry["shift"]) * (1 if order[0] == 0 else -1))
-        return Batch(
-            np.stack(sources), np.stack(targets), captions, chosen_styles, chosen_grades, np.stack(shifts)
-        )
+        return Batch(np.stack(sources), np.stack(targets), captions, chosen_styles, chosen_grades, np.stack(shifts))
 
     def pictures(self, rng: np.random.Generator, size: int, side: int) -> np.ndarray:
         """`size` random crops of any picture of the set, uint8 `[B, P, P, 3]`: what a codec learns from."""

@@ -1,4 +1,4 @@
-"""Stage "export": the trained parts as fp16 safetensors, in folders that `from_pretrained` of each class loads."""
+"""Stage "export": the trained parts as fp16 safetensors that `from_pretrained` of each class loads; and back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.joint import Parts
 from training.model import LATENT_CONDITIONING, MEMORY_LAYOUT, NATIVE_SIZE, new_scheduler
+from training.painter import Parts
 
 SHARD_SIZE = "15MB"
 
@@ -47,6 +49,20 @@ def export(parts: Parts, folder: Path) -> None:
         "memory_layout": asdict(MEMORY_LAYOUT),
     }
     (folder / "rearview.json").write_text(json.dumps(entry, indent=2) + "\n")
+
+
+def load_parts(folder: Path) -> Parts:
+    """The float32 parts of an exported model, to train on from.
+
+    Raises `OSError` where the folder lacks one.
+    """
+    weights = {"use_safetensors": True, "local_files_only": True}
+    return Parts(
+        UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **weights).float(),
+        AutoencoderTiny.from_pretrained(folder, subfolder="vae", **weights).float(),
+        CLIPTextModel.from_pretrained(folder / "text_encoder", **weights).float(),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+    )
 
 
 def _drop_from_config(folder: Path, name: str) -> None:

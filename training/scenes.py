@@ -107,7 +107,7 @@ def _some_pen(rng: np.random.Generator, setting: str) -> Pen:
         paper = one_of(rng, SKY_COLOURS)
     else:
         paper = pick(rng)[1]
-    style = rng.choice(3, p=[0.4, 0.36, 0.24])
+    style = rng.choice(3, p=[0.3, 0.3, 0.4])
     ink = INK if rng.random() < 0.75 else pick(rng, "brown", "blue", "red", "purple", "green")[1]
     if max(paper) < 0.5:
         ink = pick(rng, "white", "yellow", "white", "pink")[1]

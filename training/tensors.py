@@ -1,10 +1,18 @@
-"""Between the pictures of the training set and tensors."""
+"""Between the pictures of the training set and tensors, and how tensors are computed with."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pipeline.models import cpu_computes_bfloat16
+
+
+def half_precision(device: torch.device, cache_enabled: bool = True) -> torch.autocast:
+    """bfloat16 where the device computes it; nothing elsewhere, where emulating it takes many times as long."""
+    computed = device.type != "cpu" or cpu_computes_bfloat16()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=computed, cache_enabled=cache_enabled)
 
 
 def as_tensor(pictures: np.ndarray, device: torch.device) -> Tensor:

@@ -17,9 +17,10 @@ from transformers import CLIPTokenizer
 
 from training.codec import train_codec
 from training.data import Shards, write_shards
-from training.export import export
-from training.joint import Parts, Phase, train_joint
+from training.export import export, load_parts
+from training.joint import Phase, train_joint
 from training.model import new_codec, new_text_encoder, new_unet, parameters_in_millions
+from training.painter import Parts
 from training.tokenizer import train_tokenizer
 
 
@@ -35,18 +36,30 @@ class Plan:
     codec_side: int
     unet_channels: tuple[int, int, int]
     phases: tuple[Phase, ...]
+    rate: float = 1.2e-3
 
 
 PLANS = {
     "full": Plan(
-        shards=96,
+        shards=72,
         examples_of_a_shard=40,
         codec_width=40,
-        codec_steps=2000,
+        codec_steps=2500,
         codec_batch=8,
         codec_side=128,
         unet_channels=(64, 128, 192),
-        phases=(Phase(2900, 16, 128, 0.1), Phase(2300, 10, 128, 0.1), Phase(1300, 5, 256, 0.3)),
+        phases=(Phase(3000, 16, 128, 0.1, 5), Phase(2500, 5, 256, 0.25, 2)),
+    ),
+    "further": Plan(
+        shards=72,
+        examples_of_a_shard=40,
+        codec_width=40,
+        codec_steps=0,
+        codec_batch=8,
+        codec_side=128,
+        unet_channels=(64, 128, 192),
+        phases=(Phase(1800, 16, 128, 0.1, 5), Phase(1500, 5, 256, 0.25, 2)),
+        rate=7e-4,
     ),
     "gpu": Plan(
         shards=120,
@@ -56,7 +69,7 @@ PLANS = {
         codec_batch=32,
         codec_side=128,
         unet_channels=(64, 128, 192),
-        phases=(Phase(6000, 64, 128, 0.1), Phase(5000, 32, 256, 0.3)),
+        phases=(Phase(6000, 64, 128, 0.1, 32), Phase(5000, 32, 256, 0.3, 16)),
     ),
     "tiny": Plan(
         shards=1,
@@ -66,33 +79,39 @@ PLANS = {
         codec_batch=4,
         codec_side=64,
         unet_channels=(16, 32, 32),
-        phases=(Phase(8, 4, 64, 0.0), Phase(4, 2, 64, 1.0)),
+        phases=(Phase(8, 4, 64, 0.0, 4), Phase(4, 2, 64, 1.0, 1)),
     ),
 }
 
 
 def train(
-    plan: Plan, work: Path, out: Path, device: torch.device, seed: int, workers: int
+    plan: Plan, work: Path, out: Path, device: torch.device, seed: int, workers: int, start: Path | None = None
 ) -> tuple[list[float], list[float]]:
     """Run every stage that is not done yet; the finished model lies in `out`.
 
+    `start` is an exported model to go on from: then its tokenizer and its encoder stay as they are.
     Returns the losses of the steps taken: of the codec, and of everything together.
     """
-    tokenizer = _tokenizer(work / "tokenizer")
     write_shards(work / "shards", plan.shards, seed, workers, plan.examples_of_a_shard)
     shards = Shards(work / "shards")
     torch.manual_seed(seed)
-    parts = Parts(
-        new_unet(plan.unet_channels), new_codec(plan.codec_width), new_text_encoder(tokenizer), tokenizer
-    )
+    parts = _new_parts(plan, work) if start is None else load_parts(start)
     for name, module in parts.modules.items():
         print(f"{name}: {parameters_in_millions(module):.2f} M parameters")
-    codec_losses = train_codec(
-        parts.codec, shards, work / "codec.pt", plan.codec_steps, plan.codec_batch, plan.codec_side, device, seed
-    )
-    joint_losses = train_joint(parts, shards, work / "joint.pt", list(plan.phases), device, seed)
+    codec_losses: list[float] = []
+    if start is None:
+        codec_losses = train_codec(
+            parts.codec, shards, work / "codec.pt", plan.codec_steps, plan.codec_batch, plan.codec_side, device, seed
+        )
+    joint_losses = train_joint(parts, shards, work / "joint.pt", list(plan.phases), device, seed, plan.rate)
     export(parts, out)
     return codec_losses, joint_losses
+
+
+def _new_parts(plan: Plan, work: Path) -> Parts:
+    """Untrained, but for the tokenizer."""
+    tokenizer = _tokenizer(work / "tokenizer")
+    return Parts(new_unet(plan.unet_channels), new_codec(plan.codec_width), new_text_encoder(tokenizer), tokenizer)
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:
@@ -107,13 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the data and the checkpoints")
     parser.add_argument("--out", type=Path, help="folder for the finished model (WORK/model)")
     parser.add_argument("--plan", choices=PLANS, default="full", help="how large the run is; gpu suits one large GPU")
+    parser.add_argument("--start", type=Path, help="a trained model to go on from, instead of from nothing")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of the drawings, the weights and their order")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw the data")
     chosen = parser.parse_args(arguments)
     began = time.monotonic()
     out = chosen.out or chosen.work / "model"
-    train(PLANS[chosen.plan], chosen.work, out, torch.device(chosen.device), chosen.seed, chosen.workers)
+    train(PLANS[chosen.plan], chosen.work, out, torch.device(chosen.device), chosen.seed, chosen.workers, chosen.start)
     print(f"the model is in {out}; this run took {(time.monotonic() - began) / 60:.0f} minutes")
 
 

@@ -232,9 +232,7 @@ class FeatureBank:
             return ExtendedSelfAttention(layer, self.layout, self.kernel)
         return PlainAttention(self.kernel)
 
-    def open(
-        self, rows: Sequence[BankRow | None], settings: FrameSettings, generator: torch.Generator
-    ) -> BankCall:
+    def open(self, rows: Sequence[BankRow | None], settings: FrameSettings, generator: torch.Generator) -> BankCall:
         """A call that reads these rows, each held to the bank size that the settings ask for now."""
         held = [row and row.merged(settings.bank_frames, generator) for row in rows]
         return BankCall(held, settings.fusion_strength, settings.fusion_threshold)
@@ -243,9 +241,7 @@ class FeatureBank:
         """The rows after a call: the present joins on the first frame and on every `bank_interval`-th after it."""
         return [self._updated_row(call, index, settings, generator) for index in range(len(call.rows))]
 
-    def _updated_row(
-        self, call: BankCall, index: int, settings: FrameSettings, generator: torch.Generator
-    ) -> BankRow:
+    def _updated_row(self, call: BankCall, index: int, settings: FrameSettings, generator: torch.Generator) -> BankRow:
         row = call.rows[index]
         if row is None or row.is_empty:
             layers = {name: tokens.row(index) for name, tokens in call.present.items()}
