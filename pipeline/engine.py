@@ -245,29 +245,41 @@ class Engine:
             raise SessionClosedError("the engine is closed; needed: an open one. Make a new Engine.")
 
     def _run(self) -> None:
-        while (request := self._next_request()) is not None:
-            self._answer(request)
-            # Or the last frame and its pictures would live until the next one comes.
-            del request
+        request: _Request | None = None
+        while (request := request or self._next_request()) is not None:
+            request = self._answered(request)
 
     def _next_request(self) -> _Request | None:
+        """Wait for a frame; `None` once the engine is closed."""
         with self._changed:
             self._translating = False
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._closed:
-                return None
-            self._translating = True
-            return self._waiting.pop(next(iter(self._waiting)))
+            return self._taken()
 
-    def _answer(self, request: _Request) -> None:
+    def _taken(self) -> _Request | None:
+        """Take the frame that has waited longest; `None` if none waits or the engine is closed. Needs the lock."""
+        self._translating = bool(self._waiting) and not self._closed
+        return self._waiting.pop(next(iter(self._waiting))) if self._translating else None
+
+    def _answered(self, request: _Request) -> _Request | None:
+        """Answer a frame, and return the next one if it waits already.
+
+        That one is taken first: many answer a picture with a new frame at once, which would push it out.
+        """
         if not request.future.set_running_or_notify_cancel():
-            return
+            return None
+        outcome: Translation | Exception
         try:
-            translation = self._translated(request)
+            outcome = self._translated(request)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame; the thread lives on
-            request.future.set_exception(error)
+            outcome = error
+        with self._changed:
+            following = self._taken()
+        if isinstance(outcome, Translation):
+            request.future.set_result(outcome)
         else:
-            request.future.set_result(translation)
+            request.future.set_exception(outcome)
+        return following
 
     def _translated(self, request: _Request) -> Translation:
         """Translate and commit. The bank is renewed before the result is out: what a session says of itself after a

@@ -318,6 +318,19 @@ def test_the_mailbox_keeps_the_newest(engine: Engine, frames: list[Frame], monke
     assert session.frames == 2
 
 
+def test_the_answer_to_a_picture_does_not_push_out_the_frame_that_waits(
+    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, gate, answers = engine.open(), Gate(engine, monkeypatch), []
+    first = session.submit(frames[0], LIVELY)
+    assert gate.entered.wait(30)
+    # Runs in the engine's own thread, as early as an answer can come.
+    first.add_done_callback(lambda _: answers.append(session.submit(frames[2], LIVELY)))
+    second = session.submit(frames[1], LIVELY)
+    gate.opened.set()
+    assert [first.result(30).frame, second.result(30).frame, answers[0].result(30).frame] == [1, 2, 3]
+
+
 def test_who_waits_longest_is_next(engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:
     sessions, gate, order = [engine.open() for _ in range(4)], Gate(engine, monkeypatch), []
     blocker = sessions[0].submit(frames[0], LIVELY)

@@ -155,7 +155,7 @@ def test_check_stops_at_the_first_failure_with_its_status(tmp_path: Path) -> Non
     for name, status in (("ruff", 0), ("mypy", 3), ("lint-imports", 0), ("python", 0)):
         write_script(tmp_path / "venv" / "bin" / name, f"echo {name} ran\nexit {status}")
     outcome = captured([tmp_path / "scripts" / "check"], tmp_path, VENV=str(tmp_path / "venv"))
-    assert (outcome.returncode, outcome.stdout) == (3, "ruff ran\nmypy ran\n")
+    assert (outcome.returncode, outcome.stdout) == (3, "ruff ran\nruff ran\nmypy ran\n")
 
 
 @pytest.mark.parametrize(
