@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from training.scene_beings import add_animal, add_portrait, add_still_life
+from training.scene_animals import add_animal
 from training.scene_paint import Easel, backdrop, part_mask, toned
+from training.scene_places import add_city, add_landscape, add_loose
+from training.scene_portraits import add_portrait
 from training.scene_shapes import CRAYONS, SKY_COLOURS, UNIT, Colour, Hand, Part, Plan, box
-from training.scene_things import add_city, add_landscape, add_loose, one_of, pick
+from training.scene_still_life import add_still_life
+from training.scene_things import one_of, pick
 
 KINDS: tuple[tuple[Callable[[Plan, np.random.Generator], None], float], ...] = (
     (add_landscape, 0.35),
@@ -69,19 +72,21 @@ def draw_scene(rng: np.random.Generator, size: int = 320) -> Scene:
 
 
 def as_camera_picture(rendering: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The rendering, uint8 [H, W, 3], as a webcam would give it: blurred, tinted, unevenly lit, noisy."""
+    """The rendering, uint8 [H, W, 3], as a webcam would give it: a little soft, tinted, unevenly lit, noisy.
+
+    A little only: the style is painted from the rendering itself, and a model that learns to undo strong casts does so
+    to every photo that it sees.
+    """
     height, width = rendering.shape[:2]
     image = rendering.astype(np.float32) / 255
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.5) * max(height, width) / UNIT)
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.7) * max(height, width) / UNIT)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    falloff = 1 + rng.uniform(0, 0.28) * (np.cos(angle) * x + np.sin(angle) * y)
-    tint = rng.uniform(0.88, 1.1, 3).astype(np.float32)
-    image = image * falloff[..., None] * tint * rng.uniform(0.75, 1.15)
-    image = np.clip(image, 0, 1) ** rng.uniform(0.8, 1.3)
-    grey = image.mean(2, keepdims=True)
-    image = grey + (image - grey) * rng.uniform(0.6, 1.1)
-    image = image + rng.normal(0, rng.uniform(0.004, 0.03), image.shape).astype(np.float32)
+    falloff = 1 + rng.uniform(0, 0.06) * (np.cos(angle) * x + np.sin(angle) * y)
+    tint = rng.uniform(0.98, 1.02, 3).astype(np.float32)
+    image = image * falloff[..., None] * tint * rng.uniform(0.96, 1.04)
+    image = np.clip(image, 0, 1) ** rng.uniform(0.95, 1.05)
+    image = image + rng.normal(0, rng.uniform(0.002, 0.02), image.shape).astype(np.float32)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
