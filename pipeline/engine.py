@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.attention import choose_kernel
 from pipeline.codec import LONGEST_SIDE, Frame, as_picture, as_pixels, decode, encode, pixels_per_latent
 from pipeline.conditioning import conditioning_channels
+from pipeline.cuts import thumbnail_of
 from pipeline.errors import FrameError, ModelError, SessionClosedError
 from pipeline.memory import Memory, create_memory
 from pipeline.models import Model
@@ -47,6 +48,8 @@ class Translator:
         `seed` is the session's; `settings.seed` goes before it for the noise. Raises `PromptError` or `FrameError`.
         """
         model = self.model
+        thumbnail = thumbnail_of(frame)
+        state = state.before(frame, thumbnail)
         with torch.inference_mode():
             embeddings = self.prompts.encode_batch(prompts_of(settings)).to(model.dtype)
             source = encode(model.vae, as_pixels(frame, model.device, model.dtype)).float()
@@ -67,7 +70,7 @@ class Translator:
                 rows |= {(step, branch): row for branch, row in enumerate(updated)}
         fill = min(self.memory.fill(row, settings) for row in rows.values())
         size = (frame.shape[1], frame.shape[0])
-        return picture, StreamState(rows, noise, size, state.frames + 1, fill)
+        return picture, StreamState(rows, noise, size, thumbnail, state.frames + 1, fill)
 
     def _noise(self, state: StreamState, seed: int, steps: int, source: Tensor) -> dict[NoiseKey, Tensor]:
         """The noise of each step, taken from the stream's last frame where it had the same."""
@@ -287,8 +290,7 @@ class Engine:
         start = time.perf_counter()
         session, frame = request.session, request.frame
         before = session.state
-        size = (frame.shape[1], frame.shape[0])
-        picture, after = self._translator.translated(frame, before.at_size(size), request.settings, session.seed)
+        picture, after = self._translator.translated(frame, before, request.settings, session.seed)
         number = session.commit(before, after)
         return Translation(picture, time.perf_counter() - start, after.bank_fill, number)
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.codec import Frame, Picture, as_frame, fitted
+from pipeline.cuts import Thumbnail, is_cut
 from pipeline.errors import FrameError, PictureError, SessionClosedError
 from pipeline.settings import FrameSettings
 
@@ -49,12 +50,16 @@ class StreamState:
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
     noise: Mapping[NoiseKey, Tensor] = field(default_factory=dict)
     size: tuple[int, int] | None = None
+    thumbnail: Thumbnail | None = None
     frames: int = 0
     bank_fill: float = 0.0
 
-    def at_size(self, size: tuple[int, int]) -> StreamState:
-        """This state, or an empty one if its frames were of another size: features do not fit across sizes."""
-        return self if self.size in (None, size) else StreamState()
+    def before(self, frame: Frame, thumbnail: Thumbnail) -> StreamState:
+        """What a frame `[H, W, 3]` may look back at: this state, or an empty one if its own frames were of another size
+        (features do not fit across sizes) or showed another scene."""
+        size_stays = self.size in (None, (frame.shape[1], frame.shape[0]))
+        scene_stays = self.thumbnail is None or not is_cut(self.thumbnail, thumbnail)
+        return self if size_stays and scene_stays else StreamState()
 
     def merge_generator(self, seed: int) -> torch.Generator:
         """Made anew for each frame, so that a frame that fails leaves nothing drawn."""
@@ -150,10 +155,11 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors of this session: its memory rows and its noise."""
+        """Bytes of all arrays of this session: its memory rows, its noise and the small copy of its last frame."""
         state = self._state
         rows = sum(self._engine.memory.nbytes(row) for row in state.rows.values())
-        return rows + sum(noise.nbytes for noise in state.noise.values())
+        seen = 0 if state.thumbnail is None else state.thumbnail.nbytes
+        return rows + sum(noise.nbytes for noise in state.noise.values()) + seen
 
     @property
     def state(self) -> StreamState:

@@ -44,8 +44,8 @@ def same(some: list[Frame], others: list[Frame]) -> bool:
 
 
 def counted_bytes(value: Any) -> int:
-    """Bytes of every tensor in a session's state, found without the engine's help."""
-    if isinstance(value, torch.Tensor):
+    """Bytes of every array in a session's state, found without the engine's help."""
+    if isinstance(value, torch.Tensor | np.ndarray):
         return value.nbytes
     if isinstance(value, dict):
         return sum(map(counted_bytes, value.values()))
@@ -283,6 +283,17 @@ def test_a_new_size_clears_the_memory(engine: Engine, frames: list[Frame]) -> No
     resized = played(session, frames[3:6], LIVELY)
     assert resized[0].shape == (40, 64, 3)
     assert same(resized, played(fresh, frames[3:6], LIVELY))
+
+
+def test_a_new_scene_starts_without_a_past(engine: Engine) -> None:
+    """As bars that stand and bars that lie are, for the detector of cuts."""
+    standing = np.zeros((TINY_SIZE, TINY_SIZE, 3), np.uint8)
+    standing[:, ::4] = standing[:, 1::4] = 255
+    lying = np.ascontiguousarray(standing.transpose(1, 0, 2))
+    session = engine.open(seed=5)
+    played(session, [standing, standing], LIVELY)
+    assert same(played(session, [lying, lying], LIVELY), played(engine.open(seed=5), [lying, lying], LIVELY))
+    assert session.frames == 4
 
 
 @pytest.mark.parametrize("size", [(30, 32), (0, 32), (32, 4096), (32.0, 32), (-8, 32)])
