@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from training.clip_layers import Layer, drawn, flow_and_visibility, moved, opaque
@@ -16,6 +17,9 @@ from training.scenes import Scene, draw_scene
 
 LEAST_DETAIL = {"rendering": 4.0, "sketch": 2.5}
 """`detail` of a scene worth a clip: on a plain one every motion looks alike."""
+
+LEAST_SIDE = 128
+"""Pixels: scenes of smaller frames are drawn larger and shrunk: on few pixels no scene has detail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +93,15 @@ class Stage:
     def scene(self, extent: float) -> Scene:
         """A scene that reaches over `extent` units, at least a frame, with enough detail to see it move."""
         side = int(np.ceil(max(extent, UNIT) * self.unit)) + 2
-        scenes = (draw_scene(self.rng, side) for _ in count())
-        return next(
+        larger = max(1, LEAST_SIDE // self.size)
+        scenes = (draw_scene(self.rng, side * larger) for _ in count())
+        scene = next(
             each for each in scenes if all(detail(getattr(each, look)) > least for look, least in LEAST_DETAIL.items())
         )
+        shrunk = {
+            look: cv2.resize(getattr(scene, look), (side, side), None, 0, 0, cv2.INTER_AREA) for look in LEAST_DETAIL
+        }
+        return replace(scene, **shrunk)
 
     def canvas(self, extent: float) -> np.ndarray:
         """The same, illustrated, as the canvas of a layer."""
