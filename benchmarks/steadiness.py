@@ -1,0 +1,328 @@
+"""How steady each memory is on moving scenes whose motion is known, and what that costs in lag, ghosts and time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+from transformers.utils import logging as transformers_logging
+
+from benchmarks import plots, report
+from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, VARIANTS, Variant, named
+from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
+from pipeline.attention import choose_kernel
+from pipeline.engine import Translator
+from pipeline.host import keep_freed_memory
+from pipeline.packing import convolutions_packed
+from pipeline.prompts import PromptEncoder
+from pipeline.quality import (
+    GHOST_AFTER,
+    distance_from,
+    flicker,
+    ghost,
+    lag,
+    old_shares,
+    structure_error,
+    warp_error,
+)
+from pipeline.quality_clip import MODEL, ClipScores, NotComputed, clip_scores
+from pipeline.schedule import Schedule
+from pipeline.session import StreamState
+from training.captions import canonical_prompt
+from training.clips import CLIPS, FEWEST_FRAMES, FRAMES, Clip, draw_clip
+from training.data import as_bytes
+from training.styles import STYLES, styled
+
+SEED = 7
+"""Of the sessions. Fresh noise counts up from it."""
+STYLE = "watercolor"
+STRUCTURE_EVERY = 8
+"""Frames from one that is compared with the style's own rendering to the next: a style takes longer than a frame."""
+EVENT_KINDS = ("cut", "vanish", "change")
+MEASURES = (
+    "warp error",
+    "flicker",
+    *(f"lag {kind}" for kind in EVENT_KINDS),
+    *(f"ghost {number}" for number in GHOST_AFTER),
+    "structure error",
+    "from memory off",
+    "CLIP consistency",
+    "CLIP text",
+)
+STRIP_COLUMNS = 6
+
+NOTE = """\
+Each number is the mean over the clips that have it. Warp error: mean |difference|, 0..255, between a frame and the one
+before it warped by the true flow, over pixels visible in both. Flicker: the same where nothing moves but the sensor's
+noise. Lag: frames until a cut, a vanished thing or a filled shape shows half way. Ghost n: what is left of the old
+scene in the n-th picture of the new one, 0..1. Structure error: 1 minus SSIM's contrast and structure against the
+style's own rendering. A frozen picture has the least flicker, an endless lag and a ghost of 1: read them together.
+Lag and ghost compare with the memory-off pictures of the same input from one noise, so that under fresh noise they are
+rough. What a row does not name is as in `attention and fusion`, the default settings: a bank of one frame, renewed
+every fourth frame, fusion strength 0.75, threshold 0.9. Milliseconds are medians over all frames; variants take turns
+clip by clip. KiB: what a session holds at the end of a clip."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One clip under one variant: outputs uint8 `[T, S, S, 3]`, milliseconds of each frame, bytes of its session."""
+
+    outputs: np.ndarray
+    milliseconds: list[float]
+    nbytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What is known of one clip under one variant: measures by name, the shares of the old scene that are left after
+    each cut or vanishing, milliseconds a frame, bytes."""
+
+    clip: str
+    measures: Mapping[str, float | str]
+    left: list[np.ndarray]
+    milliseconds: list[float]
+    nbytes: int
+
+
+def translated(
+    model: Model, prompts: PromptEncoder, variant: Variant, frames: Sequence[np.ndarray], settings: FrameSettings
+) -> Run:
+    """The frames `[S, S, 3]` as the engine translates them in a session of their own, with the variant's memory."""
+    memory = variant.memory(variant.layout(model.entry.memory_layout), choose_kernel(model.device, model.dtype))
+    translator = Translator(model, memory, prompts, Schedule.of(model.scheduler))
+    state, outputs, milliseconds = StreamState(), [], []
+    with memory.installed(model.unet):
+        for number, frame in enumerate(frames):
+            start = time.perf_counter()
+            picture, state = translator.translated(frame, state, variant.settings_at(number, settings, SEED), SEED)
+            milliseconds.append((time.perf_counter() - start) * 1000)
+            outputs.append(picture)
+    held = sum(memory.nbytes(row) for row in state.rows.values()) + sum(each.nbytes for each in state.noise.values())
+    return Run(np.stack(outputs), milliseconds, held)
+
+
+def style_renderings(clip: Clip, style: str) -> dict[int, np.ndarray]:
+    """By frame, the style's own rendering uint8 `[S, S, 3]` of some frames of a clip."""
+    times = range(0, len(clip.rendering), STRUCTURE_EVERY)
+    return {each: as_bytes(styled(clip.rendering[each].astype(np.float32) / 255, style)) for each in times}
+
+
+def measures_of(
+    clip: Clip, outputs: np.ndarray, memory_off: np.ndarray, renderings: Mapping[int, np.ndarray]
+) -> dict[str, float | str]:
+    """The measures of outputs `[T, S, S, 3]` that this clip can have, by their names in `MEASURES`."""
+    measures: dict[str, float | str] = {
+        "warp error": warp_error(outputs, clip.flow, clip.visible),
+        "structure error": float(np.mean([structure_error(outputs[at], each) for at, each in renderings.items()])),
+        "from memory off": distance_from(outputs, memory_off),
+    }
+    if clip.is_still:
+        measures["flicker"] = flicker(outputs)
+    for event in clip.events:
+        arguments = (outputs, memory_off, event.frame, event.region)
+        measures[f"lag {event.kind}"] = lag(*arguments)
+        if event.kind != "change":
+            measures |= {f"ghost {number}": left for number, left in ghost(*arguments).items()}
+    return measures
+
+
+def clip_measures(outputs: np.ndarray, prompt: str, folder: str) -> dict[str, float | str]:
+    """CLIP's scores under their names in `MEASURES`, or that they were not computed."""
+    match clip_scores(outputs, prompt, folder):
+        case ClipScores(consistency, alignment):
+            return {"CLIP consistency": consistency, "CLIP text": alignment}
+        case NotComputed() as why:
+            return {"CLIP consistency": str(why), "CLIP text": str(why)}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is measured: which clips, how long, which variants, under which settings and style."""
+
+    clips: Sequence[str]
+    frames: int
+    variants: Sequence[Variant]
+    settings: FrameSettings
+    style: str
+    seed: int
+    clip_model: str
+
+
+def scores_of(model: Model, study: Study, stem: Path | None = None) -> dict[str, list[Score]]:
+    """The scores of each variant by its name, one a clip; filmstrips go to files that begin with `stem`."""
+    prompts = PromptEncoder(model.tokenizer, model.text_encoder)
+    scores: dict[str, list[Score]] = {each.name: [] for each in study.variants}
+    with convolutions_packed(model.unet, model.vae):
+        # The first frames of a process are slow: memory is new and kernels are chosen.
+        first = draw_clip(study.clips[0], study.seed, FEWEST_FRAMES, model.native_size)
+        translated(model, prompts, MEMORY_OFF, first.frames, study.settings)
+        for turn, name in enumerate(study.clips):
+            clip = draw_clip(name, study.seed, study.frames, model.native_size)
+            for variant, score in scores_of_clip(model, prompts, study, clip, turn, stem).items():
+                scores[variant].append(score)
+            print(f"{name}: {study.frames} frames, {len(study.variants)} variants", file=sys.stderr)
+    return scores
+
+
+def scores_of_clip(
+    model: Model, prompts: PromptEncoder, study: Study, clip: Clip, turn: int, stem: Path | None
+) -> dict[str, Score]:
+    """Each variant's score of one clip, by its name. Another variant begins in each turn; memory off always goes
+    first, because the others are compared with its pictures."""
+    renderings = style_renderings(clip, study.style)
+    off = translated(model, prompts, MEMORY_OFF, clip.frames, study.settings)
+    scores = {MEMORY_OFF.name: _score(clip, off, off, renderings, study)}
+    rows = {"input": clip.frames, MEMORY_OFF.name: off.outputs}
+    others = [each for each in study.variants if each is not MEMORY_OFF]
+    start = turn % max(1, len(others))
+    for variant in others[start:] + others[:start]:
+        run = translated(model, prompts, variant, clip.frames, study.settings)
+        scores[variant.name] = _score(clip, run, off, renderings, study)
+        if variant is BOTH:
+            rows[variant.name] = run.outputs
+    if stem is not None:
+        plots.filmstrip(rows, strip_columns(clip)).save(beside(stem, f"strip {clip.name}"), optimize=True)
+    return scores
+
+
+def beside(stem: Path, title: str) -> Path:
+    """The file of a picture: the stem's name and a title."""
+    return stem.with_name(f"{stem.name}-{title.replace(' ', '-')}.png")
+
+
+def _score(clip: Clip, run: Run, off: Run, renderings: Mapping[int, np.ndarray], study: Study) -> Score:
+    measures = measures_of(clip, run.outputs, off.outputs, renderings)
+    measures |= clip_measures(run.outputs, study.settings.prompt, study.clip_model)
+    events = [event for event in clip.events if event.kind != "change"]
+    left = [old_shares(run.outputs, off.outputs, event.frame, event.region) for event in events]
+    return Score(clip.name, measures, left, run.milliseconds, run.nbytes)
+
+
+def strip_columns(clip: Clip) -> list[int]:
+    """The frames of a filmstrip: around what happens where something does, else from first to last."""
+    last = len(clip.frames) - 1
+    if clip.events:
+        at = clip.events[0].frame
+        return sorted({min(last, max(0, at + step)) for step in (-1, 0, 1, 3, 7, last)})
+    return sorted({round(each) for each in np.linspace(0, last, STRIP_COLUMNS)})
+
+
+def main_table(scores: Mapping[str, list[Score]]) -> list[report.Row]:
+    """One row a variant, with every measure, time and bytes; empty where no clip has the measure."""
+    base = [median(score.milliseconds) for score in scores[MEMORY_OFF.name]]
+    rows: list[report.Row] = []
+    for name, each in scores.items():
+        times = [median(score.milliseconds) for score in each]
+        rows.append(
+            {
+                "variant": name,
+                **{measure: _mean(each, measure) for measure in MEASURES},
+                "ms": median([value for score in each for value in score.milliseconds]),
+                "of memory off": median(one / other for one, other in zip(times, base, strict=True)),
+                "KiB": max(score.nbytes for score in each) // 1024,
+            }
+        )
+    return rows
+
+
+def _mean(scores: Sequence[Score], measure: str) -> float | str:
+    """The mean over the clips that have the measure; its words where it has any."""
+    values = [score.measures[measure] for score in scores if measure in score.measures]
+    words = [value for value in values if isinstance(value, str)]
+    numbers = [value for value in values if not isinstance(value, str)]
+    return words[0] if words else float(np.mean(numbers)) if numbers else ""
+
+
+def clip_table(scores: Mapping[str, list[Score]], measure: str) -> list[report.Row]:
+    """One row a variant, one column a clip."""
+    return [
+        {"variant": name, **{score.clip: score.measures.get(measure, "") for score in each}}
+        for name, each in scores.items()
+    ]
+
+
+def draw_plots(scores: Mapping[str, list[Score]], stem: Path) -> list[Path]:
+    """Write plots to files that begin with `stem`; returns these."""
+    drawn = {}
+    for measure in ("warp error", "ghost 4", "structure error"):
+        means = {name: _mean(each, measure) for name, each in scores.items()}
+        numbers = {name: value for name, value in means.items() if not isinstance(value, str)}
+        if numbers:
+            drawn[measure] = plots.bars(measure, numbers)
+    curves = {
+        part.name: np.mean([left for score in scores[part.name] for left in score.left], axis=0)
+        for part in PARTS
+        if any(score.left for score in scores.get(part.name, ()))
+    }
+    if curves:
+        title = "what is left of the old scene after a cut or a vanishing"
+        drawn["left"] = plots.lines(title, "pictures of the new scene", curves)
+    for title, picture in drawn.items():
+        picture.save(beside(stem, title), optimize=True)
+    return [beside(stem, title) for title in drawn]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the tables, write them and the plots; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.steadiness", description=__doc__)
+    names = [each.name for each in VARIANTS]
+    parser.add_argument("--model", default="embedded", help="a model of the catalogue, or a folder (default: embedded)")
+    parser.add_argument("--clips", type=int, default=len(CLIPS), help=f"how many clips, of {len(CLIPS)} (default: all)")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames a clip, at least 4 (default: {FRAMES})")
+    parser.add_argument("--steps", type=int, default=2, help="denoising steps (default: 2)")
+    parser.add_argument("--variants", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--style", choices=list(STYLES), default=STYLE, help=f"what is asked for (default: {STYLE})")
+    parser.add_argument("--seed", type=int, default=0, help="of the clips (default: 0)")
+    parser.add_argument(
+        "--clip-model", default=MODEL, help="a CLIP model's folder, or its name in this machine's cache"
+    )
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for tables and plots")
+    parser.add_argument("--name", default="steadiness", help="the name of the tables there (default: steadiness)")
+    options = parser.parse_args(arguments)
+    if not 1 <= options.clips <= len(CLIPS) or options.frames < FEWEST_FRAMES:
+        parser.error(f"needed: 1 to {len(CLIPS)} clips, at least {FEWEST_FRAMES} frames")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    cv2.setNumThreads(1)  # its workers would wait beside those that translate
+    keep_freed_memory()  # as app.py does
+    try:
+        settings = FrameSettings(prompt=canonical_prompt(options.style), steps=options.steps)
+        model = load_model(options.model)
+    except (ModelError, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    study = Study(
+        clips=list(CLIPS)[: options.clips],
+        frames=options.frames,
+        variants=named(options.variants),
+        settings=settings,
+        style=options.style,
+        seed=options.seed,
+        clip_model=options.clip_model,
+    )
+    options.results.mkdir(parents=True, exist_ok=True)
+    stem = options.results / options.name
+    scores = scores_of(model, study, stem)
+    images = "\n".join(f"![{each.stem}]({each.name})" for each in draw_plots(scores, stem))
+    tables = {
+        f"Variants, {model.name}": main_table(scores),
+        f"Warp error by clip, {model.name}": clip_table(scores, "warp error"),
+    }
+    command = (
+        f"python -m benchmarks.steadiness --model {model.name} --clips {len(study.clips)} --frames {study.frames} "
+        f"--steps {options.steps} --style {study.style} --seed {study.seed}"
+    )
+    machine = report.machine(model.device, model.dtype)
+    report.publish(options.name, command, machine, tables, f"{NOTE}\n\n{images}", options.results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

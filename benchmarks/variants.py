@@ -1,0 +1,88 @@
+"""The memories that are compared, as data, and the one that only a comparison needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from pipeline import FrameSettings
+from pipeline.memory import Memory, MemoryLayout
+from pipeline.memory.feature_bank import BankCall, BankRow, FeatureBank, LayerTokens, bank_size
+from pipeline.memory.none import NoMemory
+from pipeline.settings import FUSION_PRESETS
+
+
+class FrameQueue(FeatureBank):
+    """The newest `bank_frames` frames that were taken in, as they were: what merging is compared with in table 3 of
+    StreamV2V (arXiv 2405.15757)."""
+
+    name = "frame-queue"
+
+    def updated(self, call: BankCall, settings: FrameSettings, generator: torch.Generator) -> list[BankRow]:
+        """The rows after a call: the present joins as it joins a bank, and the oldest frame leaves."""
+        return [self._queued(call, index, settings) for index in range(len(call.rows))]
+
+    def _queued(self, call: BankCall, index: int, settings: FrameSettings) -> BankRow:
+        row = call.rows[index]
+        present = {name: tokens.row(index) for name, tokens in call.present.items()}
+        if row is None or row.is_empty:
+            return BankRow(present, frames=1)
+        if row.frames % settings.bank_interval:
+            return replace(row, frames=row.frames + 1)
+        layers = {name: newest(row.layers[name].joined(each), settings.bank_frames) for name, each in present.items()}
+        return BankRow(layers, row.frames + 1)
+
+
+def newest(tokens: LayerTokens, bank_frames: float) -> LayerTokens:
+    """The last `bank_frames` frames of the tokens."""
+    first = max(0, tokens.size - bank_size(bank_frames, tokens.frame_tokens))
+    return LayerTokens(tokens.frame_tokens, **{name: each[:, first:].clone() for name, each in tokens.tensors.items()})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to remember: a memory, settings that differ from the defaults, whether attention is extended, and
+    whether each frame begins from noise of its own."""
+
+    name: str
+    settings: Mapping[str, float] = field(default_factory=dict)
+    memory: type[Memory] = FeatureBank
+    extends: bool = True
+    fresh_noise: bool = False
+
+    def layout(self, layout: MemoryLayout) -> MemoryLayout:
+        """A model's layout, without extended attention where this variant has none."""
+        return layout if self.extends else replace(layout, extend=())
+
+    def settings_at(self, frame: int, settings: FrameSettings, seed: int) -> FrameSettings:
+        """What frame number `frame` is translated with, in a session opened with `seed`."""
+        return settings.changed(**self.settings, seed=seed + frame * self.fresh_noise)
+
+
+MEMORY_OFF = Variant("memory off", memory=NoMemory)
+BOTH = Variant("attention and fusion")
+PARTS = (
+    MEMORY_OFF,
+    Variant("attention alone", {"fusion_strength": 0.0}),
+    Variant("fusion alone", extends=False),
+    BOTH,
+)
+VARIANTS: tuple[Variant, ...] = (
+    *PARTS,
+    Variant("fresh noise, memory off", memory=NoMemory, fresh_noise=True),
+    Variant("fresh noise, attention and fusion", fresh_noise=True),
+    *(Variant(f"bank {size:g}", {"bank_frames": size}) for size in (0.25, 0.5, 2.0, 4.0)),
+    *(Variant(f"queue {size:g}", {"bank_frames": size}, FrameQueue) for size in (1.0, 2.0, 4.0)),
+    *(Variant(f"interval {frames}", {"bank_interval": frames}) for frames in (1, 2, 8, 16)),
+    *(Variant(f"threshold {cosine:g}", {"fusion_threshold": cosine}) for cosine in (0.0, 0.8, 1.0)),
+    *(Variant(f"strength {share:g}", {"fusion_strength": share}) for share in (0.25, 0.5, 1.0)),
+    *(Variant(f"preset {name}", settings) for name, settings in FUSION_PRESETS.items()),
+)
+"""What is not named has the default settings: a bank of one frame, renewed every fourth frame."""
+
+
+def named(names: Sequence[str]) -> list[Variant]:
+    """The variants of these names, in the order of `VARIANTS`, and always `MEMORY_OFF`, which is the reference."""
+    return [each for each in VARIANTS if each is MEMORY_OFF or each.name in names]
