@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Ending = Literal["whole", "stopped", "damaged"]
 FAILED = 1
 INTERRUPTED = 130
+SUSPICIOUS_SHARE = 0.9
+"""A file that ends before this share of the time that it promises was cut off; a promise is often a little off."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,20 @@ def translate_video(
         writer.commit()
         if reader.broken_off and ending == "whole":
             ending = "damaged"
-        return VideoReport(writer.frames, facts.frames, ending, _notes(reader, writer))
+        notes = (*writer.left_out, *_damages(reader, ending))
+        return VideoReport(writer.frames, facts.frames, ending, notes)
 
 
-def _notes(reader: VideoReader, writer: VideoWriter) -> tuple[str, ...]:
-    notes = list(writer.left_out)
+def _damages(reader: VideoReader, ending: Ending) -> list[str]:
+    """A sentence on each kind of damage that was met."""
+    notes = []
     if reader.damaged:
-        notes.append(f"{reader.damaged} damaged pieces of the file could not be decoded and are left out.")
-    if reader.broken_off:
-        notes.append("the file could not be read any further; what came before is kept.")
-    return tuple(notes)
+        notes.append(f"{reader.damaged} damaged pieces of it could not be decoded and are left out.")
+    if ending == "damaged":
+        notes.append("it cannot be read to its end; what came before is kept.")
+    elif ending == "whole" and reader.end and reader.reached < SUSPICIOUS_SHARE * reader.end:
+        notes.append(f"it ends after {reader.reached:.1f} of the {reader.end:.1f} seconds that it promises.")
+    return notes
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

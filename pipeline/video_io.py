@@ -108,11 +108,12 @@ def facts_of(path: Path) -> VideoFacts:
 class VideoReader:
     """A video file that is open for reading; a context manager. Raises `VideoError` where it holds no video.
 
-    `damaged` counts the pieces that could not be decoded so far; `broken_off` is whether the file could not be read
-    to its end.
+    Of what was read so far, `reached` is the time in seconds of the latest piece, `damaged` the number of pieces that
+    could not be decoded, and `broken_off` whether the file could not be read any further.
     """
 
     def __init__(self, path: Path) -> None:
+        self.reached = 0.0
         self.damaged = 0
         self.broken_off = False
         with ExitStack() as undo:
@@ -149,6 +150,12 @@ class VideoReader:
             return float(self.stream.duration * self.time_base)
         return self._container.duration / av.time_base if self._container.duration else None
 
+    @property
+    def end(self) -> float | None:
+        """The time in seconds at which the file says that its last piece ends, sound or picture."""
+        duration = self._container.duration
+        return ((self._container.start_time or 0) + duration) / av.time_base if duration else None
+
     def pieces(self) -> Iterator[SourceFrame | Packet[Any]]:
         """Each frame, and each packet of sound, in the file's order. Nothing is kept: what is not used is gone."""
         shift = self._clock_start()
@@ -165,7 +172,11 @@ class VideoReader:
 
     def _packets(self) -> Iterator[Packet[Any]]:
         try:
-            yield from self._container.demux(self.stream, *self.audio)
+            for packet in self._container.demux(self.stream, *self.audio):
+                if packet.pts is not None:
+                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    self.reached = max(self.reached, float(end))
+                yield packet
         except FFmpegError:
             self.broken_off = True
 
