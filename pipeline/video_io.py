@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import av
 import numpy as np
@@ -69,7 +69,8 @@ TARGETS: dict[str, Target] = {
 @dataclass(frozen=True)
 class VideoFacts:
     """What is known of a video before it is read: `size` is (width, height) in pixels as it is shown, upright;
-    `frames` and `seconds` are what the file says or suggests, `None` where it does not."""
+    `frames` and `seconds` are what the file says or suggests, `None` where it does not; `pixel_aspect` is a pixel's
+    width over its height, `None` where it is not said."""
 
     size: tuple[int, int]
     frames: int | None
@@ -177,7 +178,7 @@ class VideoReader:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self.reached = max(self.reached, float(end))
                 yield packet
-        except FFmpegError:
+        except (OSError, FFmpegError):
             self.broken_off = True
 
     def _decoded(self, packet: Packet[Any]) -> list[VideoFrame]:
@@ -309,11 +310,12 @@ class VideoWriter:
         target = target_of(out)
         with ExitStack() as undo, self._in_words():
             undo.callback(self._made.unlink, missing_ok=True)
-            self._file = undo.enter_context(self._made.open("xb"))
+            self._file = self._made.open("xb")
+            undo.callback(close_unfinished, self._file)
             self._container: OutputContainer = av.open(
                 self._file, "w", format=target.container, container_options=clock_options(target, reader.time_base)
             )
-            undo.callback(self._close_unfinished)
+            undo.callback(close_unfinished, self._container)
             self._stream: Any = self._container.add_stream(target.encoder, rate=reader.rate, options=target.options)
             self._describe(pixel_aspect)
             self._sound = self._sound_streams(reader, out)
@@ -381,11 +383,6 @@ class VideoWriter:
                 )
         return streams
 
-    def _close_unfinished(self) -> None:
-        # The file is thrown away, and what kept it from being written may well keep it from being finished.
-        with suppress(OSError, FFmpegError):
-            self._container.close()
-
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
@@ -395,6 +392,12 @@ class VideoWriter:
                 f"{self._out.name} cannot be written ({reason_of(error)}); needed: a folder with room that may be "
                 "written to. Make room, or choose another place."
             ) from error
+
+
+def close_unfinished(opened: BinaryIO | OutputContainer) -> None:
+    """Close what is thrown away: what kept it from being written may well keep it from being finished."""
+    with suppress(OSError, FFmpegError):
+        opened.close()
 
 
 def reason_of(error: OSError | FFmpegError) -> str:

@@ -1,16 +1,18 @@
-"""Small video files for tests, made with PyAV, and what they hold when they are read back."""
+"""Small video files for tests, made with PyAV, what they hold when they are read back, and a session of no model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
-from pipeline.codec import Frame
+from pipeline import FrameSettings
+from pipeline.codec import Frame, fitted
 
 RATE = 48_000
 RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128)
@@ -105,3 +107,22 @@ def sound_of(path: Path) -> list[bytes]:
         if not container.streams.audio:
             return []
         return [bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size]
+
+
+class Mirror:
+    """A session that gives every frame back, at the size it works at; `on_frame` is called before each."""
+
+    def __init__(self, size: tuple[int, int] = (64, 64), on_frame: Callable[[int], None] | None = None) -> None:
+        self.size = size
+        self.frames = 0
+        self.closed = False
+        self._on_frame = on_frame
+
+    def translate(self, frame: Frame, settings: FrameSettings) -> Image.Image:
+        if self._on_frame is not None:
+            self._on_frame(self.frames)
+        self.frames += 1
+        return Image.fromarray(fitted(frame, self.size, settings.fit))
+
+    def close(self) -> None:
+        self.closed = True

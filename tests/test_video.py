@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
-from io import FileIO
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import Engine, FrameError, FrameSettings, Session, VideoError
-from pipeline.codec import Frame, fitted, unfitted
+from pipeline.codec import Frame, unfitted
 from pipeline.settings import DECLARATIONS, RANGES
 from pipeline.video import main, parse, translate_video, translated_frames
 from pipeline.video_io import (
@@ -35,26 +35,11 @@ from pipeline.video_io import (
     following_time,
     upright,
 )
-from tests.clips import BLUE, GREEN, GREY, RED, corners, read_clip, sound_of, write_clip, write_sound
+from tests.clips import BLUE, GREEN, GREY, RED, Mirror, corners, read_clip, sound_of, write_clip, write_sound
 
 ROOT = Path(__file__).resolve().parent.parent
 PAD = FrameSettings(fit="pad")
 UNEVEN = [0, 1001, 1500, 7777, 7778, 30_000]
-
-
-class Mirror:
-    """A session that gives every frame back, at the size it works at; `on_frame` is called before each."""
-
-    def __init__(self, size: tuple[int, int] = (64, 64), on_frame: Callable[[int], None] | None = None) -> None:
-        self.size = size
-        self.frames = 0
-        self._on_frame = on_frame
-
-    def translate(self, frame: Frame, settings: FrameSettings) -> Image.Image:
-        if self._on_frame is not None:
-            self._on_frame(self.frames)
-        self.frames += 1
-        return Image.fromarray(fitted(frame, self.size, settings.fit))
 
 
 def mirrored(source: Path, out: Path, session: Any = None, settings: FrameSettings = PAD, **more: Any) -> Any:
@@ -317,7 +302,9 @@ def test_a_full_disk_is_said_and_cleaned_up(
     monkeypatch.setattr(
         Path,
         "open",
-        lambda path, mode="r", **more: SmallDisk(path, mode) if "x" in mode else opened(path, mode, **more),
+        lambda path, mode="r", **more: (
+            BufferedWriter(SmallDisk(path, mode)) if "x" in mode else opened(path, mode, **more)
+        ),
     )
     with pytest.raises(VideoError, match=rf"out{suffix} cannot be written \(No space left on device\); needed"):
         mirrored(source, out)
