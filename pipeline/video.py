@@ -88,12 +88,12 @@ def translate_video(
     with VideoReader(source) as reader, VideoWriter(out, size, facts.pixel_aspect, reader) as writer:
         try:
             for piece in reader.pieces():
-                if stop is not None and stop():
-                    ending = "stopped"
-                    break
                 if not isinstance(piece, SourceFrame):
                     writer.copy(piece)
                     continue
+                if stop is not None and stop():
+                    ending = "stopped"
+                    break
                 painted = _painted(session, piece.picture, settings)
                 writer.write(painted, piece.time, piece.duration)
                 if preview is not None:
@@ -224,7 +224,7 @@ def _translated(arguments: argparse.Namespace, settings: FrameSettings) -> Video
         # Shown on a terminal alone: a log has no use for a bar.
         bar = stack.enter_context(tqdm(unit="frame", dynamic_ncols=True, disable=None))
         stopped = stack.enter_context(_stopped_by_signals())
-        done: int = 0
+        done = 0
 
         def advance(frames: int, expected: int | None) -> None:
             nonlocal done

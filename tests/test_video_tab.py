@@ -21,7 +21,7 @@ from demo.video import BusyError, VideoJob, VideoJobs, View, check_limits, pictu
 from pipeline import Engine, FrameError, FrameSettings, VideoError
 from pipeline.settings import DECLARATIONS
 from pipeline.video_io import VideoFacts
-from tests.clips import Mirror, read_clip, write_clip
+from tests.clips import Mirror, read_clip, sound_of, write_clip
 
 PAD = FrameSettings(fit="pad")
 AT_ONCE_S = 0.001
@@ -184,6 +184,16 @@ def test_a_video_that_hides_its_length_ends_at_the_limit(tmp_path: Path) -> None
     last = list(views(job, AT_ONCE_S))[-1]
     assert "holds 5 frames" in last.status
     assert "at most 5 frames" in last.status
+    job.close()
+
+
+def test_a_video_as_long_as_the_limit_is_whole(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", sound="aac", sound_s=2.0)
+    job = VideoJobs(Sessions(), maximum_frames=8).start("anna", source, PAD)
+    last = list(views(job, AT_ONCE_S))[-1]
+    assert last.status == "in-painted.mp4 holds 8 frames."
+    assert last.result is not None
+    assert sound_of(last.result) == sound_of(source)
     job.close()
 
 
