@@ -222,7 +222,7 @@ def _translated(arguments: argparse.Namespace, settings: FrameSettings) -> Video
         engine = stack.enter_context(Engine(load_model(arguments.model), memory=arguments.memory, size=arguments.size))
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.
-        bar = stack.enter_context(tqdm(unit="frame", dynamic_ncols=True, disable=None))
+        bar = stack.enter_context(tqdm(unit=" frames", dynamic_ncols=True, disable=None))
         stopped = stack.enter_context(_stopped_by_signals())
         done = 0
 
