@@ -49,17 +49,6 @@ def stop_with(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def hush() -> None:
-    """Keep the libraries from writing advice and progress bars between our lines; errors still show."""
-    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
-        os.environ.setdefault(name, "error")
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl-C or SIGTERM."""
     arguments = parse(argv)
@@ -69,12 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         signal.signal(each, lambda *_: stopped.set())
 
     # Here, not above: a wrong word on the command line should not wait for torch.
+    from pipeline.host import hush, keep_freed_memory
+
     hush()
     from demo import page
     from demo.live import Live
     from pipeline import Engine, load_model
     from pipeline.errors import RearviewError
-    from pipeline.host import keep_freed_memory
 
     keep_freed_memory()
     try:

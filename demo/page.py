@@ -11,6 +11,7 @@ import gradio as gr
 
 from demo.live import Live
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
+from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
 from pipeline.settings import DECLARATIONS, FUSION_PRESETS, MAXIMUM_SEED, RANGES, FrameSettings
 
 CANVAS = Path(__file__).resolve().parent / "canvas"
@@ -22,6 +23,8 @@ FIRST_SEED = 7
 
 CONNECT = "(token) => { window.rearviewToken = token; window.rearview?.connect(token); }"
 ROLL = f"() => Math.floor(Math.random() * {MAXIMUM_SEED})"
+SHOW_EXAMPLES = "() => { document.getElementById('examples').style.display = ''; }"
+HIDE_EXAMPLES = "() => { document.getElementById('examples').style.display = 'none'; }"
 PICK_EXAMPLE = """
 element.querySelectorAll("button").forEach((button) => {
   button.addEventListener("click", () => {
@@ -69,21 +72,30 @@ def launch_options() -> dict[str, Any]:
         slider_color="var(--rv-accent)",
         slider_color_dark="var(--rv-accent)",
     )
-    return {"theme": theme, "head": f"<style>{style}</style>", "footer_links": ["gradio", "settings"]}
+    return {
+        "theme": theme,
+        "head": f"<style>{style}</style>",
+        "footer_links": ["gradio", "settings"],
+        "max_file_size": MAXIMUM_UPLOAD,
+    }
 
 
 def build(live: Live) -> gr.Blocks:
-    """The page whose canvas talks to `live`."""
-    with gr.Blocks(title="Rearview", analytics_enabled=False) as page:
+    """The page whose canvas talks to `live`, and whose videos are translated by the same engine."""
+    with gr.Blocks(title="Rearview", analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings()
-        canvas = gr.HTML(
-            html_template=(CANVAS / "canvas.html").read_text(encoding="utf-8"),
-            js_on_load=(CANVAS / "canvas.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            elem_id="live",
-            settings=settings,
-        )
-        prompt, style, time = _words(settings)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Live", elem_id="live_tab") as live_tab:
+                canvas = gr.HTML(
+                    html_template=(CANVAS / "canvas.html").read_text(encoding="utf-8"),
+                    js_on_load=(CANVAS / "canvas.js").read_text(encoding="utf-8"),
+                    apply_default_css=False,
+                    elem_id="live",
+                    settings=settings,
+                )
+            with gr.Tab("Video file", elem_id="video_tab") as video_tab:
+                video = build_video_tab()
+        prompt, negative_prompt, style, time = _words(settings)
         examples = gr.HTML(
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
@@ -91,10 +103,15 @@ def build(live: Live) -> gr.Blocks:
         _wire_words(prompt, style, time, examples)
         _wire_settings(sliders)
         _wire_token(page, canvas, live)
+        words = {"prompt": prompt, "negative_prompt": negative_prompt}
+        wire_video_tab(page, video, VideoJobs(lambda: live.engine.open()), words | sliders)
+        # Sketches are for the canvas alone.
+        live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
+        video_tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
     return page
 
 
-def _words(settings: dict[str, Any]) -> tuple[gr.Textbox, gr.Radio, gr.Radio]:
+def _words(settings: dict[str, Any]) -> tuple[gr.Textbox, gr.Textbox, gr.Radio, gr.Radio]:
     first_style, first_time = chosen(settings["prompt"])
     with gr.Row():
         prompt = _textbox("prompt", settings, scale=3)
@@ -111,7 +128,7 @@ def _words(settings: dict[str, Any]) -> tuple[gr.Textbox, gr.Radio, gr.Radio]:
         elem_classes="rv-pills",
     )
     _send_changes(negative_prompt, "negative_prompt")
-    return prompt, style, time
+    return prompt, negative_prompt, style, time
 
 
 def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:

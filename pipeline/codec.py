@@ -125,14 +125,18 @@ def _shrunk_frame(image: Image.Image) -> Frame:
     if image.mode not in ("L", "RGB", "RGBA", "CMYK", "YCbCr"):
         image = image.convert("RGBA" if transparent else "RGB")
     if max(image.size) > LONGEST_SIDE:
-        scale = LONGEST_SIDE / max(image.size)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = image.resize(_within(image.size, LONGEST_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     if transparent:
         # Some modes name one colour as transparent; the conversion makes it an alpha channel like any other.
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
     return np.asarray(image.convert("RGB"))
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """`size` (width, height), shrunk in its proportions until no side is longer than `longest` pixels."""
+    scale = min(1.0, longest / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _wide_as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -154,11 +158,38 @@ def fitted(frame: Frame, size: tuple[int, int], fit: Fit) -> Frame:
     image = Image.fromarray(frame)
     if fit == "crop":
         return np.asarray(ImageOps.fit(image, size, Image.Resampling.BICUBIC))
-    scale = min(width / image.width, height / image.height)
-    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    left, top, right, bottom = _inside_bars(image.size, size)
     padded = Image.new("RGB", size, BACKGROUND)
-    padded.paste(image.resize(inner, Image.Resampling.BICUBIC), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    padded.paste(image.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
     return np.asarray(padded)
+
+
+def _inside_bars(frame_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where `"pad"` puts a frame (width, height) in a picture (width, height): left, top, right, bottom."""
+    scale = min(size[0] / frame_size[0], size[1] / frame_size[1])
+    width, height = max(1, round(frame_size[0] * scale)), max(1, round(frame_size[1] * scale))
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return left, top, left + width, top + height
+
+
+def unfitted(picture: Frame, frame_size: tuple[int, int], fit: Fit) -> Frame:
+    """Undo `as_frame` and `fitted` for the picture `[h, w, 3]` that was made of a frame of `frame_size` (width,
+    height): of `"pad"` the bars go and the frame's size comes back; what `"crop"` cut is gone, so the rest comes back
+    as large as it was in the frame."""
+    size = (picture.shape[1], picture.shape[0])
+    image = Image.fromarray(picture)
+    if fit == "pad":
+        image = image.crop(_inside_bars(_within(frame_size, LONGEST_SIDE), size))
+    restored = restored_size(frame_size, size, fit)
+    return picture if size == restored else np.asarray(image.resize(restored, Image.Resampling.BICUBIC))
+
+
+def restored_size(frame_size: tuple[int, int], size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """The (width, height) that `unfitted` gives to a picture of `size` that was made of a frame of `frame_size`."""
+    if fit == "pad":
+        return frame_size
+    left, top, right, bottom = _inside_bars(size, frame_size)
+    return right - left, bottom - top
 
 
 def as_pixels(frame: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:

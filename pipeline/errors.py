@@ -29,3 +29,7 @@ class SessionClosedError(RearviewError, RuntimeError):
 
 class FrameError(RearviewError, RuntimeError):
     """A frame could not be translated; the session is as it was before."""
+
+
+class VideoError(RearviewError, ValueError):
+    """A video file cannot be read, or cannot be written as asked."""

@@ -1,9 +1,11 @@
-"""The machine below: what PyTorch's CPU speed asks of threads and of the C library. Neither changes a result."""
+"""The process that we run in: what PyTorch's CPU speed asks of threads and of the C library, and what the libraries
+may say. None of it changes a result."""
 
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,3 +39,14 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(ctypes.util.find_library("c")).mallopt
     wanted = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_ARENA_MAX, 1))
     return all([mallopt(name, value) == 1 for name, value in wanted])
+
+
+def hush() -> None:
+    """Keep the libraries from writing advice and progress bars between our lines; errors still show."""
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.codec import as_frame, as_picture, as_pixels, decode, encode, fitted, pixels_per_latent
+from pipeline.codec import (
+    as_frame,
+    as_picture,
+    as_pixels,
+    decode,
+    encode,
+    fitted,
+    pixels_per_latent,
+    restored_size,
+    unfitted,
+)
 from pipeline.errors import PictureError
 
 
@@ -147,3 +157,25 @@ def test_both_autoencoders_meet_the_scale_of_their_unet() -> None:
         assert torch.equal(latents, encode(vae, pixels))
         assert decode(vae, latents).shape == pixels.shape
     torch.testing.assert_close(encode(full, pixels), full.encode(pixels).latent_dist.mode() * 0.5)
+
+
+@pytest.mark.parametrize("size", [(48, 40), (64, 32), (3, 200), (200, 3), (33, 41), (3000, 1501)])
+def test_pad_is_undone(size: tuple[int, int]) -> None:
+    frame = np.full((size[1], size[0], 3), 40, np.uint8)
+    picture = fitted(as_frame(frame), (64, 64), "pad")
+    assert picture.max() == 255 or size[0] == size[1]
+    restored = unfitted(picture, size, "pad")
+    assert restored.shape == frame.shape
+    assert restored.min() == restored.max() == 40
+
+
+@pytest.mark.parametrize(("size", "rest"), [((96, 48), (48, 48)), ((48, 96), (48, 48)), ((64, 64), (64, 64))])
+def test_what_crop_left_comes_back_as_large_as_it_was(size: tuple[int, int], rest: tuple[int, int]) -> None:
+    assert restored_size(size, (64, 64), "crop") == rest
+    picture = np.zeros((64, 64, 3), np.uint8)
+    assert unfitted(picture, size, "crop").shape == (rest[1], rest[0], 3)
+
+
+def test_nothing_is_done_to_a_picture_that_fits() -> None:
+    picture = np.zeros((32, 64, 3), np.uint8)
+    assert unfitted(picture, (64, 32), "pad") is picture
