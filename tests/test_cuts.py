@@ -54,7 +54,9 @@ def test_a_turn_and_a_zoom_of_a_hand_are_none(pictures: list[Frame]) -> None:
 
 
 @pytest.mark.parametrize("gain, offset", [(1.5, 50), (1.0, 90), (0.4, 0)])
-def test_a_flash_and_a_lamp_that_goes_out_are_hardly_ever_one(pictures: list[Frame], gain: float, offset: float) -> None:
+def test_a_flash_and_a_lamp_that_goes_out_are_hardly_ever_one(
+    pictures: list[Frame], gain: float, offset: float
+) -> None:
     lit = [np.clip(seen(each) * gain + offset, 0, 255).astype(np.uint8) for each in pictures]
     assert share_of_cuts([(seen(each), other) for each, other in zip(pictures, lit, strict=True)]) < 0.05
 
