@@ -58,7 +58,7 @@ PLANS = {
         codec_batch=8,
         codec_side=128,
         unet_channels=(64, 128, 192),
-        phases=(Phase(1650, 16, 128, 0.1, 5), Phase(1050, 5, 256, 0.25, 2)),
+        phases=(Phase(1650, 16, 128, 0.1, 5), Phase(900, 5, 256, 0.25, 2)),
         rate=7e-4,
     ),
     "gpu": Plan(
