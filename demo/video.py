@@ -44,7 +44,8 @@ FAILED_SENTENCE = "The video could not be translated; the server's log says why.
 NO_FILE_SENTENCE = "Choose a video file first."
 FIRST_SENTENCE = "The first frame is on its way."
 IDLE_SENTENCE = (
-    f"At most {MAXIMUM_FRAMES} frames and {MAXIMUM_UPLOAD.upper()}. The command line, python -m pipeline.video, has no limit."
+    f"At most {MAXIMUM_FRAMES} frames and {MAXIMUM_UPLOAD.upper()}. "
+    "The command line, python -m pipeline.video, has no limit."
 )
 READABLE = (RearviewError, SettingsError)
 
