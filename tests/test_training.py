@@ -46,7 +46,7 @@ def test_both_losses_fall_and_the_model_loads_and_paints(tmp_path: Path, shards_
 
 
 def test_a_run_goes_on_from_a_model_that_was_trained(tmp_path: Path, shards_folder: Path) -> None:
-    short = dataclasses.replace(TINY, codec_steps=2, phases=(Phase(2, 2, 64, 0.0, 2),))
+    short = dataclasses.replace(TINY, codec_steps=2, phases=(Phase(2, 2, 64, 0.0, 2),), shares=(1.0,))
     run(tmp_path / "first", shards_folder, short)
     trained = tmp_path / "first" / "model"
     codec_losses, joint_losses = run(tmp_path / "second", shards_folder, short, start=trained)
@@ -57,6 +57,25 @@ def test_a_run_goes_on_from_a_model_that_was_trained(tmp_path: Path, shards_fold
     assert all(same[:encoder]) and not all(same[encoder:])
     assert not torch.equal(before.unet.conv_in.weight, after.unet.conv_in.weight)
     assert before.tokenizer("oil painting").input_ids == after.tokenizer("oil painting").input_ids
+
+
+def test_the_finished_weights_are_a_mixture_of_the_ends_of_the_phases(tmp_path: Path, shards_folder: Path) -> None:
+    short = dataclasses.replace(
+        TINY, codec_steps=2, phases=(Phase(2, 2, 64, 0.0, 2), Phase(2, 2, 64, 1.0, 1)), shares=(0.75, 0.25)
+    )
+    run(tmp_path / "run", shards_folder, short)
+    first, last, finished = (load_parts(tmp_path / "run" / name) for name in ("phase_0", "phase_1", "model"))
+    one, other, weight = (each.unet.conv_in.weight for each in (first, last, finished))
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(weight, 0.75 * one + 0.25 * other, rtol=1e-3, atol=1e-4)
+
+
+def test_no_path_of_the_machine_is_exported(tmp_path: Path, shards_folder: Path) -> None:
+    short = dataclasses.replace(TINY, codec_steps=2, phases=(Phase(1, 2, 64, 0.0, 2),), shares=(1.0,))
+    run(tmp_path / "first", shards_folder, short)
+    run(tmp_path / "second", shards_folder, short, start=tmp_path / "first" / "model")
+    for file in (tmp_path / "second" / "model").rglob("*.json"):
+        assert str(tmp_path) not in file.read_text()
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, shards_folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,15 @@ class Average:
         self.updates += 1
         weight = 1 - min(self.decay, self.updates / (self.updates + 12))
         torch._foreach_lerp_(self.values, [each.detach() for each in self.parameters], weight)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While entered, the averages stand where the parameters are."""
+        self.exchange()
+        try:
+            yield
+        finally:
+            self.exchange()
 
     @torch.no_grad()
     def exchange(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def export(parts: Parts, folder: Path) -> None:
     for name, module in (("unet", parts.unet), ("vae", parts.codec), ("text_encoder", parts.text_encoder)):
         halved = copy.deepcopy(module).cpu().to(torch.float16).to(memory_format=torch.contiguous_format)
         halved.save_pretrained(folder / name, max_shard_size=SHARD_SIZE)
-    _drop_from_config(folder / "vae", "block_out_channels")  # diffusers writes it, and warns of it when it reads it
+    _drop_from_config(folder / "unet", "_name_or_path")  # where the weights came from, a folder of this machine
+    # diffusers writes the other one, and warns of it when it reads it.
+    _drop_from_config(folder / "vae", "_name_or_path", "block_out_channels")
     parts.tokenizer.save_pretrained(folder / "tokenizer")
     new_scheduler().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
@@ -65,8 +68,28 @@ def load_parts(folder: Path) -> Parts:
     )
 
 
-def _drop_from_config(folder: Path, name: str) -> None:
+def mixed(models: Sequence[Parts], shares: Sequence[float]) -> Parts:
+    """One model whose weights are the mean of those of `models`, weighted by `shares`, which sum to 1.
+
+    Crops teach vivid strokes, whole pictures lower the error and flatten contrast; between two ends of one run lies a
+    model that has something of both (model soups, arXiv 2203.05482).
+    """
+    result = copy.deepcopy(models[0])
+    states = [{name: module.state_dict() for name, module in model.modules.items()} for model in models]
+    for name, module in result.modules.items():
+        weights = {
+            key: sum((share * state[name][key] for share, state in zip(shares, states, strict=True)), 0.0 * value)
+            if value.is_floating_point()
+            else value
+            for key, value in states[0][name].items()
+        }
+        module.load_state_dict(weights)
+    return result
+
+
+def _drop_from_config(folder: Path, *names: str) -> None:
     file = folder / "config.json"
     config = json.loads(file.read_text())
-    config.pop(name, None)
+    for name in names:
+        config.pop(name, None)
     file.write_text(json.dumps(config, indent=2) + "\n")

@@ -11,7 +11,10 @@ What a sample asks of the model:
 from __future__ import annotations
 
 import time
+from bisect import bisect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -227,9 +230,11 @@ def train_joint(
     device: torch.device,
     seed: int,
     rate: float,
+    phase_done: Callable[[int], None],
 ) -> list[float]:
-    """Train in place through all phases; resumes from `checkpoint`. The averaged weights are in place on return.
+    """Train in place through all phases; resumes from `checkpoint`.
 
+    `phase_done` is called with the number of each phase that ends, while the averaged weights are in place.
     The encoder stays as the codec stage left it, so that latents mean the same from the first step to the last.
     Returns the loss of each step that this call took.
     """
@@ -248,12 +253,13 @@ def train_joint(
     average = Average(parameters)
     first = load_checkpoint(checkpoint, parts.modules, optimizer, average, rng)
     painter = Painter(parts, create_memory("feature-bank", MEMORY_LAYOUT, "sdpa"), device)
-    steps = sum(phase.steps for phase in phases)
+    ends = list(accumulate(phase.steps for phase in phases))
+    steps = ends[-1]
     progress, saved = Progress("joint", steps, first), time.monotonic()
     losses: list[float] = []
     with painter.memory.installed(parts.unet):
         for step in range(first, steps):
-            phase = _phase_at(phases, step)
+            phase = phases[bisect(ends, step)]
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"] * cosine_rate(step, steps)
             batch = shards.batch(rng, phase.batch, phase.side)
@@ -266,16 +272,10 @@ def train_joint(
             average.update()
             losses.append(float(loss.detach()))
             progress.show(step + 1, f"loss {np.mean(losses[-100:]):.4f}, {phase.side} px")
+            if step + 1 in ends:
+                with average.in_place():
+                    phase_done(ends.index(step + 1))
             if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS or step + 1 == steps:
                 save_checkpoint(checkpoint, step + 1, parts.modules, optimizer, average, rng)
                 saved = time.monotonic()
-    average.exchange()
     return losses
-
-
-def _phase_at(phases: list[Phase], step: int) -> Phase:
-    for phase in phases:
-        if step < phase.steps:
-            return phase
-        step -= phase.steps
-    raise ValueError(f"step {step} lies behind the last phase; needed: one within them. Check the phases.")

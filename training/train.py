@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 
 from training.codec import train_codec
 from training.data import Shards, write_shards
-from training.export import export, load_parts
+from training.export import export, load_parts, mixed
 from training.joint import Phase, train_joint
 from training.model import new_codec, new_text_encoder, new_unet, parameters_in_millions
 from training.painter import Parts
@@ -37,6 +37,8 @@ class Plan:
     unet_channels: tuple[int, int, int]
     phases: tuple[Phase, ...]
     rate: float = 1.2e-3
+    shares: tuple[float, ...] = (0.75, 0.25)
+    """How much of the finished weights comes from the end of each phase (`mixed`)."""
 
 
 PLANS = {
@@ -103,8 +105,18 @@ def train(
         codec_losses = train_codec(
             parts.codec, shards, work / "codec.pt", plan.codec_steps, plan.codec_batch, plan.codec_side, device, seed
         )
-    joint_losses = train_joint(parts, shards, work / "joint.pt", list(plan.phases), device, seed, plan.rate)
-    export(parts, out)
+    ends = [work / f"phase_{number}" for number in range(len(plan.phases))]
+    joint_losses = train_joint(
+        parts,
+        shards,
+        work / "joint.pt",
+        list(plan.phases),
+        device,
+        seed,
+        plan.rate,
+        phase_done=lambda number: export(parts, ends[number]),
+    )
+    export(mixed([load_parts(end) for end in ends], plan.shares), out)
     return codec_losses, joint_losses
 
 
