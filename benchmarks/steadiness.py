@@ -104,8 +104,7 @@ def translated(
             picture, state = translator.translated(frame, state, variant.settings_at(number, settings, SEED), SEED)
             milliseconds.append((time.perf_counter() - start) * 1000)
             outputs.append(picture)
-    held = sum(memory.nbytes(row) for row in state.rows.values()) + sum(each.nbytes for each in state.noise.values())
-    return Run(np.stack(outputs), milliseconds, held)
+    return Run(np.stack(outputs), milliseconds, state.nbytes(memory))
 
 
 def style_renderings(clip: Clip, style: str) -> dict[int, np.ndarray]:

@@ -21,6 +21,7 @@ from pipeline.settings import FrameSettings
 
 if TYPE_CHECKING:
     from pipeline.engine import Engine
+    from pipeline.memory import Memory
 
 RowKey = tuple[int, int]
 """(denoising step, guidance branch): 0 is the noisiest step, and the prompt's branch."""
@@ -60,6 +61,12 @@ class StreamState:
         size_stays = self.size in (None, (frame.shape[1], frame.shape[0]))
         scene_stays = self.thumbnail is None or not is_cut(self.thumbnail, thumbnail)
         return self if size_stays and scene_stays else StreamState()
+
+    def nbytes(self, memory: Memory) -> int:
+        """Bytes of all arrays: what `memory` holds in the rows, the noise, and the small copy of the last frame."""
+        rows = sum(memory.nbytes(row) for row in self.rows.values())
+        seen = 0 if self.thumbnail is None else self.thumbnail.nbytes
+        return rows + sum(noise.nbytes for noise in self.noise.values()) + seen
 
     def merge_generator(self, seed: int) -> torch.Generator:
         """Made anew for each frame, so that a frame that fails leaves nothing drawn."""
@@ -156,10 +163,7 @@ class Session:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays of this session: its memory rows, its noise and the small copy of its last frame."""
-        state = self._state
-        rows = sum(self._engine.memory.nbytes(row) for row in state.rows.values())
-        seen = 0 if state.thumbnail is None else state.thumbnail.nbytes
-        return rows + sum(noise.nbytes for noise in state.noise.values()) + seen
+        return self._state.nbytes(self._engine.memory)
 
     @property
     def state(self) -> StreamState:
