@@ -30,6 +30,7 @@ from pipeline.codec import as_frame, as_picture, as_pixels, decode, encode, fitt
 from pipeline.conditioning import conditioning_channels
 from pipeline.host import in_passing_thread, keep_freed_memory
 from pipeline.memory import Memory, create_memory
+from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
 from pipeline.session import generator_for
 
@@ -55,6 +56,7 @@ def stage_rows(source: str | Path, rounds: int) -> list[report.Row]:
     """Milliseconds of each stage of a frame, for the model at `source`."""
     plain, banked = load_model(source), load_model(source)
     with ExitStack() as stack, torch.inference_mode():
+        stack.enter_context(convolutions_packed(plain.vae))
         tasks = _codec_tasks(plain) | _prompt_tasks(plain)
         tasks["UNet, one step"] = _unet_task(stack, plain, "none")
         tasks["UNet, one step, with the bank"] = _unet_task(stack, banked, "feature-bank")
@@ -93,6 +95,7 @@ def _prompt_tasks(model: Model) -> dict[str, Task]:
 def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callable[[Sequence[Any]], Any], Memory]:
     """What makes one UNet call with given rows of a memory, and that memory, installed until `stack` ends."""
     memory = create_memory(memory_name, model.entry.memory_layout, choose_kernel(model.device, model.dtype))
+    stack.enter_context(convolutions_packed(model.unet))
     stack.enter_context(memory.installed(model.unet))
     side = model.native_size
     frame = fitted(as_frame(moving_drawing(INPUT_SIZE, 1)[0]), (side, side), "crop")

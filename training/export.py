@@ -78,7 +78,7 @@ def mixed(models: Sequence[Parts], shares: Sequence[float]) -> Parts:
     states = [{name: module.state_dict() for name, module in model.modules.items()} for model in models]
     for name, module in result.modules.items():
         weights = {
-            key: sum((share * state[name][key] for share, state in zip(shares, states, strict=True)), 0.0 * value)
+            key: sum(share * state[name][key] for share, state in zip(shares, states, strict=True))
             if value.is_floating_point()
             else value
             for key, value in states[0][name].items()

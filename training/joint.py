@@ -169,7 +169,7 @@ def first_prediction(painter: Painter, task: Task, latents: Tensor, remembered: 
 def remember(painter: Painter, task: Task, source: Tensor) -> Remembered:
     """Let a frame of each sample pass and keep what it leaves behind."""
     draw = task.draw
-    latents = painter.parts.codec.encoder(source).float()
+    latents = encoded(painter, source)
     nothing: list[object] = [None] * len(source)
 
     def passed(base: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tensor, list[object]]:

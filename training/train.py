@@ -9,7 +9,7 @@ import argparse
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -41,36 +41,24 @@ class Plan:
     """How much of the finished weights comes from the end of each phase (`mixed`)."""
 
 
+FULL = Plan(
+    shards=72,
+    examples_of_a_shard=40,
+    codec_width=40,
+    codec_steps=2500,
+    codec_batch=8,
+    codec_side=128,
+    unet_channels=(64, 128, 192),
+    phases=(Phase(3000, 16, 128, 0.1, 5), Phase(2500, 5, 256, 0.25, 2)),
+)
 PLANS = {
-    "full": Plan(
-        shards=72,
-        examples_of_a_shard=40,
-        codec_width=40,
-        codec_steps=2500,
-        codec_batch=8,
-        codec_side=128,
-        unet_channels=(64, 128, 192),
-        phases=(Phase(3000, 16, 128, 0.1, 5), Phase(2500, 5, 256, 0.25, 2)),
-    ),
-    "further": Plan(
-        shards=72,
-        examples_of_a_shard=40,
-        codec_width=40,
-        codec_steps=0,
-        codec_batch=8,
-        codec_side=128,
-        unet_channels=(64, 128, 192),
-        phases=(Phase(1650, 16, 128, 0.1, 5), Phase(900, 5, 256, 0.25, 2)),
-        rate=7e-4,
-    ),
-    "gpu": Plan(
+    "full": FULL,
+    "further": replace(FULL, phases=(Phase(1650, 16, 128, 0.1, 5), Phase(900, 5, 256, 0.25, 2)), rate=7e-4),
+    "gpu": replace(
+        FULL,
         shards=120,
-        examples_of_a_shard=40,
-        codec_width=40,
         codec_steps=6000,
         codec_batch=32,
-        codec_side=128,
-        unet_channels=(64, 128, 192),
         phases=(Phase(6000, 64, 128, 0.1, 32), Phase(5000, 32, 256, 0.3, 16)),
     ),
     "tiny": Plan(
