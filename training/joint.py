@@ -5,7 +5,9 @@ What a sample asks of the model:
 - the first step sees the source under noise; a later step sees the model's own earlier prediction under less noise, and
   its target is sharper (`sharpened`), so that more steps refine;
 - paint is uneven where the first step's noise says so (`texture_field`); in a pair of frames the second one's target
-  carries the texture of the first one, moved along with the picture, and only the feature bank can tell where it was.
+  carries the texture of the first one, moved along with the picture, and only the feature bank can tell where it was;
+- there the second frame is also to look as the first one was painted (`unsteadiness_loss`), whatever its own noise and
+  that of the camera's sensor: what a first frame had to guess, the bank knows.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ SHARE_OF_LATER_STEPS = 0.3
 LATENT_WEIGHT = 0.5
 NAMING_WEIGHT = 0.1
 CODEC_WEIGHT = 0.1
+STEADINESS_WEIGHT = 1.0
+NOISIEST_SENSOR = 10 / 127.5
+"""Deviation of the noise of a camera in a dark room; half of the samples come without noise."""
 RELIANCE_EVERY = 4
 """A picture is also painted without self-attention, for one sample, in one of so many steps."""
 RELIANCE_WEIGHT = 0.4
@@ -74,11 +79,21 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Painted:
+    """Earlier pictures `[B, 3, H, W]`, moved to where the present shows the same, and where that is: seen
+    `[B, 1, H, W]`, 0 or 1."""
+
+    picture: Tensor
+    seen: Tensor
+
+
+@dataclass(frozen=True)
 class Remembered:
-    """The rows that a frame left behind, of its first step and of its later one."""
+    """The rows that a frame left behind, of its first step and of its later one, and how it was painted."""
 
     first: list[object]
     later: list[object]
+    painted: Painted | None = None
 
     @classmethod
     def nothing(cls, rows: int) -> Remembered:
@@ -111,6 +126,23 @@ def reliance_loss(output: Tensor, averaged: Tensor, wanted: float = 9.0) -> Tens
     return (1 - change / wanted).relu()
 
 
+def unsteadiness_loss(output: Tensor, painted: Painted) -> Tensor:
+    """Mean |output - earlier picture| over what both show, a scalar; output `[B, 3, H, W]`, fewer rows than painted.
+
+    The short-term temporal loss of Lai et al., "Learning Blind Video Temporal Consistency" (ECCV 2018), eq. 5, with a
+    known motion in the place of an estimated one.
+    """
+    rows = len(output)
+    return (painted.seen[:rows] * (output - painted.picture[:rows]).abs()).mean()
+
+
+def through_sensor(sources: Tensor, rng: np.random.Generator) -> Tensor:
+    """Sources `[B, 3, H, W]` with the noise of a camera, of another strength in each; every second has none."""
+    deviations = [float(rng.uniform(0, NOISIEST_SENSOR)) * (rng.random() < 0.5) for _ in range(len(sources))]
+    scale = torch.tensor(deviations, device=sources.device)[:, None, None, None]
+    return (sources + scale * torch.randn_like(sources)).clamp(-1, 1)
+
+
 @without_gradients
 def encoded(painter: Painter, pictures: Tensor) -> Tensor:
     """Latents `[B, 16, h, w]` of pictures `[B, 3, H, W]`."""
@@ -120,6 +152,7 @@ def encoded(painter: Painter, pictures: Tensor) -> Tensor:
 def frame_loss(
     painter: Painter,
     task: Task,
+    seen: Tensor,
     source: Tensor,
     style: Tensor,
     field: Tensor,
@@ -127,9 +160,12 @@ def frame_loss(
     judged: int,
     relies: bool,
 ) -> Tensor:
-    """The loss of one frame of each sample, given what earlier frames left behind; `relies` adds `reliance_loss`."""
+    """The loss of one frame of each sample, given what earlier frames left behind; `relies` adds `reliance_loss`.
+
+    `seen` is `source` as the camera sends it.
+    """
     draw = task.draw
-    latents = encoded(painter, source)
+    latents = encoded(painter, seen)
     target = painted_target(source, style, task.texture, field, draw)
     wanted = encoded(painter, target)
     later = draw.later[:, None, None, None]
@@ -140,6 +176,8 @@ def frame_loss(
     output = painter.decoded(torch.cat([predicted[:judged], wanted[-1:]]))
     losses = picture_loss(output, torch.cat([target[:judged], target[-1:]]))
     loss = losses[:-1].mean() + CODEC_WEIGHT * losses[-1] + LATENT_WEIGHT * (predicted - wanted).square().mean()
+    if remembered.painted is not None:
+        loss = loss + STEADINESS_WEIGHT * unsteadiness_loss(output[:judged], remembered.painted)
     if not relies:
         return loss
     with self_attention_averaged(painter.parts.unet):
@@ -166,8 +204,8 @@ def first_prediction(painter: Painter, task: Task, latents: Tensor, remembered: 
 
 
 @without_gradients
-def remember(painter: Painter, task: Task, source: Tensor) -> Remembered:
-    """Let a frame of each sample pass and keep what it leaves behind."""
+def remember(painter: Painter, task: Task, source: Tensor, shifts: np.ndarray) -> Remembered:
+    """Let a frame of each sample pass and keep what it leaves behind, seen from `shifts [B, 2]` (dy, dx) further."""
     draw = task.draw
     latents = encoded(painter, source)
     nothing: list[object] = [None] * len(source)
@@ -178,12 +216,17 @@ def remember(painter: Painter, task: Task, source: Tensor) -> Remembered:
         predicted = painter.predicted(noisy, latents, draw.strength, timestep, task.prompt, call)
         return predicted, painter.memory.updated(call, task.settings, painter.generator)
 
+    def painted(latents: Tensor) -> Painted:
+        picture = painter.decoded(latents)
+        nowhere = torch.zeros_like(picture)
+        return Painted(moved(picture, nowhere, shifts), moved(torch.ones_like(picture), nowhere, shifts)[:, :1])
+
     predicted, first = passed(latents, task.noises[0], draw.first)
     if not bool(draw.later.any()):
-        return Remembered(first, first)
-    _, later = passed(predicted, task.noises[1], draw.present)
+        return Remembered(first, first, painted(predicted))
+    repainted, later = passed(predicted, task.noises[1], draw.present)
     mixed = [later[index] if draw.later[index] else first[index] for index in range(len(source))]
-    return Remembered(first, mixed)
+    return Remembered(first, mixed, painted(torch.where(draw.later[:, None, None, None], repainted, predicted)))
 
 
 def batch_loss(painter: Painter, batch: Batch, rng: np.random.Generator, phase: Phase, relies: bool) -> Tensor:
@@ -195,16 +238,17 @@ def batch_loss(painter: Painter, batch: Batch, rng: np.random.Generator, phase: 
         (as_tensor(batch.sources[:, number], device), as_tensor(batch.targets[:, number], device))
         for number in range(2)
     ]
+    seen = [through_sensor(source, rng) for source, _ in frames]
     field = texture_field(task.noises[0])
     if rng.random() >= phase.look_back:
         nothing = Remembered.nothing(len(field))
-        return naming + frame_loss(painter, task, *frames[0], field, nothing, phase.judged, relies)
-    remembered = remember(painter, task, frames[0][0])
+        return naming + frame_loss(painter, task, seen[0], *frames[0], field, nothing, phase.judged, relies)
+    remembered = remember(painter, task, seen[0], batch.shifts)
     if rng.random() < 0.5:  # else the noise is fixed, as a session's is
         fresh = (torch.randn_like(task.noises[0]), torch.randn_like(task.noises[1]))
         task = replace(task, noises=fresh)
     carried = moved(field, texture_field(task.noises[0]), batch.shifts)
-    return naming + frame_loss(painter, task, *frames[1], carried, remembered, phase.judged, relies)
+    return naming + frame_loss(painter, task, seen[1], *frames[1], carried, remembered, phase.judged, relies)
 
 
 def drawn_task(painter: Painter, batch: Batch, rng: np.random.Generator) -> Task:

@@ -259,8 +259,7 @@ def test_resetting_the_memory_begins_anew(page: Page) -> None:
     assert page.evaluate("window.rearview.last.frame") > 9
     sequence = page.evaluate("window.rearview.last.sequence")
     page.click("#reset_memory")
-    rest(page)
-    assert page.evaluate("window.rearview.last.sequence") > sequence
+    page.wait_for_function("(sequence) => window.rearview.last.sequence > sequence", arg=sequence)
 
 
 def test_the_camera_streams_and_stops(page: Page) -> None:
