@@ -15,7 +15,7 @@ import numpy as np
 from transformers.utils import logging as transformers_logging
 
 from benchmarks import plots, report
-from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, VARIANTS, Variant, named
+from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, VARIANTS, Variant, named
 from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
 from pipeline.attention import choose_kernel
 from pipeline.engine import Translator
@@ -65,9 +65,9 @@ noise. Lag: frames until a cut, a vanished thing or a filled shape shows half wa
 scene in the n-th picture of the new one, 0..1. Structure error: 1 minus SSIM's contrast and structure against the
 style's own rendering. A frozen picture has the least flicker, an endless lag and a ghost of 1: read them together.
 Lag and ghost compare with the memory-off pictures of the same input from one noise, so that under fresh noise they are
-rough. What a row does not name is as in `attention and fusion`, the default settings: a bank of one frame, renewed
-every fourth frame, fusion strength 0.75, threshold 0.9. Milliseconds are medians over all frames; variants take turns
-clip by clip. KiB: what a session holds at the end of a clip."""
+rough. What a row does not name is as in `attention and fusion`, the paper's preset: a bank of one frame, renewed every
+fourth frame, fusion strength 0.75, threshold 0.9, no steadiness. Milliseconds are medians over all frames; variants
+take turns clip by clip. KiB: what a session holds at the end of a clip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +184,7 @@ def scores_of_clip(
     for variant in others[start:] + others[:start]:
         run = translated(model, prompts, variant, clip.frames, study.settings)
         scores[variant.name] = _score(clip, run, off, renderings, study)
-        if variant is BOTH:
+        if variant in (BOTH, STEADY):
             rows[variant.name] = run.outputs
     if stem is not None:
         plots.filmstrip(rows, strip_columns(clip)).save(beside(stem, f"strip {clip.name}"), optimize=True)
@@ -257,7 +257,7 @@ def draw_plots(scores: Mapping[str, list[Score]], stem: Path) -> list[Path]:
             drawn[measure] = plots.bars(measure, numbers)
     curves = {
         part.name: np.mean([left for score in scores[part.name] for left in score.left], axis=0)
-        for part in PARTS
+        for part in (*PARTS, STEADY)
         if any(score.left for score in scores.get(part.name, ()))
     }
     if curves:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,7 +11,7 @@ from pipeline import FrameSettings
 from pipeline.memory import Memory, MemoryLayout
 from pipeline.memory.feature_bank import BankCall, BankRow, FeatureBank, LayerTokens, bank_size
 from pipeline.memory.none import NoMemory
-from pipeline.settings import FUSION_PRESETS
+from pipeline.settings import MEMORY_PRESETS
 
 
 class FrameQueue(FeatureBank):
@@ -43,11 +43,11 @@ def newest(tokens: LayerTokens, bank_frames: float) -> LayerTokens:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to remember: a memory, settings that differ from the defaults, whether attention is extended, and
+    """One way to remember: a memory, settings that differ from the paper's, whether attention is extended, and
     whether each frame begins from noise of its own."""
 
     name: str
-    settings: Mapping[str, float] = field(default_factory=dict)
+    settings: dict[str, float] = field(default_factory=dict)
     memory: type[Memory] = FeatureBank
     extends: bool = True
     fresh_noise: bool = False
@@ -58,11 +58,12 @@ class Variant:
 
     def settings_at(self, frame: int, settings: FrameSettings, seed: int) -> FrameSettings:
         """What frame number `frame` is translated with, in a session opened with `seed`."""
-        return settings.changed(**self.settings, seed=seed + frame * self.fresh_noise)
+        return settings.changed(**MEMORY_PRESETS["paper"] | self.settings, seed=seed + frame * self.fresh_noise)
 
 
 MEMORY_OFF = Variant("memory off", memory=NoMemory)
 BOTH = Variant("attention and fusion")
+STEADY = Variant("preset steady", MEMORY_PRESETS["steady"])
 PARTS = (
     MEMORY_OFF,
     Variant("attention alone", {"fusion_strength": 0.0}),
@@ -71,6 +72,8 @@ PARTS = (
 )
 VARIANTS: tuple[Variant, ...] = (
     *PARTS,
+    STEADY,
+    *(Variant(f"steadiness {share:g}, memory off", {"steadiness": share}, NoMemory) for share in (0.5, 0.8, 0.9)),
     Variant("fresh noise, memory off", memory=NoMemory, fresh_noise=True),
     Variant("fresh noise, attention and fusion", fresh_noise=True),
     *(Variant(f"bank {size:g}", {"bank_frames": size}) for size in (0.25, 0.5, 2.0, 4.0)),
@@ -78,9 +81,9 @@ VARIANTS: tuple[Variant, ...] = (
     *(Variant(f"interval {frames}", {"bank_interval": frames}) for frames in (1, 2, 8, 16)),
     *(Variant(f"threshold {cosine:g}", {"fusion_threshold": cosine}) for cosine in (0.0, 0.8, 1.0)),
     *(Variant(f"strength {share:g}", {"fusion_strength": share}) for share in (0.25, 0.5, 1.0)),
-    *(Variant(f"preset {name}", settings) for name, settings in FUSION_PRESETS.items()),
+    Variant("preset released code", MEMORY_PRESETS["released code"]),
 )
-"""What is not named has the default settings: a bank of one frame, renewed every fourth frame."""
+"""What is not named is as in the paper: a bank of one frame, renewed every fourth frame, and no steadiness."""
 
 
 def named(names: Sequence[str]) -> list[Variant]:

@@ -12,11 +12,16 @@ import gradio as gr
 from demo.live import Live
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
-from pipeline.settings import DECLARATIONS, FUSION_PRESETS, MAXIMUM_SEED, RANGES, FrameSettings
+from pipeline.settings import DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS = Path(__file__).resolve().parent / "canvas"
-MAIN_SLIDERS = ("fusion_strength", "bank_frames", "steps")
+MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
+MEMORY_BUTTONS = {
+    "steady": "Memory: steady",
+    "paper": "Memory: as in the paper",
+    "released code": "Memory: as in the released code",
+}
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
 FIRST_SEED = 7
@@ -169,9 +174,9 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
             )
             dice = gr.Button("Roll another seed", elem_id="dice", min_width=140)
             dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
-            for name, values in FUSION_PRESETS.items():
-                elem_id = f"fusion_{name.replace(' ', '_')}"
-                button = gr.Button(f"Fusion as in the {name}", elem_id=elem_id, min_width=180)
+            for name, values in MEMORY_PRESETS.items():
+                elem_id = f"memory_{name.replace(' ', '_')}"
+                button = gr.Button(MEMORY_BUTTONS[name], elem_id=elem_id, min_width=180)
                 button.click(
                     fn=None,
                     js=f"() => {list(values.values())}",

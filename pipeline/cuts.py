@@ -1,4 +1,4 @@
-"""Whether a frame begins a new scene, from small copies of it and of the frame before."""
+"""Whether a frame begins a new scene, or moves at all, from small copies of it and of a frame before."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ Thumbnail = NDArray[np.uint8]
 SIDE = 32
 LEAST_CHANGE = 16.0
 """Mean absolute difference, of 255, below which nothing is a cut: sensor noise, a stroke, a step of a slow fade."""
+LEAST_MOTION = 8
+"""Difference of one value of a small copy, of 255, from which on something has moved: the sensor's noise, averaged over
+the pixels that a value stands for, stays below it, and a thin stroke across them does not."""
 LEAST_LIKENESS = 0.42
 """Correlation of details, at the shift where it is greatest, from which on both frames show one scene."""
 LEAST_OVERLAP = 0.45
@@ -34,6 +37,11 @@ def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
     """
     change = np.abs(after.astype(np.float32) - before).mean()
     return bool(change >= LEAST_CHANGE and likeness(details(before), details(after)) < LEAST_LIKENESS)
+
+
+def has_moved(before: Thumbnail, after: Thumbnail) -> bool:
+    """Whether anything in `after` is elsewhere or other than in `before`: one stroke is enough, noise is not."""
+    return bool(np.abs(after.astype(np.int16) - before).max() >= LEAST_MOTION)
 
 
 def details(thumbnail: Thumbnail) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
+import cv2
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from pipeline.codec import LONGEST_SIDE, Frame, as_picture, as_pixels, decode, e
 from pipeline.conditioning import conditioning_channels
 from pipeline.cuts import thumbnail_of
 from pipeline.errors import FrameError, ModelError, SessionClosedError
+from pipeline.history import steadied
 from pipeline.memory import Memory, create_memory
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
@@ -49,7 +51,8 @@ class Translator:
         """
         model = self.model
         thumbnail = thumbnail_of(frame)
-        state = state.before(frame, thumbnail)
+        state = state.before(frame, thumbnail, settings)
+        stillness = state.stillness.after(thumbnail)
         with torch.inference_mode():
             embeddings = self.prompts.encode_batch(prompts_of(settings)).to(model.dtype)
             source = encode(model.vae, as_pixels(frame, model.device, model.dtype)).float()
@@ -63,14 +66,27 @@ class Translator:
                     "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
                     "or load the model with dtype=torch.float32."
                 )
-            picture = as_picture(pixels)
-            rows: dict[RowKey, Any] = {}
-            for step, call in enumerate(calls):
-                updated = self.memory.updated(call, settings, generator)
-                rows |= {(step, branch): row for branch, row in enumerate(updated)}
-        fill = min(self.memory.fill(row, settings) for row in rows.values())
-        size = (frame.shape[1], frame.shape[0])
-        return picture, StreamState(rows, noise, size, thumbnail, state.frames + 1, fill)
+            rows = state.rows if stillness.rests(settings) else self._renewed(calls, settings, generator)
+        picture, history = steadied(frame, as_picture(pixels), state.history, settings.steadiness)
+        return picture, StreamState(
+            rows=rows,
+            noise=noise,
+            size=(frame.shape[1], frame.shape[0]),
+            thumbnail=thumbnail,
+            stillness=stillness,
+            settings=settings,
+            history=history,
+            frames=state.frames + 1,
+            bank_fill=min(self.memory.fill(row, settings) for row in rows.values()),
+        )
+
+    def _renewed(self, calls: list[Any], settings: FrameSettings, generator: torch.Generator) -> dict[RowKey, Any]:
+        """What each step and branch remembers after a frame."""
+        rows: dict[RowKey, Any] = {}
+        for step, call in enumerate(calls):
+            updated = self.memory.updated(call, settings, generator)
+            rows |= {(step, branch): row for branch, row in enumerate(updated)}
+        return rows
 
     def _noise(self, state: StreamState, seed: int, steps: int, source: Tensor) -> dict[NoiseKey, Tensor]:
         """The noise of each step, taken from the stream's last frame where it had the same."""
@@ -155,6 +171,8 @@ class Engine:
         self._sessions: set[Session] = set()
         self._translating = False
         self._closed = False
+        # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
+        cv2.setNumThreads(1)
         with ExitStack() as undo:
             take_unet(model)
             undo.callback(give_unet_back, model)

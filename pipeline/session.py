@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.codec import Frame, Picture, as_frame, fitted
-from pipeline.cuts import Thumbnail, is_cut
+from pipeline.cuts import Thumbnail, has_moved, is_cut
 from pipeline.errors import FrameError, PictureError, SessionClosedError
+from pipeline.history import History
 from pipeline.settings import FrameSettings
 
 if TYPE_CHECKING:
@@ -45,6 +46,27 @@ def noise_for(seed: int, step: int, shape: tuple[int, ...]) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Stillness:
+    """For how many frames nothing has moved away from what `since` shows, the small copy of the first of them."""
+
+    since: Thumbnail | None = None
+    frames: int = 0
+
+    def after(self, thumbnail: Thumbnail) -> Stillness:
+        """The same, one frame later."""
+        still = self.since is not None and not has_moved(self.since, thumbnail)
+        return Stillness(self.since, self.frames + 1) if still else Stillness(thumbnail)
+
+    def rests(self, settings: FrameSettings) -> bool:
+        """Whether the bank has nothing to learn: nothing moves, and it has taken that in.
+
+        Merging the same picture into the bank again and again would only make the next one tremble. Without steadiness
+        it is renewed all the same, as in StreamV2V.
+        """
+        return settings.steadiness > 0 and self.frames >= settings.bank_interval
+
+
+@dataclass(frozen=True)
 class StreamState:
     """What one frame of a stream leaves to the next. A new one is committed whole, or not at all."""
 
@@ -52,21 +74,34 @@ class StreamState:
     noise: Mapping[NoiseKey, Tensor] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     thumbnail: Thumbnail | None = None
+    stillness: Stillness = Stillness()
+    settings: FrameSettings | None = None
+    history: History | None = None
     frames: int = 0
     bank_fill: float = 0.0
 
-    def before(self, frame: Frame, thumbnail: Thumbnail) -> StreamState:
-        """What a frame `[H, W, 3]` may look back at: this state, or an empty one if its own frames were of another size
-        (features do not fit across sizes) or showed another scene."""
+    def before(self, frame: Frame, thumbnail: Thumbnail, settings: FrameSettings) -> StreamState:
+        """What a frame `[H, W, 3]` may look back at.
+
+        Nothing, if this state's own frames were of another size (features do not fit across sizes) or showed another
+        scene. No features of the past if something else is asked for: the old style is gone at once. And no picture of
+        the past if it would be painted otherwise: every slider acts on the next frame.
+        """
         size_stays = self.size in (None, (frame.shape[1], frame.shape[0]))
         scene_stays = self.thumbnail is None or not is_cut(self.thumbnail, thumbnail)
-        return self if size_stays and scene_stays else StreamState()
+        if not (size_stays and scene_stays):
+            return StreamState()
+        if self.settings is None or settings.paints_as(self.settings):
+            return self
+        rows = self.rows if settings.prompts == self.settings.prompts else {}
+        return replace(self, rows=rows, stillness=Stillness(), history=None)
 
     def nbytes(self, memory: Memory) -> int:
-        """Bytes of all arrays: what `memory` holds in the rows, the noise, and the small copy of the last frame."""
+        """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
         rows = sum(memory.nbytes(row) for row in self.rows.values())
-        seen = 0 if self.thumbnail is None else self.thumbnail.nbytes
-        return rows + sum(noise.nbytes for noise in self.noise.values()) + seen
+        seen = sum(each.nbytes for each in (self.thumbnail, self.stillness.since) if each is not None)
+        painted = 0 if self.history is None else self.history.nbytes
+        return rows + sum(noise.nbytes for noise in self.noise.values()) + seen + painted
 
     def merge_generator(self, seed: int) -> torch.Generator:
         """Made anew for each frame, so that a frame that fails leaves nothing drawn."""
@@ -162,7 +197,7 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays of this session: its memory rows, its noise and the small copy of its last frame."""
+        """Bytes of all arrays of this session: its memory rows, its noise, and what it keeps of its last frame."""
         return self._state.nbytes(self._engine.memory)
 
     @property

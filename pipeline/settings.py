@@ -146,6 +146,15 @@ class FrameSettings:
         "Every how many frames the bank takes in the present.",
         integer=True,
     )
+    steadiness: float = _number(
+        0.8,
+        0.0,
+        0.95,
+        0.05,
+        "share of the last picture",
+        "Steadiness",
+        "How much of the last picture stays where the input shows the same, at rest or moved; 0 paints each anew.",
+    )
     seed: int | None = _number(
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
     )
@@ -158,6 +167,15 @@ class FrameSettings:
                 declaration.check(name, value)
         if self.fit not in FITS:
             raise SettingsError(f"fit came as {self.fit!r}; needed: one of {', '.join(FITS)}. Choose one.")
+
+    @property
+    def prompts(self) -> tuple[str, str]:
+        """What is asked for, and what is steered away from."""
+        return self.prompt, self.negative_prompt
+
+    def paints_as(self, other: FrameSettings) -> bool:
+        """Whether one frame by itself would be painted the same under both."""
+        return self == replace(other, steadiness=self.steadiness)
 
     def changed(self, **changes: Any) -> FrameSettings:
         """A copy with `changes`; raises `SettingsError` for a name that is no setting or a value out of range."""
@@ -173,8 +191,28 @@ DECLARATIONS: dict[str, Range | Text] = {
 }
 RANGES: dict[str, Range] = {name: each for name, each in DECLARATIONS.items() if isinstance(each, Range)}
 
-FUSION_PRESETS: dict[str, dict[str, float]] = {
-    "paper": {"fusion_strength": 0.75, "fusion_threshold": 0.9},
-    "released code": {"fusion_strength": 0.8, "fusion_threshold": 0.98},
+MEMORY_PRESETS: dict[str, dict[str, float]] = {
+    "steady": {
+        "fusion_strength": 0.75,
+        "fusion_threshold": 0.9,
+        "bank_frames": 1.0,
+        "bank_interval": 4,
+        "steadiness": 0.8,
+    },
+    "paper": {
+        "fusion_strength": 0.75,
+        "fusion_threshold": 0.9,
+        "bank_frames": 1.0,
+        "bank_interval": 4,
+        "steadiness": 0.0,
+    },
+    "released code": {
+        "fusion_strength": 0.8,
+        "fusion_threshold": 0.98,
+        "bank_frames": 1.0,
+        "bank_interval": 4,
+        "steadiness": 0.0,
+    },
 }
-"""The two published settings of StreamV2V: the paper's section 4, and the defaults of the released program."""
+"""Ours, which the settings begin with, and the two published ones of StreamV2V: the paper's section 4, and the defaults
+of the released program."""

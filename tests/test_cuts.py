@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.codec import Frame
-from pipeline.cuts import is_cut, likeness, thumbnail_of
+from pipeline.cuts import has_moved, is_cut, likeness, thumbnail_of
+from training.data import as_bytes
 from training.scenes import Scene, draw_scene
 
 CANVAS, SIDE = 320, 256
@@ -107,3 +108,19 @@ def test_likeness_is_one_for_a_shifted_copy_and_none_for_nothing() -> None:
     assert likeness(field, shifted) == pytest.approx(1, abs=1e-5)
     assert likeness(field, -field) < 0.3
     assert likeness(field, np.zeros_like(field)) == 0
+
+
+def test_a_sensors_noise_is_no_motion(pictures: list[Frame]) -> None:
+    rng = np.random.default_rng(5)
+    for each in pictures[:12]:
+        one, other = (as_bytes(seen(each) / 255 + rng.normal(0, 0.022, (SIDE, SIDE, 3))) for _ in range(2))
+        assert not has_moved(thumbnail_of(one), thumbnail_of(other))
+
+
+def test_one_thin_stroke_is_motion(pictures: list[Frame]) -> None:
+    for each in pictures[:12]:
+        drawn = seen(each)
+        before = thumbnail_of(drawn)
+        ink = (0, 0, 0) if drawn.mean() > 110 else (255, 255, 255)
+        cv2.line(drawn, (40, 60), (90, 75), ink, 2)
+        assert has_moved(before, thumbnail_of(drawn))

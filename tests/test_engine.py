@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -267,13 +268,46 @@ def test_prompts_of_different_length_share_a_call(engine: Engine, frames: list[F
     assert len(played(engine.open(), frames[:2], settings)) == 2
 
 
-def test_a_new_prompt_keeps_the_memory(engine: Engine, frames: list[Frame]) -> None:
+def test_a_new_prompt_leaves_nothing_of_the_old_style(engine: Engine, frames: list[Frame]) -> None:
     session = engine.open()
     played(session, frames[:2], LIVELY)
-    filled = session.nbytes
-    kept = played(session, frames[2:3], LIVELY.changed(prompt="boat"))
-    assert session.nbytes == filled and session.state.frames == 3
-    assert not same(kept, played(engine.open(), frames[2:3], LIVELY.changed(prompt="boat")))
+    asked = LIVELY.changed(prompt="boat")
+    assert same(played(session, frames[2:3], asked), played(engine.open(), frames[2:3], asked))
+    assert session.state.frames == 3
+
+
+@pytest.mark.parametrize("change", [{"strength": 0.5}, {"seed": 99}, {"fusion_strength": 0.2}])
+def test_another_setting_keeps_the_features_and_paints_the_picture_anew(
+    engine: Engine, frames: list[Frame], change: dict[str, Any]
+) -> None:
+    changed = LIVELY.changed(**change)
+    pictures = []
+    for steadiness in (LIVELY.steadiness, 0.0):
+        session = engine.open()
+        played(session, frames[:2], LIVELY)
+        pictures.append(played(session, frames[2:3], changed.changed(steadiness=steadiness)))
+    assert same(*pictures)
+    assert not same(pictures[0], played(engine.open(), frames[2:3], changed))
+
+
+def test_a_still_picture_comes_to_rest(engine: Engine, frames: list[Frame]) -> None:
+    settings = LIVELY.changed(bank_interval=4)
+    session = engine.open()
+    pictures = played(session, frames[:1] * 20, settings)
+    assert max(np.abs(one.astype(int) - other).max() for one, other in pairwise(pictures[8:])) <= 2
+    rows = session.state.rows
+    played(session, frames[:1], settings)
+    assert session.state.rows is rows
+    played(session, frames[1:2], settings)
+    assert session.state.rows is not rows
+
+
+def test_the_papers_bank_is_renewed_though_nothing_moves(engine: Engine, frames: list[Frame]) -> None:
+    session = engine.open()
+    played(session, frames[:1] * 12, LIVELY.changed(steadiness=0.0))
+    rows = session.state.rows
+    played(session, frames[:1], LIVELY.changed(steadiness=0.0))
+    assert session.state.rows is not rows
 
 
 def test_a_new_size_clears_the_memory(engine: Engine, frames: list[Frame]) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from demo import page
 from demo.presets import AS_DRAWN, EXAMPLES, SKETCH_FOLDER, STYLES, TIMES, chosen, compose
 from examples.draw_sketches import SIDE, render
-from pipeline.settings import DECLARATIONS, FUSION_PRESETS, RANGES, FrameSettings
+from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
@@ -79,7 +79,12 @@ def test_there_are_enough_styles_and_examples() -> None:
     assert {"Day", "Sunset", "Night", "Winter"} <= set(TIMES)
     assert len(EXAMPLES) == 6
     assert all(chosen(each.prompt) == (each.style, each.time) for each in EXAMPLES)
-    assert set(FUSION_PRESETS) == {"paper", "released code"}
+
+
+def test_every_memory_preset_has_a_button_and_the_page_begins_with_the_steady_one() -> None:
+    assert set(page.MEMORY_BUTTONS) == set(MEMORY_PRESETS) == {"steady", "paper", "released code"}
+    assert MEMORY_PRESETS["steady"].items() <= page.first_settings().items()
+    assert len({frozenset(each) for each in MEMORY_PRESETS.values()}) == 1
 
 
 @pytest.mark.parametrize(

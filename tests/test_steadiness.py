@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks import plots, steadiness
 from benchmarks.steadiness import MEASURES, Study, clip_table, main_table, measures_of, strip_columns, translated
-from benchmarks.variants import BOTH, MEMORY_OFF, VARIANTS, FrameQueue, Variant, named, newest
+from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
 from pipeline import Engine, FrameSettings, Model
 from pipeline.attention import choose_kernel
 from pipeline.memory.feature_bank import LayerTokens
@@ -100,14 +100,17 @@ def test_what_cannot_be_measured_is_said(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("variant", "memory"), [(MEMORY_OFF, "none"), (BOTH, "feature-bank")])
+@pytest.mark.parametrize(
+    ("variant", "memory"), [(MEMORY_OFF, "none"), (BOTH, "feature-bank"), (STEADY, "feature-bank")]
+)
 def test_pictures_are_those_of_the_engine(
     tiny_model: Model, prompts: PromptEncoder, clips: list[Clip], variant: Variant, memory: str
 ) -> None:
     run = translated(tiny_model, prompts, variant, clips[0].frames, SETTINGS)
+    settings = variant.settings_at(0, SETTINGS, steadiness.SEED)
     with Engine(tiny_model, memory=memory) as engine:
         session = engine.open(seed=steadiness.SEED)
-        pictures = [np.asarray(session.translate(frame, SETTINGS)) for frame in clips[0].frames]
+        pictures = [np.asarray(session.translate(frame, settings)) for frame in clips[0].frames]
         held = session.nbytes
     # The engine packs convolutions, which may round another way.
     assert np.abs(np.stack(pictures).astype(int) - run.outputs).max() <= 1
@@ -133,7 +136,14 @@ def test_a_frozen_picture_has_no_flicker_and_loses(
 def test_every_variant_differs_from_memory_off_where_it_should(tiny_model: Model, prompts: PromptEncoder) -> None:
     moving = draw_clip("fast", frames=COUNT, size=32)
     off = outputs_of(tiny_model, prompts, MEMORY_OFF, moving)
-    for name in ("attention alone", "fusion alone", "attention and fusion", "fresh noise, memory off", "queue 2"):
+    for name in (
+        "attention alone",
+        "fusion alone",
+        "attention and fusion",
+        "fresh noise, memory off",
+        "queue 2",
+        "preset steady",
+    ):
         outputs = outputs_of(tiny_model, prompts, by_name(name), moving)
         assert (outputs != off).any(), name
 

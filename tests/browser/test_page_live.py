@@ -129,7 +129,7 @@ def test_dice_and_fusion_presets_act(page: Page) -> None:
     seed = applied(page)["seed"]
     page.click("#dice")
     page.wait_for_function("(seed) => window.rearview.applied.seed !== seed", arg=seed)
-    page.click("#fusion_released_code")
+    page.click("#memory_released_code")
     page.wait_for_function("window.rearview.applied.fusion_threshold === 0.98")
     assert applied(page)["fusion_strength"] == 0.8
 
