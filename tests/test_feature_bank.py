@@ -91,7 +91,7 @@ def test_the_bank_holds_only_what_is_read(unet: UNet2DConditionModel, layout: Me
 
 @pytest.mark.parametrize("interval", [1, 3, 4])
 def test_the_first_and_every_nth_frame_join(unet: UNet2DConditionModel, interval: int) -> None:
-    settings = SETTINGS.changed(bank_interval=interval, bank_frames=4.0)
+    settings = SETTINGS.changed(bank_interval=interval, bank_frames=4.0, bank_renewal="together")
     stream = Stream(unet, FeatureBank(MemoryLayout(), "sdpa"), settings)
     for index in range(9):
         stream.play(index)

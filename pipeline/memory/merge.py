@@ -29,7 +29,7 @@ def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Gen
     # Only destinations need unit length: a source's own length scales all of its cosines alike.
     directions = normalize(tokens_at(keys, destinations).float(), dim=-1).to(keys.dtype)
     _, chosen = nearest(tokens_at(keys, sources), directions)
-    return tuple(_mean_at(each, destinations, sources, chosen) for each in (keys, *others))
+    return _means((keys, *others), destinations, sources, chosen)
 
 
 def tokens_at(tokens: Tensor, index: Tensor) -> Tensor:
@@ -43,11 +43,17 @@ def _flat(index: Tensor, count: int) -> Tensor:
     return (index + count * torch.arange(len(index), device=index.device)[:, None]).flatten()
 
 
-def _mean_at(tokens: Tensor, destinations: Tensor, sources: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of each destination `[B, keep]` and of the sources that chose it, both `[B, N - keep]`."""
+def _means(tensors: tuple[Tensor, ...], destinations: Tensor, sources: Tensor, chosen: Tensor) -> tuple[Tensor, ...]:
+    """Of each of `tensors` `[B, N, .]` the mean of every destination `[B, keep]` and the sources `[B, N - keep]` that
+    chose it, `chosen` `[B, N - keep]`: `[B, keep, .]`."""
     rows, keep = destinations.shape
-    flat = _flat(chosen, keep)
-    sums = tokens_at(tokens, destinations).float().flatten(0, 1)
-    sums.index_add_(0, flat, tokens_at(tokens, sources).float().flatten(0, 1))
-    counts = 1 + flat.bincount(minlength=rows * keep)
-    return (sums / counts[:, None]).to(tokens.dtype).view(rows, keep, -1)
+    count = tensors[0].shape[1]
+    staying, leaving, into = _flat(destinations, count), _flat(sources, count), _flat(chosen, keep)
+    sizes = 1 + into.bincount(minlength=rows * keep)[:, None]
+    means = []
+    for tensor in tensors:
+        tokens = tensor.reshape(rows * count, -1)
+        sums = tokens.index_select(0, staying).float()
+        sums.index_add_(0, into, tokens.index_select(0, leaving).float())
+        means.append(sums.div_(sizes).to(tensor.dtype).view(rows, keep, -1))
+    return tuple(means)
