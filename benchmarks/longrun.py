@@ -236,13 +236,18 @@ def clip_frames(name: str, count: int, size: tuple[int, int]) -> list[Frame]:
 
 
 def measured(
-    model: Model, options: argparse.Namespace, settings: FrameSettings, frames: Sequence[Frame]
+    model: Model, options: argparse.Namespace, settings: FrameSettings
 ) -> tuple[list[Moment], list[report.Row]]:
     """The long run, and before it both ways of renewal beside each other: these also warm the engine."""
+    run: list[Moment] = []
     with Engine(model, size=options.size) as engine:
+        frames = clip_frames(options.clip, options.clip_frames, engine.size)
         renewals = renewal_rows(engine, frames, settings, options.intervals)
-        repeated = islice(cycle(frames), options.frames)
-        return list(moments(engine.open(SEED), repeated, settings)), renewals
+        for moment in moments(engine.open(SEED), islice(cycle(frames), options.frames), settings):
+            run.append(moment)
+            if len(run) % (options.frames // PARTS) == 0:
+                print(f"{len(run)} of {options.frames} frames", file=sys.stderr)
+    return run, renewals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -265,8 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = FrameSettings(
             prompt=canonical_prompt(options.style), steps=options.steps, bank_renewal=options.renewal
         )
-        frames = clip_frames(options.clip, options.clip_frames, options.size or (model.native_size,) * 2)
-        run, renewals = measured(model, options, settings, frames)
+        run, renewals = measured(model, options, settings)
     except (ModelError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -113,7 +113,9 @@ def test_a_wrong_command_line_is_explained(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--model", "missing"], ["--steps", "9"], ["--size", "100x100"]])
+@pytest.mark.parametrize(
+    "arguments", [["--model", "missing"], ["--steps", "9"], ["--size", "100x100"], ["--size", "0"]]
+)
 def test_what_cannot_be_measured_is_said(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
