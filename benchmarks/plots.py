@@ -35,12 +35,12 @@ def bars(title: str, values: Mapping[str, float]) -> Image.Image:
 def lines(title: str, across: str, values: Mapping[str, Sequence[float]]) -> Image.Image:
     """One line a name (8 at most) over 1, 2, 3, ..., on a scale from 0 to 1 or to what the largest value needs."""
     font = ImageFont.load_default(TEXT)
-    width, height, left, top = 560, 300, 50, LINE + 2 * GAP
+    highest = max(1.0, *(max(each) for each in values.values()))
+    width, height, left, top = 560, 300, _width(f"{highest:.2f}", font) + 2 * GAP, LINE + 2 * GAP
     legend = max(_width(name, font) for name in values) + 4 * GAP
     picture = Image.new("RGB", (left + width + GAP + legend, top + height + 2 * LINE), PAPER)
     pen = ImageDraw.Draw(picture)
     pen.text((GAP, GAP), title, INK, font)
-    highest = max(1.0, *(max(each) for each in values.values()))
     longest = max(len(each) for each in values.values())
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = top + height * (1 - share)

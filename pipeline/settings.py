@@ -54,6 +54,8 @@ class Text:
 
 Fit = Literal["crop", "pad"]
 FITS: tuple[Fit, ...] = ("crop", "pad")
+BankRenewal = Literal["together", "spread"]
+BANK_RENEWALS: tuple[BankRenewal, ...] = ("together", "spread")
 MAXIMUM_SEED = 2**31 - 1
 
 
@@ -159,14 +161,16 @@ class FrameSettings:
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
     )
     fit: Fit = "crop"
+    bank_renewal: BankRenewal = "together"
 
     def __post_init__(self) -> None:
         for name, declaration in DECLARATIONS.items():
             value = getattr(self, name)
             if not (name == "seed" and value is None):
                 declaration.check(name, value)
-        if self.fit not in FITS:
-            raise SettingsError(f"fit came as {self.fit!r}; needed: one of {', '.join(FITS)}. Choose one.")
+        for name, choices in {"fit": FITS, "bank_renewal": BANK_RENEWALS}.items():
+            if (value := getattr(self, name)) not in choices:
+                raise SettingsError(f"{name} came as {value!r}; needed: one of {', '.join(choices)}. Choose one.")
 
     @property
     def prompts(self) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from pipeline.memory.base import MemoryLayout
 from pipeline.memory.fusion import fuse
 from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
 from pipeline.memory.merge import dynamic_merge
+from pipeline.memory.renewal import layers_due
 from pipeline.settings import FrameSettings
 
 
@@ -49,10 +50,20 @@ class LayerTokens:
         """Bytes of all tensors."""
         return sum(each.nbytes for each in self.tensors.values())
 
+    @property
+    def renewal_cost(self) -> int:
+        """What merging a present frame into a bank of these costs, up to a factor that all layers share: `L * L * C`
+        products, of as many tokens that leave with as many that stay."""
+        return self.frame_tokens**2 * self.keys.shape[2]
+
+    def view(self, index: int) -> LayerTokens:
+        """One row, `[1, M, C]`, that shares its memory with the whole batch."""
+        return LayerTokens(self.frame_tokens, **{name: each[index : index + 1] for name, each in self.tensors.items()})
+
     def row(self, index: int) -> LayerTokens:
-        """A copy of one row, `[1, M, C]`; a view would keep the whole batch alive."""
-        rows = {name: each[index : index + 1].clone() for name, each in self.tensors.items()}
-        return LayerTokens(self.frame_tokens, **rows)
+        """A copy of one row, `[1, M, C]`: what is kept must not keep the whole batch alive."""
+        copies = {name: each.clone() for name, each in self.view(index).tensors.items()}
+        return LayerTokens(self.frame_tokens, **copies)
 
     def joined(self, newer: LayerTokens) -> LayerTokens:
         """These tokens, followed by newer ones of the same layer."""
@@ -85,6 +96,11 @@ class BankRow:
     def is_empty(self) -> bool:
         """Whether no token is held."""
         return all(tokens.size == 0 for tokens in self.layers.values())
+
+    def due(self, settings: FrameSettings) -> frozenset[str]:
+        """The layers that take in the next frame."""
+        costs = {name: tokens.renewal_cost for name, tokens in self.layers.items()}
+        return layers_due(costs, self.frames, settings.bank_interval, settings.bank_renewal)
 
     def merged(self, bank_frames: float, generator: torch.Generator) -> BankRow:
         """The same row with every layer held to its size."""
@@ -238,7 +254,8 @@ class FeatureBank:
         return BankCall(held, settings.fusion_strength, settings.fusion_threshold)
 
     def updated(self, call: BankCall, settings: FrameSettings, generator: torch.Generator) -> list[BankRow]:
-        """The rows after a call: the present joins on the first frame and on every `bank_interval`-th after it."""
+        """The rows after a call: the present joins every layer on the first frame, and each of them once in
+        `bank_interval` frames after it, when `settings.bank_renewal` says."""
         return [self._updated_row(call, index, settings, generator) for index in range(len(call.rows))]
 
     def _updated_row(self, call: BankCall, index: int, settings: FrameSettings, generator: torch.Generator) -> BankRow:
@@ -246,10 +263,15 @@ class FeatureBank:
         if row is None or row.is_empty:
             layers = {name: tokens.row(index) for name, tokens in call.present.items()}
             return BankRow(layers, frames=1).merged(settings.bank_frames, generator)
-        if row.frames % settings.bank_interval:
-            return replace(row, frames=row.frames + 1)
-        layers = {name: tokens.joined(call.present[name].row(index)) for name, tokens in row.layers.items()}
-        return BankRow(layers, row.frames + 1).merged(settings.bank_frames, generator)
+        due = row.due(settings)
+        # One layer after another: only one is held joined, and the frame's generator draws for them in this order.
+        layers = {
+            name: tokens.joined(call.present[name].view(index)).merged(settings.bank_frames, generator)
+            if name in due
+            else tokens
+            for name, tokens in row.layers.items()
+        }
+        return BankRow(layers, row.frames + 1)
 
     def nbytes(self, row: BankRow | None) -> int:
         """Bytes of a row's tensors; constant from the moment the bank is full."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipeline.memory.matching import nearest
 from pipeline.memory.merge import tokens_at
 
 
@@ -20,9 +21,8 @@ def fuse(features: Tensor, bank: Tensor, strength: float, threshold: float) -> T
     """
     if bank.shape[1] == 0 or strength == 0:
         return features
-    cosine = _directions(features) @ _directions(bank).transpose(1, 2)
-    similarity, nearest = cosine.float().max(dim=-1)
-    matched = tokens_at(bank, nearest).to(features.dtype)
+    similarity, index = nearest(_directions(features), _directions(bank))
+    matched = tokens_at(bank, index).to(features.dtype)
     return torch.where(similarity[..., None] >= threshold, torch.lerp(features, matched, strength), features)
 
 

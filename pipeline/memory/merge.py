@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipeline.memory.matching import nearest
+
 
 def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """StreamV2V's dynamic merging (arXiv 2405.15757, section 4.3) down to `keep` tokens.
@@ -26,8 +28,8 @@ def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Gen
     destinations, sources = order[:, :keep].sort(dim=1).values, order[:, keep:]
     # Only destinations need unit length: a source's own length scales all of its cosines alike.
     directions = normalize(tokens_at(keys, destinations).float(), dim=-1).to(keys.dtype)
-    nearest = (tokens_at(keys, sources) @ directions.transpose(1, 2)).float().argmax(dim=-1)
-    return tuple(_mean_at(each, destinations, sources, nearest) for each in (keys, *others))
+    _, chosen = nearest(tokens_at(keys, sources), directions)
+    return _means((keys, *others), destinations, sources, chosen)
 
 
 def tokens_at(tokens: Tensor, index: Tensor) -> Tensor:
@@ -41,11 +43,17 @@ def _flat(index: Tensor, count: int) -> Tensor:
     return (index + count * torch.arange(len(index), device=index.device)[:, None]).flatten()
 
 
-def _mean_at(tokens: Tensor, destinations: Tensor, sources: Tensor, nearest: Tensor) -> Tensor:
-    """Mean of each destination `[B, keep]` and of the sources `[B, N - keep]` that chose it by `nearest`."""
+def _means(tensors: tuple[Tensor, ...], destinations: Tensor, sources: Tensor, chosen: Tensor) -> tuple[Tensor, ...]:
+    """Of each of `tensors` `[B, N, .]` the mean of every destination `[B, keep]` and the sources `[B, N - keep]` that
+    chose it, `chosen` `[B, N - keep]`: `[B, keep, .]`."""
     rows, keep = destinations.shape
-    chosen = _flat(nearest, keep)
-    sums = tokens_at(tokens, destinations).float().flatten(0, 1)
-    sums.index_add_(0, chosen, tokens_at(tokens, sources).float().flatten(0, 1))
-    counts = 1 + chosen.bincount(minlength=rows * keep)
-    return (sums / counts[:, None]).to(tokens.dtype).view(rows, keep, -1)
+    count = tensors[0].shape[1]
+    staying, leaving, into = _flat(destinations, count), _flat(sources, count), _flat(chosen, keep)
+    sizes = 1 + into.bincount(minlength=rows * keep)[:, None]
+    means = []
+    for tensor in tensors:
+        tokens = tensor.reshape(rows * count, -1)
+        sums = tokens.index_select(0, staying).float()
+        sums.index_add_(0, into, tokens.index_select(0, leaving).float())
+        means.append(sums.div_(sizes).to(tensor.dtype).view(rows, keep, -1))
+    return tuple(means)
