@@ -47,7 +47,7 @@ class Variant:
     whether each frame begins from noise of its own."""
 
     name: str
-    settings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, float | str] = field(default_factory=dict)
     memory: type[Memory] = FeatureBank
     extends: bool = True
     fresh_noise: bool = False

@@ -12,7 +12,7 @@ import gradio as gr
 from demo.live import Live
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
-from pipeline.settings import DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
+from pipeline.settings import CHOICES, DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS = Path(__file__).resolve().parent / "canvas"
 MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
@@ -174,6 +174,8 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
             )
             dice = gr.Button("Roll another seed", elem_id="dice", min_width=140)
             dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
+        with gr.Row(elem_classes="rv-seed"):
+            components["bank_renewal"] = _radio("bank_renewal", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"
                 button = gr.Button(MEMORY_BUTTONS[name], elem_id=elem_id, min_width=180)
@@ -198,6 +200,18 @@ def _slider(name: str, settings: dict[str, Any]) -> gr.Slider:
         elem_id=name,
         min_width=220,
         buttons=["reset"],
+    )
+
+
+def _radio(name: str, settings: dict[str, Any]) -> gr.Radio:
+    declaration = CHOICES[name]
+    return gr.Radio(
+        list(declaration.choices),
+        value=settings[name],
+        label=declaration.label,
+        info=declaration.help,
+        elem_id=name,
+        min_width=220,
     )
 
 

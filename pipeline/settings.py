@@ -52,8 +52,23 @@ class Text:
             )
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The declaration of one choice among a few words."""
+
+    choices: tuple[str, ...]
+    label: str
+    help: str
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `SettingsError` unless `value` is one of the choices."""
+        if value not in self.choices:
+            raise SettingsError(f"{name} came as {value!r}; needed: one of {', '.join(self.choices)}. Choose one.")
+
+
 Fit = Literal["crop", "pad"]
 FITS: tuple[Fit, ...] = ("crop", "pad")
+FIT = Choice(FITS, "Fit", "pad: show all of a picture; crop: cut what overhangs.")
 BankRenewal = Literal["together", "spread"]
 BANK_RENEWALS: tuple[BankRenewal, ...] = ("together", "spread")
 MAXIMUM_SEED = 2**31 - 1
@@ -61,6 +76,10 @@ MAXIMUM_SEED = 2**31 - 1
 
 def _number(default: float | None, *args: Any, **kwargs: Any) -> Any:
     return field(default=default, metadata={"declaration": Range(*args, **kwargs)})
+
+
+def _choice(default: str, *args: Any) -> Any:
+    return field(default=default, metadata={"declaration": Choice(*args)})
 
 
 def _text(default: str, *args: Any) -> Any:
@@ -148,6 +167,12 @@ class FrameSettings:
         "Every how many frames the bank takes in the present.",
         integer=True,
     )
+    bank_renewal: BankRenewal = _choice(
+        "spread",
+        BANK_RENEWALS,
+        "Bank renewal",
+        "Together: all layers take in the same frame, as in the paper. Spread: each its own, so that no frame is slow.",
+    )
     steadiness: float = _number(
         0.8,
         0.0,
@@ -161,16 +186,13 @@ class FrameSettings:
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
     )
     fit: Fit = "crop"
-    bank_renewal: BankRenewal = "together"
 
     def __post_init__(self) -> None:
         for name, declaration in DECLARATIONS.items():
             value = getattr(self, name)
             if not (name == "seed" and value is None):
                 declaration.check(name, value)
-        for name, choices in {"fit": FITS, "bank_renewal": BANK_RENEWALS}.items():
-            if (value := getattr(self, name)) not in choices:
-                raise SettingsError(f"{name} came as {value!r}; needed: one of {', '.join(choices)}. Choose one.")
+        FIT.check("fit", self.fit)
 
     @property
     def prompts(self) -> tuple[str, str]:
@@ -190,17 +212,19 @@ class FrameSettings:
         return replace(self, **changes)
 
 
-DECLARATIONS: dict[str, Range | Text] = {
+DECLARATIONS: dict[str, Range | Text | Choice] = {
     each.name: each.metadata["declaration"] for each in fields(FrameSettings) if "declaration" in each.metadata
 }
+CHOICES: dict[str, Choice] = {name: each for name, each in DECLARATIONS.items() if isinstance(each, Choice)}
 RANGES: dict[str, Range] = {name: each for name, each in DECLARATIONS.items() if isinstance(each, Range)}
 
-MEMORY_PRESETS: dict[str, dict[str, float]] = {
+MEMORY_PRESETS: dict[str, dict[str, float | str]] = {
     "steady": {
         "fusion_strength": 0.75,
         "fusion_threshold": 0.9,
         "bank_frames": 1.0,
         "bank_interval": 4,
+        "bank_renewal": "spread",
         "steadiness": 0.8,
     },
     "paper": {
@@ -208,6 +232,7 @@ MEMORY_PRESETS: dict[str, dict[str, float]] = {
         "fusion_threshold": 0.9,
         "bank_frames": 1.0,
         "bank_interval": 4,
+        "bank_renewal": "together",
         "steadiness": 0.0,
     },
     "released code": {
@@ -215,6 +240,7 @@ MEMORY_PRESETS: dict[str, dict[str, float]] = {
         "fusion_threshold": 0.98,
         "bank_frames": 1.0,
         "bank_interval": 4,
+        "bank_renewal": "together",
         "steadiness": 0.0,
     },
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.errors import RearviewError
 from pipeline.host import hush, keep_freed_memory
-from pipeline.settings import DECLARATIONS, FITS, FrameSettings, Range, SettingsError, Text
+from pipeline.settings import DECLARATIONS, FIT, Choice, FrameSettings, Range, SettingsError, Text
 from pipeline.video_io import TARGETS, SourceFrame, VideoReader, VideoWriter, check_paths, even, facts_of
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, metavar="OUT", help=f"the file to write: {', '.join(TARGETS)}")
     for name, declaration in DECLARATIONS.items():
         _add_setting(parser, name, declaration)
-    parser.add_argument(
-        "--fit", choices=FITS, default="pad", help="pad: show all of a frame; crop: cut what overhangs (default: pad)"
-    )
+    parser.add_argument("--fit", choices=FIT.choices, default="pad", help=f"{FIT.help} (default: pad)")
     parser.add_argument(
         "--size",
         type=_size,
@@ -146,7 +144,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _add_setting(parser: argparse.ArgumentParser, name: str, declaration: Range | Text) -> None:
+METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
+
+
+def _add_setting(parser: argparse.ArgumentParser, name: str, declaration: Range | Text | Choice) -> None:
     """Give `parser` the flag of a setting, as it is declared."""
     default = getattr(FrameSettings(), name)
     words = declaration.help
@@ -157,12 +158,12 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, declaration: Range 
         f"--{name.replace('_', '-')}",
         type=partial(_setting, name, declaration),
         default=default,
-        metavar="TEXT" if isinstance(declaration, Text) else "NUMBER",
+        metavar=METAVARS[type(declaration)],
         help=(words + shown).replace("%", "%%"),
     )
 
 
-def _setting(name: str, declaration: Range | Text, text: str) -> str | int | float:
+def _setting(name: str, declaration: Range | Text | Choice, text: str) -> str | int | float:
     """A setting from the command line; raises `ArgumentTypeError` where it is not as declared."""
     value: str | int | float = text
     if isinstance(declaration, Range):

@@ -15,7 +15,7 @@ from PIL import Image
 from demo import page
 from demo.presets import AS_DRAWN, EXAMPLES, SKETCH_FOLDER, STYLES, TIMES, chosen, compose
 from examples.draw_sketches import SIDE, render
-from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
+from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
@@ -40,6 +40,8 @@ def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: 
     shown = component(config, name)
     assert shown["label"] == DECLARATIONS[name].label
     assert DECLARATIONS[name].help in shown["info"]
+    if name in CHOICES:
+        assert [each[0] for each in shown["choices"]] == list(CHOICES[name].choices)
     if name in RANGES:
         each = RANGES[name]
         assert (shown["minimum"], shown["maximum"]) == (each.minimum, each.maximum)

@@ -24,7 +24,7 @@ from PIL import Image
 
 from pipeline import Engine, FrameError, FrameSettings, Session, VideoError
 from pipeline.codec import Frame, unfitted
-from pipeline.settings import DECLARATIONS, RANGES
+from pipeline.settings import DECLARATIONS, RANGES, Choice
 from pipeline.video import main, parse, translate_video, translated_frames
 from pipeline.video_io import (
     TARGETS,
@@ -448,6 +448,12 @@ def test_every_setting_has_its_flag(name: str, capsys: pytest.CaptureFixture[str
             parse(["in.mp4", "out.mp4", flag, str(RANGES[name].maximum + 1)])
         assert stopped.value.code == 2
         assert "needed" in capsys.readouterr().err
+    elif isinstance(DECLARATIONS[name], Choice):
+        for choice in DECLARATIONS[name].choices:
+            assert getattr(parse(["in.mp4", "out.mp4", flag, choice]), name) == choice
+        with pytest.raises(SystemExit):
+            parse(["in.mp4", "out.mp4", flag, "neither"])
+        assert "needed: one of together, spread" in capsys.readouterr().err
     else:
         assert getattr(parse(["in.mp4", "out.mp4", flag, "neon, 5%"]), name) == "neon, 5%"
 
