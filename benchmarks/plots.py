@@ -76,5 +76,22 @@ def filmstrip(rows: Mapping[str, np.ndarray], columns: Sequence[int], side: int 
     return strip
 
 
+def slices(rows: Mapping[str, np.ndarray], thickness: int = 3) -> Image.Image:
+    """The middle line of pictures uint8 `[T, H, W, 3]` by name, over time: each frame is `thickness` pixels high.
+
+    What stands still is a straight column there, what moves evenly a slope, and what trembles is frayed.
+    """
+    font = ImageFont.load_default(TEXT)
+    times, height, width = next(iter(rows.values())).shape[:3]
+    side = max(width, *(_width(name, font) for name in rows)) + GAP
+    picture = Image.new("RGB", (side * len(rows), LINE + thickness * times), PAPER)
+    pen = ImageDraw.Draw(picture)
+    for column, (name, pictures) in enumerate(rows.items()):
+        pen.text((side * column, 2), name, INK, font)
+        lines_over_time = np.repeat(pictures[:, height // 2], thickness, axis=0)
+        picture.paste(Image.fromarray(lines_over_time), (side * column, LINE))
+    return picture
+
+
 def _width(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
     return round(font.getlength(text))

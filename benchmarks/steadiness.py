@@ -57,6 +57,8 @@ MEASURES = (
     "CLIP text",
 )
 STRIP_COLUMNS = 6
+PICTURES = ("vanish", "handheld")
+STRIPS = f"clips of which a filmstrip and a slice through time are drawn (default: {' '.join(PICTURES)})"
 
 NOTE = """\
 Each number is the mean over the clips that have it. Warp error: mean |difference|, 0..255, between a frame and the one
@@ -152,10 +154,12 @@ class Study:
     style: str
     seed: int
     clip_model: str
+    pictures: Sequence[str] = PICTURES
 
 
 def scores_of(model: Model, study: Study, stem: Path | None = None) -> dict[str, list[Score]]:
-    """The scores of each variant by its name, one a clip; filmstrips go to files that begin with `stem`."""
+    """The scores of each variant by its name, one a clip; pictures of `study.pictures` go to files that begin with
+    `stem`."""
     prompts = PromptEncoder(model.tokenizer, model.text_encoder)
     scores: dict[str, list[Score]] = {each.name: [] for each in study.variants}
     with convolutions_packed(model.unet, model.vae):
@@ -186,8 +190,9 @@ def scores_of_clip(
         scores[variant.name] = _score(clip, run, off, renderings, study)
         if variant in (BOTH, STEADY):
             rows[variant.name] = run.outputs
-    if stem is not None:
+    if stem is not None and clip.name in study.pictures:
         plots.filmstrip(rows, strip_columns(clip)).save(beside(stem, f"strip {clip.name}"), optimize=True)
+        plots.slices(rows).save(beside(stem, f"slice {clip.name}"), optimize=True)
     return scores
 
 
@@ -282,6 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--clip-model", default=MODEL, help="a CLIP model's folder, or its name in this machine's cache"
     )
+    parser.add_argument("--pictures", nargs="*", choices=list(CLIPS), default=PICTURES, metavar="CLIP", help=STRIPS)
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for tables and plots")
     parser.add_argument("--name", default="steadiness", help="the name of the tables there (default: steadiness)")
     options = parser.parse_args(arguments)
@@ -305,6 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         style=options.style,
         seed=options.seed,
         clip_model=options.clip_model,
+        pictures=options.pictures,
     )
     options.results.mkdir(parents=True, exist_ok=True)
     stem = options.results / options.name

@@ -54,6 +54,7 @@ def test_tables_plots_and_filmstrips_are_written(
     names = ["attention and fusion", "queue 2"]
     arguments = ["--model", str(tiny_folder), "--clips", "2", "--frames", "6", "--steps", "1", "--variants", *names]
     arguments += ["--clip-model", str(tmp_path / "no weights"), "--results", str(tmp_path)]
+    arguments += ["--pictures", "cut"]
     assert steadiness.main(arguments) == 0
     page = (tmp_path / "steadiness.md").read_text()
     assert page in capsys.readouterr().out
@@ -72,7 +73,7 @@ def test_tables_plots_and_filmstrips_are_written(
     pictures = sorted(each.name for each in tmp_path.glob("*.png"))
     # Six frames leave three pictures of the new scene: there is no fourth for a plot of ghosts.
     assert pictures == [
-        f"steadiness-{each}.png" for each in ("left", "strip-crossing", "strip-cut", "structure-error", "warp-error")
+        f"steadiness-{each}.png" for each in ("left", "slice-cut", "strip-cut", "structure-error", "warp-error")
     ]
     for name in pictures:
         with Image.open(tmp_path / name) as picture:
@@ -218,6 +219,14 @@ def test_a_filmstrip_shows_rows_and_columns_and_what_happens(clips: list[Clip]) 
     assert strip.height == plots.LINE + 2 * 32
     pixels = np.asarray(strip)
     assert np.array_equal(pixels[plots.LINE : plots.LINE + 32, -32:], cut.frames[-1])
+
+
+def test_a_slice_shows_the_middle_line_of_every_frame(clips: list[Clip]) -> None:
+    cut, _ = clips
+    pixels = np.asarray(plots.slices({"input": cut.frames, "copy": cut.frames}, thickness=2))
+    assert pixels.shape[0] == plots.LINE + 2 * COUNT
+    for time in range(COUNT):
+        assert np.array_equal(pixels[plots.LINE + 2 * time + 1, :32], cut.frames[time, 16])
 
 
 def test_bars_are_as_long_as_their_values() -> None:

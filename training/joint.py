@@ -5,7 +5,8 @@ What a sample asks of the model:
 - the first step sees the source under noise; a later step sees the model's own earlier prediction under less noise, and
   its target is sharper (`sharpened`), so that more steps refine;
 - paint is uneven where the first step's noise says so (`texture_field`); in a pair of frames the second one's target
-  carries the texture of the first one, moved along with the picture, and only the feature bank can tell where it was;
+  is the first one's, grain and uneven paint moved along with the picture: a style by itself would stay on the screen
+  like a dirty pane, and only the feature bank can tell where its grain was;
 - there the second frame is also to look as the first one was painted (`unsteadiness_loss`), whatever its own noise and
   that of the camera's sensor: what a first frame had to guess, the bank knows.
 """
@@ -80,8 +81,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Painted:
-    """Earlier pictures `[B, 3, H, W]`, moved to where the present shows the same, and where that is: seen
-    `[B, 1, H, W]`, 0 or 1."""
+    """Earlier pictures `[J, 3, H, W]` of the samples that are judged as pictures, moved to where the present shows the
+    same, and where that is: seen `[J, 1, H, W]`, 0 or 1."""
 
     picture: Tensor
     seen: Tensor
@@ -127,13 +128,12 @@ def reliance_loss(output: Tensor, averaged: Tensor, wanted: float = 9.0) -> Tens
 
 
 def unsteadiness_loss(output: Tensor, painted: Painted) -> Tensor:
-    """Mean |output - earlier picture| over what both show, a scalar; output `[B, 3, H, W]`, fewer rows than painted.
+    """Mean |output - earlier picture| over what both show, a scalar; output `[J, 3, H, W]`.
 
     The short-term temporal loss of Lai et al., "Learning Blind Video Temporal Consistency" (ECCV 2018), eq. 5, with a
     known motion in the place of an estimated one.
     """
-    rows = len(output)
-    return (painted.seen[:rows] * (output - painted.picture[:rows]).abs()).mean()
+    return (painted.seen * (output - painted.picture).abs()).mean()
 
 
 def through_sensor(sources: Tensor, rng: np.random.Generator) -> Tensor:
@@ -204,8 +204,9 @@ def first_prediction(painter: Painter, task: Task, latents: Tensor, remembered: 
 
 
 @without_gradients
-def remember(painter: Painter, task: Task, source: Tensor, shifts: np.ndarray) -> Remembered:
-    """Let a frame of each sample pass and keep what it leaves behind, seen from `shifts [B, 2]` (dy, dx) further."""
+def remember(painter: Painter, task: Task, source: Tensor, shifts: np.ndarray, judged: int) -> Remembered:
+    """Let a frame of each sample pass and keep what it leaves behind, seen from `shifts [B, 2]` (dy, dx) further; the
+    first `judged` are decoded."""
     draw = task.draw
     latents = encoded(painter, source)
     nothing: list[object] = [None] * len(source)
@@ -217,9 +218,10 @@ def remember(painter: Painter, task: Task, source: Tensor, shifts: np.ndarray) -
         return predicted, painter.memory.updated(call, task.settings, painter.generator)
 
     def painted(latents: Tensor) -> Painted:
-        picture = painter.decoded(latents)
+        picture = painter.decoded(latents[:judged])
         nowhere = torch.zeros_like(picture)
-        return Painted(moved(picture, nowhere, shifts), moved(torch.ones_like(picture), nowhere, shifts)[:, :1])
+        seen = torch.ones_like(picture)
+        return Painted(moved(picture, nowhere, shifts[:judged]), moved(seen, nowhere, shifts[:judged])[:, :1])
 
     predicted, first = passed(latents, task.noises[0], draw.first)
     if not bool(draw.later.any()):
@@ -243,12 +245,13 @@ def batch_loss(painter: Painter, batch: Batch, rng: np.random.Generator, phase: 
     if rng.random() >= phase.look_back:
         nothing = Remembered.nothing(len(field))
         return naming + frame_loss(painter, task, seen[0], *frames[0], field, nothing, phase.judged, relies)
-    remembered = remember(painter, task, seen[0], batch.shifts)
+    remembered = remember(painter, task, seen[0], batch.shifts, phase.judged)
     if rng.random() < 0.5:  # else the noise is fixed, as a session's is
         fresh = (torch.randn_like(task.noises[0]), torch.randn_like(task.noises[1]))
         task = replace(task, noises=fresh)
     carried = moved(field, texture_field(task.noises[0]), batch.shifts)
-    return naming + frame_loss(painter, task, seen[1], *frames[1], carried, remembered, phase.judged, relies)
+    source, style = frames[1][0], moved(frames[0][1], frames[1][1], batch.shifts)
+    return naming + frame_loss(painter, task, seen[1], source, style, carried, remembered, phase.judged, relies)
 
 
 def drawn_task(painter: Painter, batch: Batch, rng: np.random.Generator) -> Task:

@@ -53,7 +53,7 @@ FULL = Plan(
 )
 PLANS = {
     "full": FULL,
-    "further": replace(FULL, phases=(Phase(900, 16, 128, 0.5, 5), Phase(450, 5, 256, 0.6, 2)), rate=7e-4),
+    "further": replace(FULL, phases=(Phase(450, 16, 128, 0.8, 5), Phase(160, 5, 256, 0.8, 2)), rate=7e-4),
     "gpu": replace(
         FULL,
         shards=120,
