@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,8 @@ from PIL import Image
 
 from demo import presets
 from pipeline import Engine, FrameSettings, load_model
+from pipeline.quality import ghost, lag, warp_error
+from training.clips import Clip, draw_clip
 from training.evaluate import held_out_photos, mean_error, translated
 from training.painter import self_attention_averaged
 from training.styles import GRADES, STYLES, styled
@@ -47,7 +49,7 @@ def painted_pan(engine: Engine, **changes: float) -> np.ndarray:
     """Ten frames of a drawing that slides by (3, 4) pixels a frame, painted; `[10, 256, 256, 3]`."""
     drawing = sketch("house", 320)
     session = engine.open(seed=7)
-    settings = FrameSettings(strength=1.0, **{"bank_interval": 1, **changes})
+    settings = FrameSettings(strength=1.0, **{"bank_interval": 1, "steadiness": 0.0, **changes})
     frames = [drawing[4 * k : 4 * k + 256, 3 * k : 3 * k + 256] for k in range(10)]
     painted = np.stack([np.array(session.translate(frame, settings)) for frame in frames])
     session.close()
@@ -105,6 +107,40 @@ def test_fusion_strength_and_bank_size_change_a_moving_picture(engine: Engine) -
     )
     changes = [mean_error(a[3:], b[3:]) for a, b in ((plain, fused), (forgetful, fused), (fused, large))]
     assert changes[0] > 0.5 and changes[1] > 0.5 and changes[2] > 0.3, changes
+
+
+def painted_clip(engine: Engine, clip: Clip, settings: FrameSettings) -> np.ndarray:
+    session = engine.open(seed=7)
+    painted = np.stack([np.array(session.translate(frame, settings)) for frame in clip.frames])
+    session.close()
+    return painted
+
+
+MEMORY_OFF = FrameSettings(bank_frames=0.0, steadiness=0.0)
+
+
+@pytest.mark.parametrize("name, most", [("handheld", 0.7), ("pan", 0.7), ("frozen", 0.5)])
+def test_the_steady_preset_is_much_steadier_than_no_memory(engine: Engine, name: str, most: float) -> None:
+    clip = draw_clip(name, seed=1, frames=10)
+    steady, off = (painted_clip(engine, clip, settings) for settings in (FrameSettings(), MEMORY_OFF))
+    errors = [warp_error(each[3:], clip.flow[3:], clip.visible[3:]) for each in (steady, off)]
+    assert errors[0] <= most * errors[1], errors
+
+
+@pytest.mark.parametrize("name", ["cut", "vanish"])
+def test_the_steady_preset_is_neither_late_nor_haunted(engine: Engine, name: str) -> None:
+    clip = draw_clip(name, seed=1, frames=10)
+    steady, off = (painted_clip(engine, clip, settings) for settings in (FrameSettings(), MEMORY_OFF))
+    (event,) = clip.events
+    assert lag(steady, off, event.frame, event.region) <= 1
+    assert ghost(steady, off, event.frame, event.region)[2] < 0.05
+
+
+def test_a_still_canvas_gives_a_picture_that_does_not_move(engine: Engine) -> None:
+    session = engine.open(seed=7)
+    painted = [np.array(session.translate(sketch("house"), FrameSettings(steps=2))).astype(int) for _ in range(12)]
+    session.close()
+    assert max(np.abs(one - other).max() for one, other in pairwise(painted[8:])) <= 2
 
 
 def test_self_attention_matters(engine: Engine, pictures: list[np.ndarray]) -> None:
