@@ -19,8 +19,8 @@ MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
 MEMORY_BUTTONS = {
     "steady": "Memory: steady",
-    "paper": "Memory: as in the paper",
-    "released code": "Memory: as in the released code",
+    "paper": "Memory: paper",
+    "released code": "Memory: released code",
 }
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")

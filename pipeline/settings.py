@@ -180,7 +180,7 @@ class FrameSettings:
         0.05,
         "share of the last picture",
         "Steadiness",
-        "How much of the last picture stays where the input shows the same, at rest or moved; 0 paints each anew.",
+        "How much of the last picture stays where the input shows nothing new; 0 paints each anew.",
     )
     seed: int | None = _number(
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
