@@ -53,7 +53,8 @@ FULL = Plan(
 )
 PLANS = {
     "full": FULL,
-    "further": replace(FULL, phases=(Phase(450, 16, 128, 0.8, 5), Phase(160, 5, 256, 0.8, 2)), rate=7e-4),
+    "further": replace(FULL, phases=(Phase(1650, 16, 128, 0.1, 5), Phase(900, 5, 256, 0.25, 2)), rate=7e-4),
+    "look-back": replace(FULL, phases=(Phase(450, 16, 128, 0.8, 5), Phase(160, 5, 256, 0.8, 2)), rate=7e-4),
     "gpu": replace(
         FULL,
         shards=120,
