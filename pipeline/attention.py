@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -49,6 +50,43 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, heads: int, kernel: Kern
         attended: Tensor = scores.softmax(dim=-1) @ v
         return attended.transpose(1, 2).flatten(2)
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def attend_rows(
+    query: Tensor, keys: Tensor, values: Tensor, counts: Sequence[int], heads: int, kernel: Kernel = "sdpa"
+) -> Tensor:
+    """`attend` where each row has keys and values of its own number: query `[B, L, C]`, keys and values `[1, N, C]`,
+    those of one row after those of another, `counts[b]` of them for row b; returns `[B, L, C]`.
+
+    xformers serves all rows in one call, with a block-diagonal mask; the other kernels take rows of one count together.
+    """
+    if len(set(counts)) == 1:
+        rows = len(counts)
+        return attend(query, keys.view(rows, counts[0], -1), values.view(rows, counts[0], -1), heads, kernel)
+    if kernel == "xformers":
+        return _attend_block_diagonal(query, keys, values, counts, heads)
+    apart = list(zip(*(torch.split(each, list(counts), dim=1) for each in (keys, values)), strict=True))
+    attended = torch.empty_like(query)
+    for count in set(counts):
+        indices = [index for index, each in enumerate(counts) if each == count]
+        own_keys, own_values = (torch.cat(each) for each in zip(*(apart[index] for index in indices), strict=True))
+        attended[indices] = attend(query[indices], own_keys, own_values, heads, kernel)
+    return attended
+
+
+def _attend_block_diagonal(query: Tensor, keys: Tensor, values: Tensor, counts: Sequence[int], heads: int) -> Tensor:
+    rows, length, width = query.shape
+    ops = importlib.import_module("xformers.ops")
+    q, k, v = (_heads_apart(each, heads) for each in (query.view(1, rows * length, width), keys, values))
+    mask = block_diagonal_mask(rows, length, counts, query.device)
+    attended: Tensor = ops.memory_efficient_attention(q, k, v, attn_bias=mask)
+    return attended.view(rows, length, width)
+
+
+def block_diagonal_mask(rows: int, length: int, counts: Sequence[int], device: torch.device) -> Any:
+    """xformers' mask that lets each of `rows` times `length` queries see the keys of its own row alone."""
+    bias = importlib.import_module("xformers.ops.fmha.attn_bias")
+    return bias.BlockDiagonalMask.from_seqlens([length] * rows, list(counts), device=device)
 
 
 def _attend_xformers(query: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:

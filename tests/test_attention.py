@@ -10,9 +10,10 @@ from diffusers.models.attention_processor import Attention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from pipeline import FrameSettings
-from pipeline.attention import Kernel, PlainAttention, attend, choose_kernel
+from pipeline.attention import Kernel, PlainAttention, attend, attend_rows, block_diagonal_mask, choose_kernel
 from pipeline.memory import MemoryLayout
 from pipeline.memory.feature_bank import BankCall, BankRow, ExtendedSelfAttention, LayerTokens
 from tests.conftest import memory_rows
@@ -51,6 +52,35 @@ def test_attend_is_the_loop(rows: int, tokens: int, held: int, heads: int, width
     keys, values = torch.randn(2, rows, held, heads * width, generator=generator)
     expected = slow_attend(query, keys, values, heads).float()
     torch.testing.assert_close(attend(query, keys, values, heads), expected, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 7), min_size=1, max_size=4), tokens=st.integers(1, 5), seed=st.integers(0, 10_000)
+)
+def test_rows_with_keys_of_their_own_number_see_these_alone(counts: list[int], tokens: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randn(len(counts), tokens, 6, generator=generator)
+    keys, values = torch.randn(2, 1, sum(counts), 6, generator=generator)
+    apart = zip(query, *(torch.split(each[0], counts) for each in (keys, values)), strict=True)
+    expected = torch.cat([attend(q[None], k[None], v[None], heads=2) for q, k, v in apart])
+    torch.testing.assert_close(attend_rows(query, keys, values, counts, heads=2), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 7), min_size=1, max_size=4), tokens=st.integers(1, 5), seed=st.integers(0, 10_000)
+)
+def test_the_block_diagonal_mask_is_what_grouping_computes(counts: list[int], tokens: int, seed: int) -> None:
+    """xformers has no kernel for CPUs; its mask, written out, goes through PyTorch's attention here."""
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randn(len(counts), tokens, 6, generator=generator)
+    keys, values = torch.randn(2, 1, sum(counts), 6, generator=generator)
+    mask = block_diagonal_mask(len(counts), tokens, counts, torch.device("cpu"))
+    written = mask.materialize((1, 2, len(counts) * tokens, sum(counts)))
+    flat = (each.reshape(1, -1, 2, 3).transpose(1, 2) for each in (query, keys, values))
+    attended = scaled_dot_product_attention(*flat, attn_mask=written).transpose(1, 2).reshape(query.shape)
+    torch.testing.assert_close(attended, attend_rows(query, keys, values, counts, heads=2))
 
 
 def slow_layer(
@@ -161,3 +191,15 @@ def test_kernels_differ_by_rounding_only(
     keys, values = torch.randn(2, rows, held, heads * width, device=device, dtype=dtype)
     expected = attend(query.float(), keys.float(), values.float(), heads, "sdpa")
     torch.testing.assert_close(attend(query, keys, values, heads, kernel).float(), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.gpu
+def test_ragged_rows_on_a_card_are_those_of_the_loop() -> None:
+    if not torch.cuda.is_available() or choose_kernel(torch.device("cuda"), torch.float16) != "xformers":
+        pytest.skip("needs a CUDA device with xformers")
+    counts = [5, 64, 130]
+    query = torch.randn(3, 64, 80, device="cuda", dtype=torch.float16)
+    keys, values = torch.randn(2, 1, sum(counts), 80, device="cuda", dtype=torch.float16)
+    expected = attend_rows(query.float(), keys.float(), values.float(), counts, 2, "sdpa")
+    ragged = attend_rows(query, keys, values, counts, 2, "xformers").float()
+    torch.testing.assert_close(ragged, expected, rtol=0, atol=5e-3)

@@ -15,7 +15,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from pipeline.attention import Kernel, PlainAttention, attend, output_of, projected, refuse_mask
+from pipeline.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
 from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.fusion import fuse
 from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
@@ -204,14 +204,19 @@ class ExtendedSelfAttention:
     def _attended(self, query: Tensor, keys: Tensor, values: Tensor, heads: int, call: BankCall) -> Tensor:
         if not self.extends:
             return attend(query, keys, values, heads, self.kernel)
-        parts = []
-        for indices, bank in call.by_size(self.layer):
-            own_query, own_keys, own_values = (rows_at(each, indices) for each in (query, keys, values))
-            if bank is not None and bank.values is not None:
-                own_keys = torch.cat([own_keys, bank.keys], dim=1)
-                own_values = torch.cat([own_values, bank.values], dim=1)
-            parts.append((indices, attend(own_query, own_keys, own_values, heads, self.kernel)))
-        return in_batch_order(parts)
+        if all(row is None or row.layers[self.layer].size == 0 for row in call.banks):
+            return attend(query, keys, values, heads, self.kernel)
+        # One copy gathers the banks of all rows and joins each to its row's present tokens.
+        joined_keys, joined_values, counts = [], [], []
+        for index, row in enumerate(call.banks):
+            bank = None if row is None else row.layers[self.layer]
+            held = [] if bank is None or bank.values is None else [(bank.keys, bank.values)]
+            for own_keys, own_values in [(keys[index : index + 1], values[index : index + 1]), *held]:
+                joined_keys.append(own_keys)
+                joined_values.append(own_values)
+            counts.append(keys.shape[1] + (bank.size if bank is not None else 0))
+        all_keys, all_values = torch.cat(joined_keys, dim=1), torch.cat(joined_values, dim=1)
+        return attend_rows(query, all_keys, all_values, counts, heads, self.kernel)
 
 
 class FusedBlock:
