@@ -20,8 +20,7 @@ from benchmarks import report, soak
 from benchmarks.paces import WINDOW_S, Stay, fairness, jitter
 from benchmarks.serving import LoadError, Server, complaints, name_and_machine, serving
 from benchmarks.timing import percentile
-from benchmarks.visits import Visit, settings_of, visited
-from demo.live import FRAMES_UNDER_WAY
+from benchmarks.visits import FRAMES_UNDER_WAY, Visit, settings_of, visited
 from pipeline import FrameSettings, ModelError
 
 VISITORS = (1, 2, 4, 8)
@@ -120,7 +119,7 @@ def _logged_phase(
 ) -> Phase:
     with TemporaryDirectory() as folder:
         log = Path(folder) / "app.log"
-        with serving(model, log, arguments) as server:
+        with serving(model, log, arguments, visitors) as server:
             measured = asyncio.run(phase(server, visitors, seconds, settings))
         said = complaints(log)
     for line in said:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 START_SECONDS = 120
 STOP_SECONDS = 30
-HELD_BYTES = "rearview_bytes_held"
+HELD_BYTES = "rearview_session_bytes"
 """The metric that says how many bytes all sessions hold."""
 
 _COMPLAINT = re.compile(r"traceback|exception|error|critical", re.IGNORECASE)
@@ -82,16 +82,29 @@ def name_and_machine(source: str) -> tuple[str, str]:
     return find_entry(source).name, report.machine(device, default_dtype(device))
 
 
+def limits(visitors: int) -> dict[str, str]:
+    """The environment in which the app has places for `visitors` who all come from this machine, takes every frame, and
+    lets as many wait in line while it keeps the places of some who were cut off."""
+    return {
+        "REARVIEW_VISITORS": str(visitors),
+        "REARVIEW_VISITORS_PER_ADDRESS": str(2 * visitors),
+        "REARVIEW_FRAMES_PER_SECOND": "1000",
+    }
+
+
 @contextmanager
-def serving(model: str, log: Path | None = None, arguments: Sequence[str] = ()) -> Iterator[Server]:
-    """A fresh app that serves `model`, started with more `arguments`; what it says goes into the file `log`.
+def serving(model: str, log: Path | None = None, arguments: Sequence[str] = (), visitors: int = 1) -> Iterator[Server]:
+    """A fresh app that serves `model` to that many `visitors` at once, started with more `arguments`; what it says goes
+    into the file `log`.
 
     Raises `LoadError` where it does not start.
     """
     port = _free_port()
     command = [sys.executable, "app.py", "--model", model, "--host", HOST, "--port", str(port), *arguments]
     with open(log or os.devnull, "wb") as said:
-        app = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+        app = subprocess.Popen(
+            command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, env=os.environ | limits(visitors)
+        )
     try:
         _wait_until_open(app, f"http://{HOST}:{port}")
         yield Server(f"{HOST}:{port}", app.pid)

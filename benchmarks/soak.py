@@ -114,7 +114,7 @@ def soaked(
     """Soak a fresh app for `seconds`; raises `LoadError`."""
     with TemporaryDirectory() as folder:
         log = Path(folder) / "app.log"
-        with serving(model, log, arguments) as server:
+        with serving(model, log, arguments, places) as server:
             warm_up, *parts = asyncio.run(_parts(server, places, seconds / PARTS, seed, settle, settings))
         said = complaints(log)
     for line in said:

@@ -19,8 +19,11 @@ from benchmarks.drawing import encoded_drawing
 from benchmarks.paces import Stay
 from benchmarks.serving import LoadError, token_of
 from demo import wire
-from demo.live import CLOSE_FULL, FRAMES_UNDER_WAY, SOCKET_PATH
+from demo.live import SOCKET_PATH
 
+FRAMES_UNDER_WAY = 2
+CLOSE_FULL = 4429
+"""As in the page's canvas.js."""
 DRAWN_FRAMES = 64
 DRAWINGS_A_SECOND = 60
 """How often what is drawn changes: once a refresh of a usual screen."""

@@ -125,16 +125,16 @@ def test_numbers_of_visitors() -> None:
 
 def test_metrics_are_summed_over_their_labels() -> None:
     page = """\
-# HELP rearview_bytes_held Bytes of all sessions.
-# TYPE rearview_bytes_held gauge
-rearview_bytes_held 1.5e+06
+# HELP rearview_session_bytes Bytes of all sessions.
+# TYPE rearview_session_bytes gauge
+rearview_session_bytes 1.5e+06
 rearview_frames_total{what="in"} 3
 rearview_frames_total{what="out, {really}"} 2 1395066363000
 rearview_odd +Inf
 not a metric at all
 """
     values = metrics(page)
-    assert (values["rearview_bytes_held"], values["rearview_frames_total"]) == (1.5e6, 5.0)
+    assert (values["rearview_session_bytes"], values["rearview_frames_total"]) == (1.5e6, 5.0)
     assert values["rearview_odd"] == float("inf") and "not" not in values
 
 
