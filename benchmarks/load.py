@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from benchmarks import report, soak
+from benchmarks.options import numbers
 from benchmarks.paces import WINDOW_S, Stay, fairness, jitter
 from benchmarks.serving import LoadError, Server, complaints, name_and_machine, serving
 from benchmarks.timing import percentile
@@ -174,14 +175,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _or_blank(value: float | None) -> float | str:
     return "" if value is None else value
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Numbers of visitors, between commas, each once; raises `ArgumentTypeError` for anything else."""
-    words = text.split(",")
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise argparse.ArgumentTypeError(f"came as {text!r}; needed: whole numbers above 0, such as 1,2,4,8")
-    return tuple(dict.fromkeys(int(word) for word in words))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import load
-from benchmarks.load import Phase, numbers, visitors_row
+from benchmarks.load import Phase, visitors_row
+from benchmarks.options import numbers
 from benchmarks.paces import Stay, fairness, jitter
 from benchmarks.serving import LoadError, complaints, metrics
 from benchmarks.soak import PARTS, Part, PlannedStay, Soak, part_rows, planned_stays, staircase, verdict_rows
