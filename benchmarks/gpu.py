@@ -286,6 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Also what PyTorch raises: a card without memory ends the run, and what came before it is still a table.
         failure = f" Then it failed: {error}"
         print(error, file=sys.stderr)
+    if not rows and not failure:
+        failure = "nothing was measured: the time was over before. Raise --limit."
+        print(failure, file=sys.stderr)
     if rows:
         _publish(model, rows, NOTE + _shortened(len(rows), len(chosen), failure), options, _command(words))
     return 1 if failure else 0

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -125,7 +125,7 @@ def _logged_phase(
         said = complaints(log)
     for line in said:
         print(f"the app's log, {visitors} visitors: {line}", file=sys.stderr)
-    return Phase(**(vars(measured) | {"complaints": len(said)}))
+    return replace(measured, complaints=len(said))
 
 
 def visitors_row(rounds: Sequence[Phase], alone: float | None) -> report.Row:

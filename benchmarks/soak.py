@@ -40,7 +40,7 @@ all five fifths are the same, so that they compare; half of the visitors say goo
 each fifth all have left, and the app's resident memory is read. A warm-up, in which the visitors come one by one and
 leave one by one, goes before. Promises: the last reading is at most {(MOST_GROWTH - 1) * 100:.0f} % above the one after
 the warm-up, median and 95 % latency of the last fifth are at most {(MOST_DRIFT - 1) * 100:.0f} % above the first's, no
-frame failed, no error in the log."""
+frame failed, no visit was cut short, sessions hold nothing when all have left, no error in the log."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Part:
     dropped: int
     failed: int
     turned_away: int
+    cut_short: int
     resident: float | None
     held: float | None
 
@@ -157,6 +158,7 @@ async def _part(
         dropped=sum(len(visit.dropped) for visit in visits),
         failed=sum(len(visit.failed) for visit in visits),
         turned_away=sum(visit.turned_away for visit in visits),
+        cut_short=sum(bool(visit.cut_short) for visit in visits),
         resident=server.resident_bytes(),
         held=await asyncio.to_thread(server.held_bytes),
     )
@@ -166,7 +168,8 @@ async def _come_and_gone(
     client: httpx.AsyncClient, server: Server, page: str, stay: PlannedStay, begun: float, settings: Mapping[str, Any]
 ) -> Visit:
     """One visit as it is planned. Who is turned away tries again for as long as they wanted to stay, as the page does:
-    for some seconds the app keeps the place of somebody who was cut off."""
+    for some seconds the app keeps the place of somebody who was cut off. A visit that the app ends is one that counts as
+    cut short: what comes after it is still measured."""
     await asyncio.sleep(begun + stay.joins - time.perf_counter())
     leaving, visit = asyncio.Event(), Visit()
     asyncio.get_running_loop().call_later(begun + stay.leaves - time.perf_counter(), leaving.set)
@@ -176,6 +179,10 @@ async def _come_and_gone(
         except TurnedAwayError:
             visit.turned_away += 1
             await asyncio.sleep(AGAIN_S)
+        except LoadError as error:
+            visit.cut_short = str(error)
+            print(error, file=sys.stderr)
+            break
     return visit
 
 
@@ -199,6 +206,7 @@ def _part_row(name: str, part: Part) -> report.Row:
         "dropped": part.dropped,
         "failed": part.failed,
         "turned away": part.turned_away,
+        "cut short": part.cut_short,
         "MiB after it": "" if part.resident is None else part.resident / MIB,
         "bytes held after it": "" if part.held is None else part.held,
     }
@@ -214,10 +222,17 @@ def verdict_rows(soak: Soak) -> list[report.Row]:
     ]
     if before is not None and after is not None:
         rows.insert(0, _verdict("resident MiB", before / MIB, after / MIB, after <= before * MOST_GROWTH))
-    failed = sum(part.failed for part in (soak.warm_up, *soak.parts))
-    rows.append(_verdict("failed frames", 0, failed, failed == 0))
-    rows.append(_verdict("errors in the log", 0, len(soak.complaints), not soak.complaints))
+    everything = (soak.warm_up, *soak.parts)
+    rows.append(_none("failed frames", sum(part.failed for part in everything)))
+    rows.append(_none("visits cut short", sum(part.cut_short for part in everything)))
+    if last.held is not None:
+        rows.append(_none("bytes held when all have left", last.held))
+    rows.append(_none("errors in the log", len(soak.complaints)))
     return rows
+
+
+def _none(what: str, count: float) -> report.Row:
+    return _verdict(what, 0, count, count == 0)
 
 
 def _ratio_verdict(what: str, first: float, last: float) -> report.Row:

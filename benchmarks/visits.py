@@ -44,7 +44,8 @@ class TurnedAwayError(LoadError):
 
 @dataclass
 class Visit:
-    """What happened to one visitor so far; moments are seconds of `time.perf_counter`."""
+    """What happened to one visitor so far; moments are seconds of `time.perf_counter`. `cut_short` says what ended the
+    visit before its time."""
 
     since: float | None = None
     until: float | None = None
@@ -53,6 +54,7 @@ class Visit:
     dropped: list[float] = field(default_factory=list)
     failed: list[float] = field(default_factory=list)
     turned_away: int = 0
+    cut_short: str = ""
 
     @property
     def stay(self) -> Stay:
@@ -79,7 +81,7 @@ async def visited(
     abruptly: bool = False,
 ) -> None:
     """Let the visitor whose page has that name come to the app at `address` (host:port), draw until `leaving` is set,
-    and go: with a goodbye, or `abruptly`, as from a lost network. Writes what happens into `visit`.
+    and go: with a goodbye, or `abruptly`, as a browser that crashes. Writes what happens into `visit`.
 
     Raises `TurnedAwayError`, or `LoadError` where the app does something else than serve.
     """

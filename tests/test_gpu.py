@@ -85,6 +85,11 @@ def test_a_run_that_is_cut_short_keeps_what_was_measured(
     assert [row["visitors"] for row in rows_in(tmp_path)] == ["1"]
 
 
+def test_a_run_without_time_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main([*TRY, "--limit", "0.001"]) == 1
+    assert "Raise --limit" in capsys.readouterr().err
+
+
 def test_the_most_telling_cases_come_first() -> None:
     chosen = cases((1, 8), (2,), quick=False)
     assert chosen[:2] == [Case(1, 2), Case(8, 2)]

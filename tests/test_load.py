@@ -6,6 +6,7 @@ import argparse
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,8 +172,9 @@ def test_a_staircase_has_every_number_of_visitors_on_it_twice() -> None:
     ]
 
 
-def part(resident: float | None = 1000.0, latency: float = 0.1, failed: int = 0) -> Part:
-    return Part((stay([1.0, 2.0, 3.0], latency=latency),), 20.0, 0, failed, 0, resident, None)
+def part(resident: float | None = 1000.0, latency: float = 0.1, **more: Any) -> Part:
+    known = {"seconds": 20.0, "dropped": 0, "failed": 0, "turned_away": 0, "cut_short": 0, "held": None}
+    return Part(stays=(stay([1.0, 2.0, 3.0], latency=latency),), resident=resident, **(known | more))
 
 
 def verdicts(soak: Soak) -> dict[object, object]:
@@ -191,6 +193,8 @@ def test_an_app_that_stays_as_it_was_keeps_its_promises() -> None:
         (part(1030.0), (), {"resident MiB"}),
         (part(latency=0.2), (), {"latency ms, 50 %", "latency ms, 95 %"}),
         (part(failed=1), (), {"failed frames"}),
+        (part(cut_short=1), (), {"visits cut short"}),
+        (part(held=4.0), (), {"bytes held when all have left"}),
         (part(), ("Traceback",), {"errors in the log"}),
     ],
 )
