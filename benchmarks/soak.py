@@ -168,8 +168,8 @@ async def _come_and_gone(
     client: httpx.AsyncClient, server: Server, page: str, stay: PlannedStay, begun: float, settings: Mapping[str, Any]
 ) -> Visit:
     """One visit as it is planned. Who is turned away tries again for as long as they wanted to stay, as the page does:
-    for some seconds the app keeps the place of somebody who was cut off. A visit that the app ends is one that counts as
-    cut short: what comes after it is still measured."""
+    for some seconds the app keeps the place of somebody who was cut off. A visit that the app ends counts as cut short,
+    and what comes after it is still measured."""
     await asyncio.sleep(begun + stay.joins - time.perf_counter())
     leaving, visit = asyncio.Event(), Visit()
     asyncio.get_running_loop().call_later(begun + stay.leaves - time.perf_counter(), leaving.set)
