@@ -154,11 +154,11 @@ class _Drawing:
         self._room = asyncio.Semaphore(FRAMES_UNDER_WAY)
 
     async def drawn(self, leaving: asyncio.Event) -> None:
-        """Draw until `leaving` is set; an answer that is on its way then is still taken."""
+        """Draw until `leaving` is set, and at least until the first frame is answered."""
         self._visit.since = time.perf_counter()
         sending = asyncio.create_task(self._send())
         try:
-            while not leaving.is_set():
+            while not (leaving.is_set() and (self._visit.received or self._visit.failed)):
                 self._take(await _answer(self._connection))
         finally:
             self._visit.until = time.perf_counter()
