@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from benchmarks import report
 from benchmarks.drawing import moving_drawing
@@ -275,6 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = cases(options.visitors, options.steps or (QUICK_STEPS if options.quick else STEPS), options.quick)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
     deadline = began + (options.limit or (QUICK_LIMIT_S if options.quick else LIMIT_S))
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
     model = in_passing_thread(random_model, TINY if options.tiny else SD15, options.device)
     rows: list[report.Row] = []
     failure = ""

@@ -35,10 +35,10 @@ Each number of visitors has an app of its own, fresh; all visitors are in one pr
 Each keeps {FRAMES_UNDER_WAY} frames of a moving drawing under way, as the page does, newest first, under a prompt of
 their own; JPEG both ways. Latency is from sending a frame to having its picture. Jitter: mean |difference| between
 successive intervals of pictures. Least share: the slowest visitor's pictures, of the mean. Fairness: the least share in
-any {WINDOW_S:g} s, where one picture more or less weighs one part in as many as came. MiB each: growth of the app's
-resident memory from before anybody came, over the visitors: sessions and working buffers. KiB held each: what the app's
-metrics say that sessions hold. Targets, on two CPU cores: four visitors together get at least the frames per second of
-one alone, each at least 0.9 of a fair quarter; fairness at least 0.8."""
+any {WINDOW_S:g} s; with n pictures each in that time, one more or less is 1 / n. Dropped: newer ones took their place.
+MiB each: growth of the app's resident memory from before anybody came, over the visitors: sessions and working buffers.
+KiB held each: what the app's metrics say that sessions hold. Targets, on two CPU cores: four visitors together get at
+least the frames per second of one alone, each at least 0.9 of a fair quarter; fairness at least 0.8."""
 
 
 @dataclass(frozen=True)

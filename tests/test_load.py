@@ -15,7 +15,7 @@ from benchmarks.load import Phase, visitors_row
 from benchmarks.options import numbers
 from benchmarks.paces import Stay, fairness, jitter
 from benchmarks.serving import LoadError, complaints, metrics
-from benchmarks.soak import PARTS, Part, PlannedStay, Soak, part_rows, planned_stays, staircase, verdict_rows
+from benchmarks.soak import PARTS, Part, PlannedStay, Soak, later, part_rows, planned_stays, staircase, verdict_rows
 
 
 def stay(received: list[float], since: float = 0.0, until: float = 20.0, latency: float = 0.5) -> Stay:
@@ -170,6 +170,10 @@ def test_a_staircase_has_every_number_of_visitors_on_it_twice() -> None:
         2,
         1,
     ]
+
+
+def test_visits_can_be_put_off() -> None:
+    assert later([PlannedStay(1, 3, abruptly=True)], 10.0) == (PlannedStay(11, 13, abruptly=True),)
 
 
 def part(resident: float | None = 1000.0, latency: float = 0.1, **more: Any) -> Part:
