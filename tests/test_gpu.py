@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from itertools import count
@@ -20,7 +18,6 @@ import torch
 from benchmarks import gpu, report, sd15
 from benchmarks.gpu import ONE, PIPELINED, WAITING, Case, Ticks, cases, drawn
 from benchmarks.sd15 import SD15, TINY, random_model
-from benchmarks.serving import ROOT
 from pipeline import Engine, FrameError, FrameSettings, Model
 from pipeline.settings import CHOICES
 
@@ -178,12 +175,3 @@ def test_the_large_shape_is_stable_diffusions() -> None:
         unet, text = sd15._unet(SD15), sd15._text_encoder(SD15, sd15.byte_tokenizer())
     assert sum(each.numel() for each in unet.parameters()) == 859_520_964
     assert (unet.config.sample_size, text.config.num_hidden_layers, text.config.intermediate_size) == (64, 12, 3072)
-
-
-def test_no_page_is_needed() -> None:
-    code = (
-        "import sys, benchmarks.gpu;"
-        "assert not {'gradio', 'demo', 'fastapi', 'starlette', 'websockets'} & set(sys.modules), "
-        "sorted(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

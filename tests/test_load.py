@@ -231,7 +231,7 @@ def test_two_visitors_of_the_real_app_are_measured(tmp_path: Path, capsys: pytes
 
 
 def test_a_soak_of_the_real_app_writes_every_part(tiny_folder: Path, tmp_path: Path) -> None:
-    arguments = ["--model", str(tiny_folder), "--visitors", "1,2", "--soak", "0.05", "--settle", "0.2"]
+    arguments = ["--model", str(tiny_folder), "--visitors", "1", "--soak", "0.05", "--settle", "0.2"]
     assert load.main([*arguments, "--results", str(tmp_path)]) == 0
     parts = rows_of(tmp_path, "load-soak-soak-*.csv")
     assert len(parts) == 1 + PARTS and all(int(row["visits"]) >= 2 for row in parts)
