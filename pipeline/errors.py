@@ -27,6 +27,10 @@ class SessionClosedError(RearviewError, RuntimeError):
     """A session, or the engine behind it, has been closed."""
 
 
+class NoRoomError(RearviewError, RuntimeError):
+    """The bytes that all sessions together may take are taken."""
+
+
 class FrameError(RearviewError, RuntimeError):
     """A frame could not be translated; the session is as it was before."""
 
