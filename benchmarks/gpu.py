@@ -30,7 +30,8 @@ from benchmarks.timing import percentile
 from pipeline import Engine, FrameSettings, Model, RearviewError, Session
 from pipeline.codec import Frame
 from pipeline.host import in_passing_thread
-from pipeline.settings import CHOICES
+from pipeline.lanes import Tick
+from pipeline.settings import Pipelined
 
 VISITORS, STEPS, QUICK_STEPS = (1, 2, 4, 8), (1, 2, 4), (2,)
 SECONDS, QUICK_SECONDS = 4.0, 1.5
@@ -73,8 +74,8 @@ class Case:
     @property
     def settings(self) -> FrameSettings:
         """Of every visitor, but for the prompt."""
-        pipelined: dict[str, Any] = {"pipelined": "on"} if self.under_way == PIPELINED else {}
-        return FrameSettings(steps=self.steps, steadiness=self.steadiness, bank_frames=1.0, **pipelined)
+        pipelined: Pipelined = "on" if self.under_way == PIPELINED else "off"
+        return FrameSettings(steps=self.steps, steadiness=self.steadiness, bank_frames=1.0, pipelined=pipelined)
 
     @property
     def frames_under_way(self) -> int:
@@ -96,8 +97,7 @@ class Case:
 def cases(visitors: Sequence[int], steps: Sequence[int], quick: bool) -> list[Case]:
     """What is measured, the most telling first: a run that is cut short has these. One memory follows the other."""
     chosen = [Case(many, few) for few in steps for many in visitors]
-    if "pipelined" in CHOICES:
-        chosen += [Case(many, few, under_way=PIPELINED) for few in steps for many in visitors if few > 1]
+    chosen += [Case(many, few, under_way=PIPELINED) for few in steps for many in visitors if few > 1]
     if not quick:
         chosen += [Case(many, few, under_way=ONE) for few in steps for many in visitors]
         chosen += [Case(many, few, steadiness=0.0) for few in steps for many in visitors]
@@ -135,20 +135,17 @@ def is_taken(future: Future[Any]) -> bool:
 
 
 class Ticks:
-    """The UNet calls of an engine, each with the moment of its end. An engine that cannot be watched shows none: so
-    an older one can be measured beside a newer one."""
+    """The UNet calls of an engine, each with the moment of its end."""
 
     def __init__(self, engine: Engine) -> None:
-        self._seen: list[tuple[float, Any]] = []
-        watch = getattr(engine, "watch", None)
-        if watch is not None:
-            watch(lambda tick: self._seen.append((time.perf_counter(), tick)))
+        self._seen: list[tuple[float, Tick]] = []
+        engine.watch(lambda tick: self._seen.append((time.perf_counter(), tick)))
 
     def row(self, start: float, end: float) -> dict[str, object]:
-        """Cells about the calls that ended from `start` until `end`."""
+        """Cells about the calls that ended from `start` until `end`; raises `StuckError` where there are none."""
         ticks = [tick for moment, tick in tuple(self._seen) if start <= moment < end]
         if not ticks:
-            return {"rows": "", "ms a call": ""}
+            raise StuckError("no UNet call ended while it was measured; needed: some. Raise --seconds.")
         return {"rows": fmean(tick.rows for tick in ticks), "ms a call": median(tick.seconds for tick in ticks) * 1000}
 
 

@@ -41,8 +41,8 @@ all five fifths are the same, so that they compare; half of the visitors say goo
 each fifth all have left, and the app's resident memory is read. A warm-up goes before: visitors come one by one and
 leave one by one, and then come and go for at most {ROUND_S:g} s. Promises: the last reading is at most
 {(MOST_GROWTH - 1) * 100:.0f} % above the one after the warm-up, median and 95 % latency of the last fifth are at most
-{(MOST_DRIFT - 1) * 100:.0f} % above the first's, no frame failed, no visit was cut short, no session holds anything when
-all have left, no error in the log. What else the machine does shows in latencies: read all fifths."""
+{(MOST_DRIFT - 1) * 100:.0f} % above the first's, no frame failed, no visit was cut short, no session holds anything
+when all have left, no error in the log. What else the machine does shows in latencies: read all fifths."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from benchmarks import gpu, report, sd15
-from benchmarks.gpu import ONE, PIPELINED, WAITING, Case, Ticks, cases, drawn
+from benchmarks.gpu import ONE, PIPELINED, WAITING, Case, StuckError, Ticks, cases, drawn
 from benchmarks.sd15 import SD15, TINY, random_model
 from pipeline import Engine, FrameError, FrameSettings, Model
-from pipeline.settings import CHOICES
+from pipeline.lanes import Tick
 
 TRY = ["--device", "cpu", "--tiny", "--quick", "--visitors", "1,2", "--seconds", "0.3"]
 
@@ -91,7 +91,7 @@ def test_the_most_telling_cases_come_first() -> None:
     chosen = cases((1, 8), (2,), quick=False)
     assert chosen[:2] == [Case(1, 2), Case(8, 2)]
     assert {case.memory for case in chosen[-2:]} == {"none"}
-    assert {case.under_way for case in chosen} == {ONE, WAITING} | ({PIPELINED} if "pipelined" in CHOICES else set())
+    assert {case.under_way for case in chosen} == {ONE, WAITING, PIPELINED}
     assert {case.steadiness for case in chosen} == {0.0, FrameSettings().steadiness}
     assert len(cases((1, 8), (2,), quick=True)) < len(chosen) == len(set(chosen))
 
@@ -148,14 +148,14 @@ def test_what_a_frame_raised_ends_the_visit() -> None:
         drawn(SimpleNamespace(submit=refuses), iter(count()), FrameSettings(), 1, Event())  # type: ignore[arg-type]
 
 
-def test_calls_are_counted_where_the_engine_can_be_watched() -> None:
+def test_calls_are_counted_between_two_moments() -> None:
     observers: list[Any] = []
     ticks = Ticks(SimpleNamespace(watch=observers.append))  # type: ignore[arg-type]
     for rows, seconds in ((1, 0.01), (3, 0.03)):
-        observers[0](SimpleNamespace(rows=rows, seconds=seconds))
+        observers[0](Tick(rows=rows, sessions=1, seconds=seconds))
     assert ticks.row(0.0, float("inf")) == {"rows": 2.0, "ms a call": pytest.approx(20.0)}
-    assert ticks.row(-2.0, -1.0) == {"rows": "", "ms a call": ""}
-    assert Ticks(SimpleNamespace()).row(0.0, 1.0) == {"rows": "", "ms a call": ""}  # type: ignore[arg-type]
+    with pytest.raises(StuckError, match="--seconds"):
+        ticks.row(-2.0, -1.0)
 
 
 def test_a_random_model_paints_finite_pictures(model: Model) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import load
+from benchmarks import load, soak
 from benchmarks.load import Phase, visitors_row
 from benchmarks.options import numbers
 from benchmarks.paces import Stay, fairness, jitter
@@ -181,14 +181,14 @@ def part(resident: float | None = 1000.0, latency: float = 0.1, **more: Any) -> 
     return Part(stays=(stay([1.0, 2.0, 3.0], latency=latency),), resident=resident, **(known | more))
 
 
-def verdicts(soak: Soak) -> dict[object, object]:
-    return {row["what"]: row["verdict"] for row in verdict_rows(soak)}
+def verdicts(soaked: Soak) -> dict[object, object]:
+    return {row["what"]: row["verdict"] for row in verdict_rows(soaked)}
 
 
 def test_an_app_that_stays_as_it_was_keeps_its_promises() -> None:
-    soak = Soak(part(), (part(latency=0.2), part(latency=0.9), part(1010.0, latency=0.2)), ())
-    assert set(verdicts(soak).values()) == {"kept"}
-    assert [row["part"] for row in part_rows(soak)] == ["warm-up", "1 of 3", "2 of 3", "3 of 3"]
+    soaked = Soak(part(), (part(latency=0.2), part(latency=0.9), part(1010.0, latency=0.2)), ())
+    assert set(verdicts(soaked).values()) == {"kept"}
+    assert [row["part"] for row in part_rows(soaked)] == ["warm-up", "1 of 3", "2 of 3", "3 of 3"]
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,11 @@ def test_two_visitors_of_the_real_app_are_measured(tmp_path: Path, capsys: pytes
     assert float(row["ms, 50 %"]) <= float(row["ms, 95 %"]) <= float(row["ms, 99 %"])
 
 
-def test_a_soak_of_the_real_app_writes_every_part(tiny_folder: Path, tmp_path: Path) -> None:
-    arguments = ["--model", str(tiny_folder), "--visitors", "1", "--soak", "0.05", "--settle", "0.2"]
+def test_a_soak_of_the_real_app_writes_every_part(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "STAY_SHARES", (0.3, 0.4))
+    arguments = ["--model", str(tiny_folder), "--visitors", "2", "--soak", "0.05", "--settle", "0.2"]
     assert load.main([*arguments, "--results", str(tmp_path)]) == 0
     parts = rows_of(tmp_path, "load-soak-soak-*.csv")
     assert len(parts) == 1 + PARTS and all(int(row["visits"]) >= 2 for row in parts)
