@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+from functools import lru_cache
 
 from PIL import Image, ImageDraw
 
@@ -25,3 +27,15 @@ def _house(size: int, moment: float) -> Image.Image:
     roof = [(size * 0.25, size * 0.5), (size * 0.475, size * 0.3), (size * 0.7, size * 0.5)]
     pen.polygon(roof, fill=ROOF, outline="black")
     return picture
+
+
+@lru_cache(maxsize=4)
+def encoded_drawing(size: int, frames: int, quality: int) -> tuple[bytes, ...]:
+    """The moving drawing as JPEG files of that quality (1 to 95); drawn and encoded once."""
+    return tuple(_jpeg(picture, quality) for picture in moving_drawing(size, frames))
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

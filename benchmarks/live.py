@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks import report
-from benchmarks.drawing import moving_drawing
+from benchmarks.drawing import encoded_drawing
+from benchmarks.serving import LoadError, name_and_machine, serving, token_of
 from benchmarks.timing import percentile
 from demo import wire
 from demo.live import SOCKET_PATH
-from pipeline import ModelError, load_model
+from pipeline import ModelError
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
-START_SECONDS = 120
 WARM_UP_PICTURES = 6
 DRAWN_FRAMES = 32
 UNDER_WAY = 2
@@ -45,10 +40,6 @@ NOTE = (
 )
 
 
-class LiveError(RuntimeError):
-    """The app did not do what the measurement needs; the message says what came."""
-
-
 @dataclass
 class Counts:
     """What came back: milliseconds from sending to picture, the engine's own milliseconds, and frames dropped."""
@@ -58,58 +49,17 @@ class Counts:
     dropped: int = 0
 
 
-@contextmanager
-def serving(model: str) -> Iterator[str]:
-    """The address (host:port) of a fresh app that serves `model`."""
-    port = _free_port()
-    command = [sys.executable, "app.py", "--model", model, "--host", HOST, "--port", str(port)]
-    app = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_until_open(app, f"http://{HOST}:{port}")
-        yield f"{HOST}:{port}"
-    finally:
-        app.terminate()
-        app.wait(timeout=30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_open(app: subprocess.Popen[bytes], address: str) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        if app.poll() is not None:
-            raise LiveError(f"app.py ended with status {app.returncode} before it served. Start it by hand to see why.")
-        try:
-            httpx.get(f"{address}/config").raise_for_status()
-        except (httpx.TransportError, httpx.HTTPStatusError):
-            time.sleep(0.2)
-        else:
-            return
-    raise LiveError(f"app.py did not serve within {START_SECONDS} s. Start it by hand to see why.")
-
-
-def token_of(address: str) -> str:
-    """A token as the page gets it: from the event that runs when the page loads."""
-    events = httpx.get(f"http://{address}/config").raise_for_status().json()["dependencies"]
-    load = next(each for each in events if each["backend_fn"] and "load" in [event for _, event in each["targets"]])
-    request = {"fn_index": load["id"], "data": [], "session_hash": "benchmark"}
-    answer = httpx.post(f"http://{address}/gradio_api/run/predict", json=request).raise_for_status().json()
-    return str(answer["data"][0])
-
-
-async def measured(address: str, token: str, steps: int, seconds: float) -> Counts:
+async def measured(address: str, steps: int, seconds: float) -> Counts:
     """Send a moving drawing for `seconds` after a warm-up, as fast as pictures come back."""
+    async with httpx.AsyncClient() as client:
+        token = await token_of(client, address, "benchmark")
     async with connect(f"ws://{address}{SOCKET_PATH}", compression=None, max_size=2**22) as connection:
         await connection.send(json.dumps({"token": token}))
         hello = await _json_of(connection, "hello")
         settings = {"prompt": PROMPT, "steps": steps, "bank_frames": 1.0}
         await connection.send(json.dumps({"type": "set", "settings": settings}))
         await _json_of(connection, "applied")
-        stream = _Stream(connection, [_jpeg(hello["size"], moment) for moment in range(DRAWN_FRAMES)])
+        stream = _Stream(connection, encoded_drawing(hello["size"], DRAWN_FRAMES, wire.JPEG_QUALITY))
         for _ in range(UNDER_WAY):
             await stream.send()
         while len(stream.counts.latencies) < WARM_UP_PICTURES:
@@ -136,7 +86,7 @@ class _Stream:
         await self._connection.send(header + next(self._drawings))
 
     async def exchange(self) -> None:
-        """Take one answer and send the next frame; raises `LiveError` where the app refused one."""
+        """Take one answer and send the next frame; raises `LoadError` where the app refused one."""
         answer = await self._connection.recv()
         if isinstance(answer, bytes):
             _, _, _, _, sent, engine, _, _ = wire.PICTURE_HEADER.unpack_from(answer)
@@ -145,31 +95,25 @@ class _Stream:
         elif json.loads(answer)["type"] == "dropped":
             self.counts.dropped += 1
         else:
-            raise LiveError(f"the app answered a frame with {answer}")
+            raise LoadError(f"the app answered a frame with {answer}")
         await self.send()
 
 
-async def _json_of(connection: ClientConnection, kind: str) -> dict[str, object]:
+async def _json_of(connection: ClientConnection, kind: str) -> dict[str, Any]:
     answer = json.loads(await connection.recv())
     if answer.get("type") != kind:
-        raise LiveError(f"the app answered {answer}; needed: {kind}")
+        raise LoadError(f"the app answered {answer}; needed: {kind}")
     return dict(answer)
-
-
-def _jpeg(size: int, moment: int) -> bytes:
-    buffer = io.BytesIO()
-    moving_drawing(size, DRAWN_FRAMES)[moment].save(buffer, "JPEG", quality=wire.JPEG_QUALITY)
-    return buffer.getvalue()
 
 
 def live_rows(model: str, seconds: float, steps_list: Sequence[int] = tuple(TARGETS)) -> list[report.Row]:
     """One row for each number of denoising steps."""
     rows: list[report.Row] = []
-    with serving(model) as address:
+    with serving(model) as server:
         for steps in steps_list:
-            counts = asyncio.run(measured(address, token_of(address), steps, seconds))
+            counts = asyncio.run(measured(server.address, steps, seconds))
             if not counts.latencies:
-                raise LiveError(f"no picture came in {seconds:g} s. Measure for longer.")
+                raise LoadError(f"no picture came in {seconds:g} s. Measure for longer.")
             rows.append(
                 {
                     "steps": steps,
@@ -184,12 +128,6 @@ def live_rows(model: str, seconds: float, steps_list: Sequence[int] = tuple(TARG
     return rows
 
 
-def _name_and_machine(source: str) -> tuple[str, str]:
-    """The model's name and the machine's line; the model itself is let go, for the app loads its own."""
-    model = load_model(source)
-    return model.name, report.machine(model.device, model.dtype)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table and write it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
@@ -199,9 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="live", help="the name of the files there (default: live)")
     options = parser.parse_args(arguments)
     try:
-        model_name, machine_line = _name_and_machine(options.model)
+        model_name, machine_line = name_and_machine(options.model)
         tables = {f"Socket to socket, {model_name}": live_rows(options.model, options.seconds)}
-    except (LiveError, ModelError) as error:
+    except (LoadError, ModelError) as error:
         print(error, file=sys.stderr)
         return 1
     command = f"python -m benchmarks.live --model {model_name} --seconds {options.seconds:g}"

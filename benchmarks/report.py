@@ -50,15 +50,20 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def publish(
-    name: str, command: str, machine_line: str, tables: Mapping[str, Sequence[Row]], note: str, folder: Path = RESULTS
-) -> Path:
-    """Print all tables, write them into `folder` as `name.md` and one `name-TITLE.csv` each; returns the former."""
+def page_of(name: str, command: str, machine_line: str, tables: Mapping[str, Sequence[Row]], note: str) -> str:
+    """All tables as a Markdown page, with the command, the machine and the date."""
     today = datetime.now(timezone.utc).date()
     sections = [f"# {name}", f"- command: `{command}`\n- machine: {machine_line}\n- date: {today}", note]
     for title, rows in tables.items():
         sections += [f"## {title}", table(rows)]
-    page = "\n\n".join(sections) + "\n"
+    return "\n\n".join(sections) + "\n"
+
+
+def publish(
+    name: str, command: str, machine_line: str, tables: Mapping[str, Sequence[Row]], note: str, folder: Path = RESULTS
+) -> Path:
+    """Print all tables, write them into `folder` as `name.md` and one `name-TITLE.csv` each; returns the former."""
+    page = page_of(name, command, machine_line, tables, note)
     print(page)
     folder.mkdir(parents=True, exist_ok=True)
     for title, rows in tables.items():
