@@ -245,11 +245,12 @@ def _picked(event: gr.EventData) -> tuple[str, str, str]:
 
 
 def _wire_token(page: gr.Blocks, canvas: gr.HTML, live: Live) -> None:
-    """Fetch a token when the page loads, and whenever the canvas asks for another."""
+    """Fetch a token when the page loads, and whenever the canvas asks for another. It holds for this Gradio session and
+    for who is logged in on it."""
     token = gr.Textbox(visible="hidden", elem_id="token", container=False, show_label=False)
 
     def mint(request: gr.Request) -> str:
-        return live.mint(str(request.session_hash))
+        return live.mint(str(request.session_hash), request.username)
 
     def leave(request: gr.Request) -> None:
         live.leave(str(request.session_hash))

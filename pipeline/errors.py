@@ -27,6 +27,10 @@ class SessionClosedError(RearviewError, RuntimeError):
     """A session, or the engine behind it, has been closed."""
 
 
+class NoRoomError(RearviewError, RuntimeError):
+    """One more session does not fit into the byte budget; it may when another has left."""
+
+
 class FrameError(RearviewError, RuntimeError):
     """A frame could not be translated; the session is as it was before."""
 
