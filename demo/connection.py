@@ -31,13 +31,11 @@ FLOOD_SENTENCE = "This page sent far too many messages. Wait a moment, then relo
 class Connection:
     """One WebSocket: reads in one task, sends in another, and answers each frame in one of its own."""
 
-    def __init__(
-        self, socket: WebSocket, limits: HostLimits, metrics: Metrics, patience_s: float = READER_PATIENCE_S
-    ) -> None:
+    def __init__(self, socket: WebSocket, limits: HostLimits, metrics: Metrics) -> None:
         self._socket = socket
         self._limits = limits
         self._metrics = metrics
-        self._outbox = Outbox(socket, patience_s, metrics)
+        self._outbox = Outbox(socket, READER_PATIENCE_S, metrics)
         self._sender: asyncio.Task[None] | None = None
         self._waiting: tuple[bytes, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()

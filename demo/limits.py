@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Literal
 
 from pipeline.settings import Choice, Range, SettingsError
@@ -71,7 +72,7 @@ class HostLimits:
         4.0, 0.0, 5.0, 0.1, "seconds", "Grace", "How long a lost page's place and memory are kept for its return."
     )
     budget_mb: int = _number(
-        1024, 1, 1048576, 1, "MB", "Byte budget", "How much the memories of all visitors may take.", integer=True
+        1024, 1, 524288, 1, "MB", "Byte budget", "How much the memories of all visitors may take.", integer=True
     )
 
     def __post_init__(self) -> None:
@@ -124,21 +125,26 @@ def add_options(parser: argparse.ArgumentParser, environment: Mapping[str, str])
     """
     group = parser.add_argument_group("limits", f"each also as an environment variable, {variable_of('visitors')} etc.")
     for name, declaration in DECLARATIONS.items():
-        unit = f"{declaration.minimum:g} to {declaration.maximum:g} {declaration.unit}; " * isinstance(
-            declaration, Range
-        )
         group.add_argument(
             option_of(name),
-            type=lambda text, name=name: _argument(name, text),  # type: ignore[misc]
+            type=partial(_argument, name),
             default=_default(parser, name, environment.get(variable_of(name))),
             metavar="|".join(declaration.choices) if isinstance(declaration, Choice) else "NUMBER",
-            help=f"{declaration.help} ({unit}default {DEFAULTS[name]:{'g' if unit else ''}})",
+            help=_help(name),
         )
 
 
 def limits_of(arguments: argparse.Namespace) -> HostLimits:
     """The limits that a command line, parsed with `add_options`, asks for."""
     return HostLimits(**{name: getattr(arguments, name) for name in DECLARATIONS})
+
+
+def _help(name: str) -> str:
+    declaration, default = DECLARATIONS[name], DEFAULTS[name]
+    if isinstance(declaration, Choice):
+        return f"{declaration.help} (default {default})"
+    span = f"{declaration.minimum:g} to {declaration.maximum:g} {declaration.unit}"
+    return f"{declaration.help} ({span}; default {default:g})"
 
 
 def _argument(name: str, text: str) -> Any:

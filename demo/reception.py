@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 ASK_WITHIN_S = 10.0
 """How long the place of a guest is kept who holds no socket open, and has to ask again."""
 
+CLAIM_S = 3.0
+"""How long a place that came free is kept for the guest who waited for it on an open socket."""
+
 COME_BACK_S = 60.0
 """How long a visitor who holds no socket open may be silent."""
 
@@ -110,6 +113,9 @@ class Reception:
         if self.visitors.get(visitor.guest.name) is visitor:
             del self.visitors[visitor.guest.name]
             self.stay(visitor)
+            if self._closing:
+                visitor.session.close()
+                return
             self._stays.append(time.monotonic() - visitor.arrived_at)
             closed = self._pool.submit(visitor.session.close)
             self._run_errand(self._admit_after(asyncio.wrap_future(closed)))
@@ -128,6 +134,7 @@ class Reception:
 
     def close(self) -> None:
         """Close every session and stop the codec threads."""
+        self._closing = True
         for visitor in tuple(self.visitors.values()):
             visitor.session.close()
         self.visitors.clear()
@@ -186,7 +193,7 @@ class Reception:
                 self.line.leave(ticket)
                 visitor = self._seat(ticket.guest, session)
                 # The guest may have left the line this very moment, and takes the place only by coming in.
-                self.leave_in(self._limits.grace_seconds if ticket.asked_at is None else ASK_WITHIN_S, visitor)
+                self.leave_in(CLAIM_S if ticket.asked_at is None else ASK_WITHIN_S, visitor)
                 ticket.admitted.set_result(visitor)
         self._tell_line()
 
