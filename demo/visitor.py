@@ -85,7 +85,8 @@ class Visitor:
             return [wire.error_reply(f"settings came as {came}; needed: names and values. Send an object.")]
         refused = []
         # Those that nobody has are refused together: a message has room for thousands.
-        known = {name: value for name, value in changes.items() if name in asdict(self.settings)}
+        names = asdict(self.settings)
+        known = {name: value for name, value in changes.items() if name in names}
         unknown = [name for name in changes if name not in known]
         for name, value in known.items():
             try:
@@ -94,7 +95,7 @@ class Visitor:
                 refused.append(wire.error_reply(str(error), setting=name))
         for name in unknown[:1]:
             sentence = f"{len(unknown)} settings came that nobody has, such as {wire.shortened(name, 40)!r}; needed: "
-            refused.append(wire.error_reply(sentence + f"{', '.join(asdict(self.settings))}.", setting=name[:40]))
+            refused.append(wire.error_reply(sentence + f"{', '.join(names)}.", setting=name[:40]))
         self.revision += 1
         return [{"type": "applied", "revision": self.revision, "settings": asdict(self.settings)}, *refused]
 
