@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import signal
 import socket
@@ -68,6 +69,15 @@ def leave_at_once(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
+def leave_the_rest(stopped: threading.Event) -> None:
+    """End the process at once if it was asked to end: with PyTorch in it, an interpreter takes itself apart for
+    seconds, and nothing of that is of use to anybody."""
+    if stopped.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
 def end_in_time(seconds: float) -> None:
     """End the process after `seconds` whatever still runs: a long frame, or a peer that reads nothing, must not make a
     service manager wait until it kills us."""
@@ -96,6 +106,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, leave_at_once)
+    stopped = threading.Event()
+    # Before any library has registered its own: what comes first here is done last.
+    atexit.register(leave_the_rest, stopped)
 
     # Here, not above: a wrong word on the command line should not wait for torch.
     from pipeline.host import hush, keep_freed_memory
@@ -113,7 +126,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         engine = Engine(load_model(arguments.model), memory=arguments.memory, byte_budget=limits.byte_budget)
     except RearviewError as error:
         stop_with(str(error))
-    stopped = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopped.set())
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
