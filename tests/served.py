@@ -32,12 +32,12 @@ class App:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the app and wait until its page answers."""
+        """Start the app and wait until its page and its wire answer."""
         command = [*self._command, "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not answers(self.url):
+        while not answers(f"{self.url}healthz"):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 pytest.fail(f"the app did not start: {self.log()[-2000:]}")
@@ -68,10 +68,10 @@ def free_port() -> int:
 
 
 def answers(url: str) -> bool:
-    """Whether a page is served at `url`."""
+    """Whether `url` answers as our own routes do: until these are there, the page answers for every address."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
+            return response.status == 200 and response.headers["content-type"] == "application/json"
     except (urllib.error.URLError, OSError):
         return False
 
