@@ -29,10 +29,10 @@ from pipeline.attention import choose_kernel
 from pipeline.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
 from pipeline.conditioning import conditioning_channels
 from pipeline.host import in_passing_thread, keep_freed_memory
-from pipeline.memory import Memory, create_memory
+from pipeline.memory import Memory, MemoryRow, create_memory
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
-from pipeline.session import generator_for
+from pipeline.stream import generator_for
 
 STEPS = (1, 2, 4)
 PROMPT = "watercolor painting of a house"
@@ -92,8 +92,9 @@ def _prompt_tasks(model: Model) -> dict[str, Task]:
     }
 
 
-def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callable[[Sequence[Any]], Any], Memory]:
-    """What makes one UNet call with given rows of a memory, and that memory, installed until `stack` ends."""
+def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callable[..., Any], Memory]:
+    """What makes one UNet call with what a row remembers (and settings of its own), and that memory, which is installed
+    until `stack` ends."""
     memory = create_memory(memory_name, model.entry.memory_layout, choose_kernel(model.device, model.dtype))
     stack.enter_context(convolutions_packed(model.unet))
     stack.enter_context(memory.installed(model.unet))
@@ -105,8 +106,8 @@ def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callab
     embeddings = PromptEncoder(model.tokenizer, model.text_encoder).encode(PROMPT).to(model.dtype)
     timestep = torch.tensor(TIMESTEP, device=model.device)
 
-    def call_with(rows: Sequence[Any]) -> Any:
-        call = memory.open(rows, SETTINGS, generator_for(0))
+    def call_with(remembered: Any, settings: FrameSettings = SETTINGS) -> Any:
+        call = memory.open([MemoryRow(remembered, settings, generator_for(0))])
         arguments = {"encoder_hidden_states": embeddings, "cross_attention_kwargs": {"memory": call}}
         model.unet(sample, timestep, return_dict=False, **arguments)
         return call
@@ -117,16 +118,16 @@ def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callab
 def _unet_task(stack: ExitStack, model: Model, memory_name: str) -> Task:
     """One UNet call that reads a full memory."""
     call_with, memory = _unet_call(stack, model, memory_name)
-    rows = memory.updated(call_with([None]), SETTINGS, generator_for(0))
-    return lambda: call_with(rows)
+    remembered = memory.updated(call_with(None), 0)
+    return lambda: call_with(remembered)
 
 
 def _renewal_task(stack: ExitStack, model: Model) -> Task:
     """Joining the present to a full bank and merging it down."""
     call_with, memory = _unet_call(stack, model, "feature-bank")
     every_frame = SETTINGS.changed(bank_interval=1)
-    full = call_with(memory.updated(call_with([None]), every_frame, generator_for(0)))
-    return lambda: memory.updated(full, every_frame, generator_for(0))
+    full = call_with(memory.updated(call_with(None, every_frame), 0), every_frame)
+    return lambda: memory.updated(full, 0)
 
 
 def engine_measure(model: Model, memory: str, settings: FrameSettings) -> Measure:

@@ -18,7 +18,6 @@ from benchmarks import plots, report
 from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, VARIANTS, Variant, named
 from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
 from pipeline.attention import choose_kernel
-from pipeline.engine import Translator
 from pipeline.host import keep_freed_memory
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
@@ -34,7 +33,8 @@ from pipeline.quality import (
 )
 from pipeline.quality_clip import MODEL, ClipScores, NotComputed, clip_scores
 from pipeline.schedule import Schedule
-from pipeline.session import StreamState
+from pipeline.stream import StreamState
+from pipeline.translator import Asked, Translator
 from training.captions import canonical_prompt
 from training.clips import CLIPS, FEWEST_FRAMES, FRAMES, Clip, draw_clip
 from training.data import as_bytes
@@ -103,7 +103,8 @@ def translated(
     with memory.installed(model.unet):
         for number, frame in enumerate(frames):
             start = time.perf_counter()
-            picture, state = translator.translated(frame, state, variant.settings_at(number, settings, SEED), SEED)
+            asked = Asked(frame, variant.settings_at(number, settings, SEED), SEED)
+            picture, state = translator.translated(asked, state)
             milliseconds.append((time.perf_counter() - start) * 1000)
             outputs.append(picture)
     return Run(np.stack(outputs), milliseconds, state.nbytes(memory))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
-
 from pipeline import FrameSettings
 from pipeline.memory import Memory, MemoryLayout
 from pipeline.memory.feature_bank import BankCall, BankRow, FeatureBank, LayerTokens, bank_size
@@ -20,12 +18,9 @@ class FrameQueue(FeatureBank):
 
     name = "frame-queue"
 
-    def updated(self, call: BankCall, settings: FrameSettings, generator: torch.Generator) -> list[BankRow]:
-        """The rows after a call: the present joins as it joins a bank, and the oldest frame leaves."""
-        return [self._queued(call, index, settings) for index in range(len(call.rows))]
-
-    def _queued(self, call: BankCall, index: int, settings: FrameSettings) -> BankRow:
-        row = call.rows[index]
+    def updated(self, call: BankCall, index: int) -> BankRow:
+        """What a row remembers after a call: the present joins as it joins a bank, and the oldest frame leaves."""
+        row, settings = call.banks[index], call.rows[index].settings
         present = {name: tokens.row(index) for name, tokens in call.present.items()}
         if row is None or row.is_empty:
             return BankRow(present, frames=1)

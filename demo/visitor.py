@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FRAMES_UNDER_WAY = 2
+FRAMES_BESIDE = 1
+"""How many frames may be decoded or encoded while the engine has all it takes."""
+
 BURST_S = 0.5
+SMALLEST_BURST = 4.0
 FLOOD_FACTOR = 10
 """How many times faster than its frame rate a visitor may send messages of any kind before it is closed."""
 
@@ -53,7 +56,7 @@ class Visitor:
         self.warned = False
         self.goodbye: asyncio.TimerHandle | None = None
         rate = limits.frames_per_second
-        self._frames = TokenBucket(rate, max(2.0 * FRAMES_UNDER_WAY, BURST_S * rate), now)
+        self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
         self._messages = TokenBucket(FLOOD_FACTOR * rate, FLOOD_FACTOR * rate, now)
         self._maximum_bytes = limits.message_bytes
         self._pool = pool
@@ -62,8 +65,8 @@ class Visitor:
 
     @property
     def frames_at_once(self) -> int:
-        """How many frames may be under way: one in the engine, and one that is decoded or encoded meanwhile."""
-        return FRAMES_UNDER_WAY
+        """How many frames may be under way."""
+        return self.settings.frames_under_way + FRAMES_BESIDE
 
     def floods(self) -> bool:
         """Whether one message more, which has come now, is far too many."""

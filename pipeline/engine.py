@@ -1,153 +1,41 @@
-"""One thread owns the device and takes the newest frame of each waiting session in turn."""
+"""One thread owns the device: at each tick the frames of all sessions that are ready pass a step in one UNet call."""
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from threading import Condition, Lock, Thread, current_thread
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
 import cv2
-import torch
-from torch import Tensor
+import numpy as np
 
 from pipeline.attention import choose_kernel
-from pipeline.codec import LONGEST_SIDE, Frame, as_picture, as_pixels, decode, encode, pixels_per_latent
-from pipeline.conditioning import conditioning_channels
-from pipeline.cuts import thumbnail_of
-from pipeline.errors import FrameError, ModelError, SessionClosedError
-from pipeline.history import steadied
-from pipeline.memory import Memory, create_memory
+from pipeline.budget import ByteBudget
+from pipeline.codec import LONGEST_SIDE, Frame, pixels_per_latent
+from pipeline.errors import ModelError, NoRoomError, SessionClosedError
+from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
+from pipeline.memory import create_memory
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
 from pipeline.schedule import Schedule
-from pipeline.session import NoiseKey, RowKey, Session, StreamState, Translation, noise_for
+from pipeline.session import Session, Translation
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
+from pipeline.stream import StreamState
+from pipeline.translator import Asked, Translator
+
+NO_BANK = (
+    "The device's memory is full: your pictures go on without a memory of the past. Reset the memory to try again "
+    "when others have left."
+)
+MAXIMUM_ROWS = 16
+"""Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
 
 _served: WeakSet[Any] = WeakSet()
 _served_lock = Lock()
-
-
-@dataclass(frozen=True, eq=False)
-class Translator:
-    """The parts that turn one frame into another. It changes nothing: a stream's state comes in, the next goes out."""
-
-    model: Model
-    memory: Memory
-    prompts: PromptEncoder
-    schedule: Schedule
-
-    def translated(
-        self, frame: Frame, state: StreamState, settings: FrameSettings, seed: int
-    ) -> tuple[Frame, StreamState]:
-        """The picture `[H, W, 3]` of a frame `[H, W, 3]`, and what the stream knows after it.
-
-        `seed` is the session's; `settings.seed` goes before it for the noise. Raises `PromptError` or `FrameError`.
-        """
-        model = self.model
-        thumbnail = thumbnail_of(frame)
-        state = state.before(frame, thumbnail, settings)
-        stillness = state.stillness.after(thumbnail)
-        with torch.inference_mode():
-            embeddings = self.prompts.encode_batch(prompts_of(settings)).to(model.dtype)
-            source = encode(model.vae, as_pixels(frame, model.device, model.dtype)).float()
-            noise = self._noise(state, seed if settings.seed is None else settings.seed, settings.steps, source)
-            generator = state.merge_generator(seed)
-            latents, calls = self._denoised(source, list(noise.values()), embeddings, state, settings, generator)
-            pixels = decode(model.vae, latents.to(model.dtype))
-            # Read back before the bank is renewed: a picture that is no picture must leave nothing behind.
-            if not bool(pixels.isfinite().all()):
-                raise FrameError(
-                    "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
-                    "or load the model with dtype=torch.float32."
-                )
-            rows = state.rows if stillness.rests(settings) else self._renewed(calls, settings, generator)
-        picture, history = steadied(frame, as_picture(pixels), state.history, settings.steadiness)
-        return picture, StreamState(
-            rows=rows,
-            noise=noise,
-            size=(frame.shape[1], frame.shape[0]),
-            thumbnail=thumbnail,
-            stillness=stillness,
-            settings=settings,
-            history=history,
-            frames=state.frames + 1,
-            bank_fill=min(self.memory.fill(row, settings) for row in rows.values()),
-        )
-
-    def _renewed(self, calls: list[Any], settings: FrameSettings, generator: torch.Generator) -> dict[RowKey, Any]:
-        """What each step and branch remembers after a frame."""
-        rows: dict[RowKey, Any] = {}
-        for step, call in enumerate(calls):
-            updated = self.memory.updated(call, settings, generator)
-            rows |= {(step, branch): row for branch, row in enumerate(updated)}
-        return rows
-
-    def _noise(self, state: StreamState, seed: int, steps: int, source: Tensor) -> dict[NoiseKey, Tensor]:
-        """The noise of each step, taken from the stream's last frame where it had the same."""
-        keys: list[NoiseKey] = [(seed, step, tuple(source.shape)) for step in range(steps)]
-        return {key: state.noise[key] if key in state.noise else noise_for(*key).to(source.device) for key in keys}
-
-    def _denoised(
-        self,
-        source: Tensor,
-        noise: list[Tensor],
-        embeddings: Tensor,
-        state: StreamState,
-        settings: FrameSettings,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, list[Any]]:
-        """source and each noise `[1, C, h, w]`, embeddings `[B, L, C]` with a row a branch: the clean latents
-        `[1, C, h, w]`, and each step's call of the memory."""
-        steps = self.schedule.steps(settings.strength, settings.steps)
-        beside = conditioning_channels(self.model.entry.latent_conditioning, source, settings.strength)
-        clean, calls = source, []
-        for index, (step, step_noise) in enumerate(zip(steps, noise, strict=True)):
-            noisy = step.noisy(clean, step_noise)
-            rows = [state.rows.get((index, branch)) for branch in range(len(embeddings))]
-            calls.append(self.memory.open(rows, settings, generator))
-            predictions = self._predicted(torch.cat([noisy, beside], dim=1), step.timestep, embeddings, calls[-1])
-            prediction = guided(predictions, settings.guidance)
-            clean = step.denoised(prediction, noisy, self.schedule.prediction_type)
-        return clean, calls
-
-    def _predicted(self, sample: Tensor, timestep: int, embeddings: Tensor, call: Any) -> Tensor:
-        """One UNet call: sample `[1, C', h, w]`, the same for each branch; `[B, C, h, w]` float32."""
-        sample = sample.expand(len(embeddings), -1, -1, -1)
-        prediction: Tensor = self.model.unet(
-            sample.to(self.model.dtype, memory_format=torch.channels_last),
-            torch.tensor(timestep, device=sample.device),
-            encoder_hidden_states=embeddings,
-            cross_attention_kwargs={"memory": call},
-            return_dict=False,
-        )[0]
-        return prediction.float()
-
-
-def prompts_of(settings: FrameSettings) -> tuple[str, ...]:
-    """One prompt a guidance branch: the negative one takes part only where it acts."""
-    return (settings.prompt, settings.negative_prompt) if settings.guidance > 1 else (settings.prompt,)
-
-
-def guided(predictions: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance (arXiv 2207.12598) over `[prompt; negative prompt]` `[B, C, h, w]`: `[1, C, h, w]`."""
-    if len(predictions) == 1:
-        return predictions
-    positive, negative = predictions.chunk(2)
-    return negative + guidance * (positive - negative)
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    session: Session
-    frame: Frame
-    settings: FrameSettings
-    future: Future[Translation]
 
 
 class Engine:
@@ -156,20 +44,35 @@ class Engine:
     While it is open, the model's UNet belongs to it alone.
     """
 
-    def __init__(self, model: Model, memory: str = "feature-bank", size: tuple[int, int] | None = None) -> None:
-        """`size` is (width, height) in pixels, by default the model's own; raises `ModelError`, `MemoryNameError` or
-        `SettingsError`."""
+    def __init__(
+        self,
+        model: Model,
+        memory: str = "feature-bank",
+        size: tuple[int, int] | None = None,
+        maximum_rows: int = MAXIMUM_ROWS,
+        byte_budget: int | None = None,
+    ) -> None:
+        """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
+        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number.
+
+        Raises `ModelError`, `MemoryNameError` or `SettingsError`.
+        """
         self.model = model
         self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
         encoder = PromptEncoder(model.tokenizer, model.text_encoder)
-        self._translator = Translator(model, self.memory, encoder, Schedule.of(model.scheduler))
+        translator = Translator(model, self.memory, encoder, Schedule.of(model.scheduler))
+        self._observers: list[Observer] = []
+        self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
+        self._budget = None if byte_budget is None else ByteBudget(byte_budget)
+        self._example: StreamState | None = None
         self._changed = Condition()
         # One slot a session, oldest waiting first: a newer frame takes the place of the one it drops.
-        self._waiting: dict[Session, _Request] = {}
-        self._sessions: set[Session] = set()
-        self._translating = False
+        self._waiting: dict[Session, Request] = {}
+        # In the order in which they were opened.
+        self._sessions: dict[Session, None] = {}
+        self._working = False
         self._closed = False
         # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
         cv2.setNumThreads(1)
@@ -182,6 +85,8 @@ class Engine:
         # A daemon: a program that forgets to close its engine still ends.
         self._thread = Thread(target=self._run, name="rearview-engine", daemon=True)
         self._thread.start()
+        if self._budget is not None:
+            self.session_nbytes()
 
     def __enter__(self) -> Engine:
         return self
@@ -199,21 +104,57 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether a frame is being translated or waits."""
-        return self._translating or bool(self._waiting)
+        return self._working or bool(self._waiting)
 
     @property
     def session_count(self) -> int:
         """How many sessions are open."""
         return len(self._sessions)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread is there to answer frames."""
+        return self._thread.is_alive() and not self._closed
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays of all sessions."""
+        return sum(session.nbytes for session in tuple(self._sessions))
+
+    def session_nbytes(self, settings: FrameSettings | None = None, size: tuple[int, int] | None = None) -> int:
+        """Bytes that a session of these settings (by default the defaults) comes to once its bank is full, at `size`
+        (width, height), by default the engine's.
+
+        The first call translates a frame to see what a row holds; not to be called on the engine's thread then.
+        """
+        if self._example is None:
+            session = self._opened(Session(self, 0, self.size))
+            grey = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
+            self._queued(session, grey, FrameSettings()).result()
+            self._example = session.state
+            session.close()
+        width, height = size or self.size
+        share = width * height / (self.size[0] * self.size[1])
+        return round(share * self._example.full_nbytes(self.memory, settings or FrameSettings()))
+
     def open(self, seed: int = 7, size: tuple[int, int] | None = None) -> Session:
-        """A new session; `size` is (width, height) in pixels, by default the engine's. Raises `SettingsError`."""
+        """A new session; `size` is (width, height) in pixels, by default the engine's. Raises `SettingsError`, or
+        `NoRoomError` where its bytes do not fit beside those of the others."""
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAXIMUM_SEED:
             raise SettingsError(f"seed came as {seed!r}; needed: a whole number from 0 to {MAXIMUM_SEED}. Send one.")
         session = Session(self, seed, self.checked_size(size or self.size))
+        if self._budget is not None:
+            self._budget.hold(session, self.session_nbytes(size=session.size))
+        try:
+            return self._opened(session)
+        except SessionClosedError:
+            self.release(session)
+            raise
+
+    def _opened(self, session: Session) -> Session:
         with self._changed:
             self._refuse_if_closed()
-            self._sessions.add(session)
+            self._sessions[session] = None
         return session
 
     def checked_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -229,7 +170,18 @@ class Engine:
 
     def submit(self, session: Session, frame: Frame, settings: FrameSettings) -> Future[Translation]:
         """Queue a fitted frame of an open session; `Session.submit` is the way in."""
-        request = _Request(session, frame, settings, Future())
+        if self._budget is not None:
+            try:
+                size = (frame.shape[1], frame.shape[0])
+                self._budget.hold(session, self.session_nbytes(settings, size))
+            except NoRoomError as error:
+                refused: Future[Translation] = Future()
+                refused.set_exception(error)
+                return refused
+        return self._queued(session, frame, settings)
+
+    def _queued(self, session: Session, frame: Frame, settings: FrameSettings) -> Future[Translation]:
+        request = Request(session, Asked(frame, settings, session.seed), Future())
         with self._changed:
             if session not in self._sessions:
                 raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
@@ -244,13 +196,31 @@ class Engine:
     def forget(self, session: Session) -> None:
         """Drop a session and its waiting frame; `Session.close` is the way in."""
         with self._changed:
-            self._sessions.discard(session)
+            self._sessions.pop(session, None)
             dropped = self._waiting.pop(session, None)
+        self.release(session)
         if dropped is not None:
             cancel(dropped.future)
 
+    def release(self, session: Session) -> None:
+        """Let others have the bytes of a session that is parked or gone."""
+        if self._budget is not None:
+            self._budget.give_back(session)
+
+    def _make_room(self) -> Session | None:
+        """Take the bank from the session that came last, of those that may have one: the device's memory is full."""
+        for session in reversed(tuple(self._sessions)):
+            if not session.notice:
+                session.refuse_bank(NO_BANK)
+                return session
+        return None
+
+    def watch(self, observer: Observer) -> None:
+        """Call `observer` after each UNet call, on the engine's thread: it must be quick and raise nothing."""
+        self._observers.append(observer)
+
     def close(self) -> None:
-        """Close all sessions, end the thread after the frame under way, and put the UNet back as it was."""
+        """Close all sessions, end the thread after the frames under way, and put the UNet back as it was."""
         with self._changed:
             self._closed = True
             sessions = list(self._sessions)
@@ -265,52 +235,43 @@ class Engine:
         if self._closed:
             raise SessionClosedError("the engine is closed; needed: an open one. Make a new Engine.")
 
+    def _observe(self, tick: Tick) -> None:
+        for observer in self._observers:
+            observer(tick)
+
     def _run(self) -> None:
-        request: _Request | None = None
-        while (request := request or self._next_request()) is not None:
-            request = self._answered(request)
+        """Take, answer, tick: until the engine is closed and no frame is under way.
 
-    def _next_request(self) -> _Request | None:
-        """Wait for a frame; `None` once the engine is closed."""
-        with self._changed:
-            self._translating = False
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return self._taken()
-
-    def _taken(self) -> _Request | None:
-        """Take the frame that has waited longest; `None` if none waits or the engine is closed. Needs the lock."""
-        self._translating = bool(self._waiting) and not self._closed
-        return self._waiting.pop(next(iter(self._waiting))) if self._translating else None
-
-    def _answered(self, request: _Request) -> _Request | None:
-        """Answer a frame, and return the next one if it waits already.
-
-        That one is taken first: many answer a picture with a new frame at once, which would push it out.
+        What waits is taken before anybody is answered: many answer a picture with a new frame at once, which would push
+        it out of the mailbox.
         """
-        if not request.future.set_running_or_notify_cancel():
-            return None
-        outcome: Translation | Exception
-        try:
-            outcome = self._translated(request)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame; the thread lives on
-            outcome = error
-        with self._changed:
-            following = self._taken()
-        if isinstance(outcome, Translation):
-            request.future.set_result(outcome)
-        else:
-            request.future.set_exception(outcome)
-        return following
+        outcomes: list[Outcome] = []
+        while outcomes or self._lanes or not self._closed:
+            requests = self._taken(can_wait=not (outcomes or self._lanes))
+            for request, outcome in outcomes:
+                answer(request.future, outcome)
+            outcomes = [outcome for request in requests for outcome in self._lanes.enter(request)]
+            outcomes += self._lanes.tick()
 
-    def _translated(self, request: _Request) -> Translation:
-        """Translate and commit. The bank is renewed before the result is out: what a session says of itself after a
-        frame is then always true, and a frame whose bank could not be renewed is a frame that failed."""
-        start = time.perf_counter()
-        session, frame = request.session, request.frame
-        before = session.state
-        picture, after = self._translator.translated(frame, before, request.settings, session.seed)
-        number = session.commit(before, after)
-        return Translation(picture, time.perf_counter() - start, after.bank_fill, number)
+    def _taken(self, can_wait: bool) -> list[Request]:
+        """The waiting frames that may set out, longest waiting first. None if the engine is closed."""
+        with self._changed:
+            if can_wait:
+                self._working = False
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._working = True
+            chosen = [] if self._closed else [each for each in self._waiting.values() if self._lanes.has_room(each)]
+            for request in chosen:
+                del self._waiting[request.session]
+        return [request for request in chosen if request.future.set_running_or_notify_cancel()]
+
+
+def answer(future: Future[Translation], outcome: Translation | Exception) -> None:
+    """Give whoever waits for a frame its picture, or what became of it."""
+    if isinstance(outcome, Translation):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
 
 
 def cancel(future: Future[Translation]) -> None:

@@ -28,7 +28,7 @@ class SessionClosedError(RearviewError, RuntimeError):
 
 
 class NoRoomError(RearviewError, RuntimeError):
-    """One more session does not fit into the byte budget; it may when another has left."""
+    """The bytes that all sessions together may take are taken."""
 
 
 class FrameError(RearviewError, RuntimeError):

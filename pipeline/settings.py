@@ -71,6 +71,8 @@ FITS: tuple[Fit, ...] = ("crop", "pad")
 FIT = Choice(FITS, "Fit", "pad: show all of a picture; crop: cut what overhangs.")
 BankRenewal = Literal["together", "spread"]
 BANK_RENEWALS: tuple[BankRenewal, ...] = ("together", "spread")
+Pipelined = Literal["off", "on"]
+PIPELINED: tuple[Pipelined, ...] = ("off", "on")
 MAXIMUM_SEED = 2**31 - 1
 
 
@@ -182,6 +184,12 @@ class FrameSettings:
         "Steadiness",
         "How much of the last picture stays where the input shows nothing new; 0 paints each anew.",
     )
+    pipelined: Pipelined = _choice(
+        "off",
+        PIPELINED,
+        "Pipelined denoising",
+        "On: as many frames under way as there are steps, for the highest rate. Off: one, for the shortest delay.",
+    )
     seed: int | None = _number(
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
     )
@@ -201,7 +209,13 @@ class FrameSettings:
 
     def paints_as(self, other: FrameSettings) -> bool:
         """Whether one frame by itself would be painted the same under both."""
-        return self == replace(other, steadiness=self.steadiness)
+        return self == replace(other, steadiness=self.steadiness, pipelined=self.pipelined)
+
+    @property
+    def frames_under_way(self) -> int:
+        """How many frames of one session may be under way: pipelined, one at each step (StreamDiffusion's stream batch,
+        arXiv 2312.12491, section 3.1)."""
+        return self.steps if self.pipelined == "on" else 1
 
     def changed(self, **changes: Any) -> FrameSettings:
         """A copy with `changes`; raises `SettingsError` for a name that is no setting or a value out of range."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pipeline import Engine, Model, load_model
+from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.codec import Frame
+from pipeline.memory import MemoryRow
 
 TEXT_WIDTH = 32
 TINY_SIZE = 32
@@ -99,6 +101,11 @@ def save_tiny_model(
         }
         (folder / "rearview.json").write_text(json.dumps(described))
     return folder
+
+
+def memory_rows(remembered: Sequence[Any], settings: FrameSettings, seed: int = 0) -> list[MemoryRow]:
+    """Rows of a UNet call that remember these, under one settings, each with a generator of its own."""
+    return [MemoryRow(each, settings, torch.Generator().manual_seed(seed)) for each in remembered]
 
 
 @pytest.fixture(scope="session")

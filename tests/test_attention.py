@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipeline import FrameSettings
 from pipeline.attention import Kernel, PlainAttention, attend, choose_kernel
 from pipeline.memory import MemoryLayout
 from pipeline.memory.feature_bank import BankCall, BankRow, ExtendedSelfAttention, LayerTokens
+from tests.conftest import memory_rows
 from tests.test_fusion import slow_fuse
 
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1"
@@ -90,7 +92,8 @@ def test_a_whole_layer_is_the_loop(tokens: int, held: list[int | None], heads: i
     hidden = torch.randn(len(held), tokens, width, generator=generator)
     banks = [None if each is None else random_bank(tokens, each, width, generator) for each in held]
     rows = [None if bank is None else BankRow({LAYER: bank}, frames=1) for bank in banks]
-    call = BankCall(rows, fusion_strength=0.75, fusion_threshold=0.313)
+    asked = FrameSettings(fusion_strength=0.75, fusion_threshold=0.313)
+    call = BankCall(memory_rows(rows, asked), rows)
     with torch.no_grad():
         output = ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden, memory=call)
         expected = slow_layer(attn, hidden, banks, 0.75, 0.313).float()
@@ -108,7 +111,7 @@ def test_without_a_bank_a_layer_is_diffusers_own() -> None:
     cross = Attention(query_dim=24, cross_attention_dim=10, heads=3, dim_head=8).eval()
     hidden, context = torch.randn(2, 7, 24), torch.randn(2, 5, 10)
     with torch.no_grad():
-        call = BankCall([None, None], 0.75, 0.0)
+        call = BankCall(memory_rows([None, None], FrameSettings()), [None, None])
         extended = ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden, memory=call)
         torch.testing.assert_close(extended, attn(hidden))
         torch.testing.assert_close(PlainAttention("sdpa")(attn, hidden), attn(hidden))

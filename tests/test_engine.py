@@ -29,8 +29,9 @@ from pipeline import (
     load_model,
 )
 from pipeline.codec import Frame
-from pipeline.session import noise_for
+from pipeline.lanes import Tick
 from pipeline.settings import RANGES
+from pipeline.stream import noise_for
 from tests.conftest import TINY_SIZE
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
@@ -98,11 +99,15 @@ def test_visitors_in_turn_get_what_each_would_get_alone(
     assert not same(alone[0], alone[1])
 
 
-def test_visitors_in_threads_get_what_each_would_get_alone(engine: Engine, frames: list[Frame]) -> None:
+def test_visitors_at_once_get_what_each_would_get_alone(engine: Engine, frames: list[Frame]) -> None:
+    """To the rounding of a batched product: at most one value of 255."""
+    ticks: list[Tick] = []
+    engine.watch(ticks.append)
     alone = [played(engine.open(seed), frames, LIVELY) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        together = pool.map(lambda seed: played(engine.open(seed), frames, LIVELY), range(4))
-        assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+        together = list(pool.map(lambda seed: played(engine.open(seed), frames, LIVELY), range(4)))
+    assert np.abs(np.array(alone).astype(int) - np.array(together)).max() <= 1
+    assert max(tick.sessions for tick in ticks) > 1
 
 
 def test_a_new_session_with_the_same_seed_gives_the_same_pictures(engine: Engine, frames: list[Frame]) -> None:
@@ -273,7 +278,7 @@ def test_a_new_prompt_leaves_nothing_of_the_old_style(engine: Engine, frames: li
     played(session, frames[:2], LIVELY)
     asked = LIVELY.changed(prompt="boat")
     assert same(played(session, frames[2:3], asked), played(engine.open(), frames[2:3], asked))
-    assert session.state.frames == 3
+    assert session.state.seen.frames == 3
 
 
 @pytest.mark.parametrize("change", [{"strength": 0.5}, {"seed": 99}, {"fusion_strength": 0.2}])
@@ -295,19 +300,19 @@ def test_a_still_picture_comes_to_rest(engine: Engine, frames: list[Frame]) -> N
     session = engine.open()
     pictures = played(session, frames[:1] * 20, settings)
     assert max(np.abs(one.astype(int) - other).max() for one, other in pairwise(pictures[8:])) <= 2
-    rows = session.state.rows
+    row = session.state.rows[0, 0]
     played(session, frames[:1], settings)
-    assert session.state.rows is rows
+    assert session.state.rows[0, 0] is row
     played(session, frames[1:2], settings)
-    assert session.state.rows is not rows
+    assert session.state.rows[0, 0] is not row
 
 
 def test_the_papers_bank_is_renewed_though_nothing_moves(engine: Engine, frames: list[Frame]) -> None:
     session = engine.open()
     played(session, frames[:1] * 12, LIVELY.changed(steadiness=0.0))
-    rows = session.state.rows
+    row = session.state.rows[0, 0]
     played(session, frames[:1], LIVELY.changed(steadiness=0.0))
-    assert session.state.rows is not rows
+    assert session.state.rows[0, 0] is not row
 
 
 def test_a_new_size_clears_the_memory(engine: Engine, frames: list[Frame]) -> None:

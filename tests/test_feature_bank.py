@@ -15,7 +15,7 @@ from pipeline import FrameSettings, MemoryNameError
 from pipeline.memory import MEMORIES, MemoryLayout, create_memory
 from pipeline.memory.feature_bank import BankRow, FeatureBank, bank_size
 from pipeline.memory.hooks import attention_layers, is_self_attention
-from tests.conftest import TEXT_WIDTH, tiny_unet
+from tests.conftest import TEXT_WIDTH, memory_rows, tiny_unet
 
 LAYOUTS = [
     MemoryLayout(),
@@ -60,9 +60,9 @@ class Stream:
 
     def play(self, index: int) -> Tensor:
         with self.bank.installed(self.unet), torch.inference_mode():
-            call = self.bank.open([self.row], self.settings, generator(index))
+            call = self.bank.open(memory_rows([self.row], self.settings, index))
             output = called(self.unet, frame(index), call)
-            (self.row,) = self.bank.updated(call, self.settings, generator(index))
+            self.row = self.bank.updated(call, 0)
         return output
 
 
@@ -148,9 +148,9 @@ def test_rows_of_a_batch_are_as_if_alone(unet: UNet2DConditionModel) -> None:
         rows.append(stream.row)
     settings, samples = SETTINGS.changed(bank_frames=4.0), frame(7, rows=4)
     with bank.installed(unet):
-        together = called(unet, samples, bank.open(rows, settings, generator()))
+        together = called(unet, samples, bank.open(memory_rows(rows, settings)))
         for index, row in enumerate(rows):
-            alone = called(unet, samples[index : index + 1], bank.open([row], settings, generator()))
+            alone = called(unet, samples[index : index + 1], bank.open(memory_rows([row], settings)))
             torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-4, atol=1e-5)
 
 

@@ -102,9 +102,9 @@ def test_together_is_the_paper_bit_for_bit(
     expected: list[dict[str, list[torch.Tensor]]] = []
     updated = bank.updated
 
-    def watched(call: feature_bank.BankCall, *arguments: object) -> list[BankRow]:
-        expected.append(together_as_in_the_paper(call.rows[0], call, len(expected), settings))
-        return updated(call, *arguments)  # type: ignore[arg-type]
+    def watched(call: feature_bank.BankCall, index: int) -> BankRow:
+        expected.append(together_as_in_the_paper(call.banks[0], call, len(expected), settings))
+        return updated(call, index)
 
     monkeypatch.setattr(bank, "updated", watched)
     for number in range(8):

@@ -18,7 +18,7 @@ from pipeline import Engine, FrameSettings, Model
 from pipeline.attention import choose_kernel
 from pipeline.memory.feature_bank import LayerTokens
 from pipeline.prompts import PromptEncoder
-from pipeline.session import generator_for
+from tests.conftest import memory_rows
 from training.clips import Clip, draw_clip
 
 COUNT = 10
@@ -177,14 +177,13 @@ def test_a_queue_holds_the_newest_frames(tiny_model: Model) -> None:
     kernel = choose_kernel(tiny_model.device, tiny_model.dtype)
     queue = FrameQueue(tiny_model.entry.memory_layout, kernel)
     every_second = SETTINGS.changed(bank_frames=2.0, bank_interval=2)
-    rows: list = [None]
-    seen = []
+    row, seen = None, []
     for frame in range(7):
-        call = queue.open(rows, every_second, generator_for(0))
+        call = queue.open(memory_rows([row], every_second))
         tokens = torch.full((1, 4, 1), float(frame))
         call.present["layer"] = LayerTokens(4, tokens, tokens)
-        rows = queue.updated(call, every_second, generator_for(0))
-        seen.append(rows[0].layers["layer"].keys[0, ::4, 0].tolist())
+        row = queue.updated(call, 0)
+        seen.append(row.layers["layer"].keys[0, ::4, 0].tolist())
     assert seen == [[0], [0], [0, 2], [0, 2], [2, 4], [2, 4], [4, 6]]
 
 

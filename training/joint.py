@@ -171,7 +171,7 @@ def frame_loss(
     later = draw.later[:, None, None, None]
     base = torch.where(later, first_prediction(painter, task, latents, remembered), latents)
     noisy = painter.noised(base, torch.where(later, task.noises[1], task.noises[0]), draw.present)
-    call = painter.memory.open(remembered.later, task.settings, painter.generator)
+    call = painter.opened(remembered.later, task.settings)
     predicted = painter.predicted(noisy, latents, draw.strength, draw.present, task.prompt, call)
     output = painter.decoded(torch.cat([predicted[:judged], wanted[-1:]]))
     losses = picture_loss(output, torch.cat([target[:judged], target[-1:]]))
@@ -181,7 +181,7 @@ def frame_loss(
     if not relies:
         return loss
     with self_attention_averaged(painter.parts.unet):
-        call = painter.memory.open(remembered.later[:1], task.settings, painter.generator)
+        call = painter.opened(remembered.later[:1], task.settings)
         averaged = painter.predicted(noisy[:1], latents[:1], draw.strength[:1], draw.present[:1], task.prompt[:1], call)
     return loss + RELIANCE_WEIGHT * reliance_loss(output[:1], painter.decoded(averaged))
 
@@ -195,7 +195,7 @@ def first_prediction(painter: Painter, task: Task, latents: Tensor, remembered: 
     draw, rows = task.draw, task.draw.later.nonzero().flatten()
     predictions = latents.clone()
     if len(rows):
-        call = painter.memory.open([remembered.first[int(row)] for row in rows], task.settings, painter.generator)
+        call = painter.opened([remembered.first[int(row)] for row in rows], task.settings)
         noisy = painter.noised(latents[rows], task.noises[0][rows], draw.first[rows])
         predictions[rows] = painter.predicted(
             noisy, latents[rows], draw.strength[rows], draw.first[rows], task.prompt[rows], call
@@ -212,10 +212,10 @@ def remember(painter: Painter, task: Task, source: Tensor, shifts: np.ndarray, j
     nothing: list[object] = [None] * len(source)
 
     def passed(base: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tensor, list[object]]:
-        call = painter.memory.open(nothing, task.settings, painter.generator)
+        call = painter.opened(nothing, task.settings)
         noisy = painter.noised(base, noise, timestep)
         predicted = painter.predicted(noisy, latents, draw.strength, timestep, task.prompt, call)
-        return predicted, painter.memory.updated(call, task.settings, painter.generator)
+        return predicted, [painter.memory.updated(call, index) for index in range(len(base))]
 
     def painted(latents: Tensor) -> Painted:
         picture = painter.decoded(latents[:judged])

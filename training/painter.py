@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.conditioning import phase_channels
-from pipeline.memory import Memory
+from pipeline.memory import Memory, MemoryRow
 from pipeline.memory.hooks import attention_layers, is_self_attention
+from pipeline.settings import FrameSettings
 from training.model import PROMPT_TOKENS, new_scheduler
 from training.tensors import half_precision
 
@@ -66,6 +67,10 @@ class Painter:
         sample = torch.cat([noisy, source, phase, channel], 1).contiguous(memory_format=torch.channels_last)
         kwargs = {"memory": call}
         return self.parts.unet(sample, timestep, prompt, cross_attention_kwargs=kwargs).sample.float()
+
+    def opened(self, remembered: Sequence[object], settings: FrameSettings) -> object:
+        """What a UNet call takes whose rows remember these, under settings that all of them share."""
+        return self.memory.open([MemoryRow(each, settings, self.generator) for each in remembered])
 
     def decoded(self, latents: Tensor) -> Tensor:
         """`[B, 3, H, W]`."""

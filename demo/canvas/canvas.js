@@ -3,7 +3,7 @@
 const SIDE = 512;
 const HISTORY_DEPTH = 80;
 const SETTLE_FRAMES = 8;
-const FRAMES_UNDER_WAY = 2;
+const FRAMES_BESIDE = 1;
 const JPEG_QUALITY = 0.85;
 const WORDS_DEBOUNCE_MS = 120;
 const FILL_TOLERANCE = 40;
@@ -558,8 +558,14 @@ function resetMemory() {
   wire.transport?.say({ type: "reset" });
 }
 
+// As many as the engine takes of one visitor, and one that is on its way meanwhile.
+function framesAtOnce() {
+  const { pipelined, steps } = rearview.settings;
+  return (pipelined === "on" ? steps : 1) + FRAMES_BESIDE;
+}
+
 async function pump() {
-  if (paused || wire.encoding || wire.underWay >= FRAMES_UNDER_WAY || connection !== "open") return;
+  if (connection !== "open" || paused || wire.encoding || wire.underWay >= framesAtOnce()) return;
   if (!wire.changedAt && wire.settle <= 0) return;
   if (!wire.changedAt && wire.underWay > 0) return;
   wire.encoding = true;

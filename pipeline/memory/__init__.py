@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pipeline.attention import Kernel
 from pipeline.errors import MemoryNameError
-from pipeline.memory.base import Memory, MemoryLayout
+from pipeline.memory.base import Memory, MemoryLayout, MemoryRow
 from pipeline.memory.feature_bank import FeatureBank
 from pipeline.memory.none import NoMemory
 
 MEMORIES: dict[str, type[Memory]] = {FeatureBank.name: FeatureBank, NoMemory.name: NoMemory}
 
-__all__ = ["MEMORIES", "Memory", "MemoryLayout", "create_memory"]
+__all__ = ["MEMORIES", "Memory", "MemoryLayout", "MemoryRow", "create_memory"]
 
 
 def create_memory(name: str, layout: MemoryLayout, kernel: Kernel) -> Memory:

@@ -35,10 +35,20 @@ class MemoryLayout:
         return layer.startswith(self.fuse)
 
 
-class Memory(Protocol):
-    """A method. It holds no state of any session: rows come in, rows go out.
+@dataclass(frozen=True)
+class MemoryRow:
+    """One row of a UNet call: what that denoising step and guidance branch of its session remembers (`None`: nothing
+    yet), the settings that it is read and renewed with, and what its merges are drawn from."""
 
-    A row is what one denoising step of one guidance branch of one session remembers; `None` remembers nothing yet.
+    remembered: Any
+    settings: FrameSettings
+    generator: torch.Generator
+
+
+class Memory(Protocol):
+    """A method. It holds no state of any session: what rows remember comes in, and what they remember next goes out.
+
+    Rows of one call may belong to different sessions and steps; what becomes of one does not depend on the others.
     """
 
     name: str
@@ -48,14 +58,21 @@ class Memory(Protocol):
     def installed(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
         """While entered, UNet calls read the memory; on leaving, the very same objects as before are back."""
 
-    def open(self, rows: Sequence[Any], settings: FrameSettings, generator: torch.Generator) -> Any:
+    def open(self, rows: Sequence[MemoryRow]) -> Any:
         """What one UNet call with these rows, in batch order, takes as `cross_attention_kwargs={"memory": ...}`."""
 
-    def updated(self, call: Any, settings: FrameSettings, generator: torch.Generator) -> list[Any]:
-        """The rows after that call. Pure: the rows that were opened stay as they were."""
+    def updated(self, call: Any, index: int) -> Any:
+        """What row number `index` remembers after that call. Pure: what it remembered before stays as it was."""
 
     def nbytes(self, row: Any) -> int:
-        """Bytes of the tensors that a row holds."""
+        """Bytes of the tensors that a row remembers."""
+
+    def full_nbytes(self, row: Any, settings: FrameSettings) -> int:
+        """Bytes of a row once it is as full as the settings allow; `row` is any row of the same model and size that
+        remembers something."""
+
+    def moved(self, row: Any, device: torch.device) -> Any:
+        """The same row with its tensors on another device."""
 
     def fill(self, row: Any, settings: FrameSettings) -> float:
         """How full a row is, from 0 to 1, of what the settings allow."""

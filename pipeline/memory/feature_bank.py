@@ -16,7 +16,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from pipeline.attention import Kernel, PlainAttention, attend, output_of, projected, refuse_mask
-from pipeline.memory.base import MemoryLayout
+from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.fusion import fuse
 from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
 from pipeline.memory.merge import dynamic_merge
@@ -65,6 +65,10 @@ class LayerTokens:
         copies = {name: each.clone() for name, each in self.view(index).tensors.items()}
         return LayerTokens(self.frame_tokens, **copies)
 
+    def moved(self, device: torch.device) -> LayerTokens:
+        """The same tokens on another device."""
+        return LayerTokens(self.frame_tokens, **{name: each.to(device) for name, each in self.tensors.items()})
+
     def joined(self, newer: LayerTokens) -> LayerTokens:
         """These tokens, followed by newer ones of the same layer."""
         own = self.tensors
@@ -110,25 +114,24 @@ class BankRow:
 
 @dataclass(frozen=True)
 class BankCall:
-    """One UNet call: the rows it reads, in batch order, how it fuses, and the present tokens that it leaves behind."""
+    """One UNet call: its rows and their banks, in batch order, and the present tokens that it leaves behind."""
 
-    rows: Sequence[BankRow | None]
-    fusion_strength: float
-    fusion_threshold: float
+    rows: Sequence[MemoryRow]
+    banks: Sequence[BankRow | None]
     present: dict[str, LayerTokens] = field(default_factory=dict)
 
-    def banks(self, layer: str) -> list[tuple[list[int], LayerTokens | None]]:
+    def by_size(self, layer: str) -> list[tuple[list[int], LayerTokens | None]]:
         """Batch indices of the rows whose banks in this layer are of one size, each with those banks as one batch.
 
         `None` stands for banks without a token: no slot is read before it was written.
         """
         indices_of: dict[int, list[int]] = {}
-        for index, row in enumerate(self.rows):
-            indices_of.setdefault(0 if row is None else row.layers[layer].size, []).append(index)
+        for index, bank in enumerate(self.banks):
+            indices_of.setdefault(0 if bank is None else bank.layers[layer].size, []).append(index)
         return [(indices, self._as_batch(layer, indices) if size else None) for size, indices in indices_of.items()]
 
     def _as_batch(self, layer: str, indices: list[int]) -> LayerTokens:
-        tokens = [row.layers[layer] for index in indices if (row := self.rows[index]) is not None]
+        tokens = [bank.layers[layer] for index in indices if (bank := self.banks[index]) is not None]
         if len(tokens) == 1:
             return tokens[0]
         batch = {name: torch.cat([each.tensors[name] for each in tokens]) for name in tokens[0].tensors}
@@ -136,13 +139,23 @@ class BankCall:
 
     def fused(self, layer: str, features: Tensor) -> Tensor:
         """features `[B, L, C]`, each row fused with its own bank."""
-        parts = [(indices, self._fused(rows_at(features, indices), bank)) for indices, bank in self.banks(layer)]
-        return in_batch_order(parts)
+        return in_batch_order(
+            [(indices, self._fused(features, indices, bank)) for indices, bank in self.by_size(layer)]
+        )
 
-    def _fused(self, features: Tensor, bank: LayerTokens | None) -> Tensor:
+    def _fused(self, features: Tensor, indices: list[int], bank: LayerTokens | None) -> Tensor:
+        features = rows_at(features, indices)
         if bank is None or bank.outputs is None:
             return features
-        return fuse(features, bank.outputs, self.fusion_strength, self.fusion_threshold)
+        settings = [self.rows[index].settings for index in indices]
+        strength = per_row([each.fusion_strength for each in settings], features)
+        threshold = per_row([each.fusion_threshold for each in settings], features)
+        return fuse(features, bank.outputs, strength, threshold)
+
+
+def per_row(values: Sequence[float], features: Tensor) -> float | Tensor:
+    """One number for all rows where they agree, else float32 `[B, 1, 1]` on the device of `features [B, L, C]`."""
+    return values[0] if len(set(values)) == 1 else torch.tensor(values, device=features.device)[:, None, None]
 
 
 def rows_at(batch: Tensor, indices: list[int]) -> Tensor:
@@ -192,7 +205,7 @@ class ExtendedSelfAttention:
         if not self.extends:
             return attend(query, keys, values, heads, self.kernel)
         parts = []
-        for indices, bank in call.banks(self.layer):
+        for indices, bank in call.by_size(self.layer):
             own_query, own_keys, own_values = (rows_at(each, indices) for each in (query, keys, values))
             if bank is not None and bank.values is not None:
                 own_keys = torch.cat([own_keys, bank.keys], dim=1)
@@ -218,7 +231,7 @@ def required(memory: BankCall | None) -> BankCall:
     if memory is None:
         raise RuntimeError(
             "no memory came with the UNet call; needed: an opened one while a feature bank is installed. "
-            'Pass cross_attention_kwargs={"memory": memory.open(rows, settings, generator)}.'
+            'Pass cross_attention_kwargs={"memory": memory.open(rows)}.'
         )
     return memory
 
@@ -248,34 +261,43 @@ class FeatureBank:
             return ExtendedSelfAttention(layer, self.layout, self.kernel)
         return PlainAttention(self.kernel)
 
-    def open(self, rows: Sequence[BankRow | None], settings: FrameSettings, generator: torch.Generator) -> BankCall:
-        """A call that reads these rows, each held to the bank size that the settings ask for now."""
-        held = [row and row.merged(settings.bank_frames, generator) for row in rows]
-        return BankCall(held, settings.fusion_strength, settings.fusion_threshold)
+    def open(self, rows: Sequence[MemoryRow]) -> BankCall:
+        """A call that reads these rows, each held to the bank size that its settings ask for now."""
+        held = [row.remembered and row.remembered.merged(row.settings.bank_frames, row.generator) for row in rows]
+        return BankCall(rows, held)
 
-    def updated(self, call: BankCall, settings: FrameSettings, generator: torch.Generator) -> list[BankRow]:
-        """The rows after a call: the present joins every layer on the first frame, and each of them once in
-        `bank_interval` frames after it, when `settings.bank_renewal` says."""
-        return [self._updated_row(call, index, settings, generator) for index in range(len(call.rows))]
-
-    def _updated_row(self, call: BankCall, index: int, settings: FrameSettings, generator: torch.Generator) -> BankRow:
-        row = call.rows[index]
-        if row is None or row.is_empty:
+    def updated(self, call: BankCall, index: int) -> BankRow:
+        """What a row remembers after a call: the present joins every layer on the first frame, and each of them once in
+        `bank_interval` frames after it, when `bank_renewal` says."""
+        settings, generator = call.rows[index].settings, call.rows[index].generator
+        bank = call.banks[index]
+        if bank is None or bank.is_empty:
             layers = {name: tokens.row(index) for name, tokens in call.present.items()}
             return BankRow(layers, frames=1).merged(settings.bank_frames, generator)
-        due = row.due(settings)
-        # One layer after another: only one is held joined, and the frame's generator draws for them in this order.
+        due = bank.due(settings)
+        # One layer after another: only one is held joined, and the row's generator draws for them in this order.
         layers = {
             name: tokens.joined(call.present[name].view(index)).merged(settings.bank_frames, generator)
             if name in due
             else tokens
-            for name, tokens in row.layers.items()
+            for name, tokens in bank.layers.items()
         }
-        return BankRow(layers, row.frames + 1)
+        return BankRow(layers, bank.frames + 1)
 
     def nbytes(self, row: BankRow | None) -> int:
         """Bytes of a row's tensors; constant from the moment the bank is full."""
         return 0 if row is None else sum(tokens.nbytes for tokens in row.layers.values())
+
+    def full_nbytes(self, row: BankRow | None, settings: FrameSettings) -> int:
+        """Bytes of a row once its bank is full; `row` is any that holds tokens."""
+        layers = [] if row is None else [tokens for tokens in row.layers.values() if tokens.size]
+        return sum(
+            tokens.nbytes // tokens.size * bank_size(settings.bank_frames, tokens.frame_tokens) for tokens in layers
+        )
+
+    def moved(self, row: BankRow | None, device: torch.device) -> BankRow | None:
+        """The same row with its tensors on another device."""
+        return row and replace(row, layers={name: tokens.moved(device) for name, tokens in row.layers.items()})
 
     def fill(self, row: BankRow | None, settings: FrameSettings) -> float:
         """Tokens held as a share of those that the settings allow, 0..1; a bank of size 0 is empty."""

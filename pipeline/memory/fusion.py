@@ -10,16 +10,20 @@ from pipeline.memory.matching import nearest
 from pipeline.memory.merge import tokens_at
 
 
-def fuse(features: Tensor, bank: Tensor, strength: float, threshold: float) -> Tensor:
+def fuse(features: Tensor, bank: Tensor, strength: float | Tensor, threshold: float | Tensor) -> Tensor:
     """StreamV2V's feature fusion (arXiv 2405.15757, section 4.2).
 
     With `j(i) = argmax_j cos(features_i, bank_j)`: where that cosine is at least `threshold`,
     `features_i <- (1 - strength) features_i + strength bank_j(i)`; elsewhere unchanged.
 
-    features `[B, L, C]`, bank `[B, M, C]`, strength and threshold in 0..1; returns `[B, L, C]`.
-    An empty bank (`M = 0`) or a strength of 0 changes nothing.
+    features `[B, L, C]`, bank `[B, M, C]`, strength and threshold in 0..1, for all rows or one a row `[B, 1, 1]`;
+    returns `[B, L, C]`. An empty bank (`M = 0`) or a strength of 0 changes nothing.
     """
-    if bank.shape[1] == 0 or strength == 0:
+    if bank.shape[1] == 0:
+        return features
+    if isinstance(strength, Tensor):
+        strength = strength.to(features.dtype)
+    elif strength == 0:
         return features
     similarity, index = nearest(_directions(features), _directions(bank))
     matched = tokens_at(bank, index).to(features.dtype)

@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from pipeline.attention import Kernel, PlainAttention
-from pipeline.memory.base import MemoryLayout
+from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.hooks import processors_replaced
 from pipeline.settings import FrameSettings
 
@@ -27,15 +27,20 @@ class NoMemory:
         with processors_replaced(unet, lambda layer: self._processor):
             yield
 
-    def open(self, rows: Sequence[None], settings: FrameSettings, generator: torch.Generator) -> int:
-        """How many rows there are: all that this memory knows of a call."""
-        return len(rows)
+    def open(self, rows: Sequence[MemoryRow]) -> None:
+        """Nothing: there is nothing that a call would have to know."""
 
-    def updated(self, call: int, settings: FrameSettings, generator: torch.Generator) -> list[None]:
-        return [None] * call
+    def updated(self, call: None, index: int) -> None:
+        """Nothing."""
 
     def nbytes(self, row: None) -> int:
         return 0
+
+    def full_nbytes(self, row: None, settings: FrameSettings) -> int:
+        return 0
+
+    def moved(self, row: None, device: torch.device) -> None:
+        return None
 
     def fill(self, row: None, settings: FrameSettings) -> float:
         return 0.0

@@ -1,0 +1,244 @@
+"""The frames under way of all sessions: who passes a step together at the next tick, and what becomes of each.
+
+A lane holds one session's frames in the order in which they came, and in that order they leave it. The row of a frame
+at step s reads what the frame before it left at step s: so a lane of several frames, each at a step of its own
+(pipelined denoising), gives the very pictures that one frame after another gives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+
+from pipeline.session import Session, Translation, without_bank
+from pipeline.stream import StreamState
+from pipeline.translator import Asked, Past, Translator, UnderWay
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A frame that a session sent, and the future of its picture."""
+
+    session: Session
+    asked: Asked
+    future: Future[Translation]
+
+
+Outcome = tuple[Request, Translation | Exception]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One UNet call: how many rows it had, of how many sessions, and how many seconds it took."""
+
+    rows: int
+    sessions: int
+    seconds: float
+
+
+@dataclass(eq=False)
+class Entry:
+    """A frame in a lane. `origin` is the session's state that its stream began from: frames of one origin look back at
+    each other, and a reset in between gives later frames another."""
+
+    request: Request
+    frame: UnderWay
+    origin: StreamState
+    since: float
+
+
+Observer = Callable[[Tick], None]
+
+
+class Lanes:
+    """A lane for each session that has frames under way. It belongs to one thread."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        maximum_rows: int,
+        observer: Observer,
+        make_room: Callable[[], Session | None],
+    ) -> None:
+        """`make_room` takes the bank from a session, which it returns, where the device's memory is not enough even for
+        one frame; `None` where no session has one."""
+        self._translator = translator
+        self._device = translator.model.device
+        self._maximum_rows = maximum_rows
+        self._observer = observer
+        self._make_room = make_room
+        self._lanes: dict[Session, list[Entry]] = {}
+        self._served: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
+
+    def __bool__(self) -> bool:
+        """Whether any frame is under way."""
+        return bool(self._lanes)
+
+    def has_room(self, request: Request) -> bool:
+        """Whether the frame may set out now, beside those of its session that are under way."""
+        return len(self._lanes.get(request.session, ())) < request.asked.settings.frames_under_way
+
+    def enter(self, request: Request) -> list[Outcome]:
+        """Let a frame set out, behind those of its session; the outcome of one that could not."""
+        lane, state, since = (
+            self._lanes.get(request.session, []),
+            request.session.unpark(self._device),
+            time.perf_counter(),
+        )
+        follows = bool(lane) and lane[-1].origin is state
+        try:
+            frame = self._translator.begun(request.asked, lane[-1].frame if follows else state)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
+            return [(request, error)]
+        self._lanes[request.session] = [*lane, Entry(request, frame, state, since)]
+        if not lane:
+            # Who was idle is not owed the rows of that time.
+            others = [self._served[each] for each in self._lanes if each is not request.session]
+            self._served[request.session] = max(self._served.get(request.session, 0), min(others, default=0))
+        return []
+
+    def tick(self) -> list[Outcome]:
+        """Let the frames that are ready pass their next step; the outcomes of those that came to an end."""
+        outcomes: list[Outcome] = []
+        chosen = self._chosen()
+        for group in by_shape(chosen):
+            outcomes += self._step(group)
+        for entry in chosen:
+            self._served[entry.request.session] += entry.frame.batch_rows
+        while heads := [lane[0] for lane in self._lanes.values() if lane[0].frame.is_denoised]:
+            for group in by_shape(heads):
+                outcomes += self._finish(group)
+        return outcomes
+
+    def _past(self, entry: Entry) -> Past:
+        lane = self._lanes[entry.request.session]
+        index = lane.index(entry)
+        follows = index > 0 and lane[index - 1].origin is entry.origin
+        return lane[index - 1].frame if follows else entry.origin
+
+    def _chosen(self) -> list[Entry]:
+        """The entries of the next tick: first the oldest frame of each lane, then the second ones, and so on; lanes
+        that have had the fewest rows first (start-time fair queueing: Goyal, Vin, Cheng, SIGCOMM 1996)."""
+        chosen: list[Entry] = []
+        rows = 0
+        fewest_first = sorted(self._lanes, key=lambda session: self._served[session])
+        for place in zip_longest(*(self._lanes[session] for session in fewest_first)):
+            for entry in place:
+                if entry is None or not entry.frame.is_ready(self._past(entry)):
+                    continue
+                rows += entry.frame.batch_rows
+                if chosen and rows > self._maximum_rows:
+                    return chosen
+                chosen.append(entry)
+        return chosen
+
+    def _step(self, entries: list[Entry]) -> list[Outcome]:
+        start = time.perf_counter()
+        outcomes: list[Outcome] = []
+        # What fails rewinds the frames behind it, which may be in this very call: results first, failures after them.
+        settled = [
+            (entry, self._stepped_in_less(entry) if isinstance(result, torch.OutOfMemoryError) else result)
+            for entry, result in settled_apart(self._stepped, entries)
+        ]
+        for entry, result in settled:
+            if isinstance(result, UnderWay):
+                entry.frame = result
+        for entry, result in settled:
+            if isinstance(result, Exception):
+                outcomes += self._failed(entry, result)
+        rows = sum(entry.frame.batch_rows for entry in entries)
+        sessions = len({entry.request.session for entry in entries})
+        self._observer(Tick(rows, sessions, time.perf_counter() - start))
+        return outcomes
+
+    def _stepped(self, entries: Sequence[Entry]) -> list[UnderWay]:
+        return self._translator.stepped([(entry.frame, self._past(entry)) for entry in entries])
+
+    def _stepped_in_less(self, entry: Entry) -> UnderWay | Exception:
+        """A step of a frame for which there was no memory, once more after each bank that is given up."""
+        result: UnderWay | Exception = torch.OutOfMemoryError("the device has no memory left for one frame")
+        while isinstance(result, torch.OutOfMemoryError) and (refused := self._make_room()) is not None:
+            if refused is entry.request.session:
+                self._begin_without_bank(entry)
+            ((_, result),) = settled_apart(self._stepped, [entry])
+        return result
+
+    def _begin_without_bank(self, entry: Entry) -> None:
+        asked = entry.frame.asked
+        asked = replace(asked, settings=without_bank(asked.settings))
+        entry.origin = entry.request.session.unpark(self._device)
+        entry.frame = self._translator.rebased(replace(entry.frame, asked=asked), entry.origin)
+
+    def _finish(self, heads: list[Entry]) -> list[Outcome]:
+        """Decode and commit the first frames of some lanes."""
+
+        def decoded(entries: Sequence[Entry]) -> list[Any]:
+            return self._translator.decoded([entry.frame for entry in entries])
+
+        outcomes: list[Outcome] = []
+        for entry, pixels in settled_apart(decoded, heads):
+            try:
+                if isinstance(pixels, Exception):
+                    raise pixels
+                picture, state = self._translator.done(entry.frame, entry.origin, pixels)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
+                outcomes += self._failed(entry, error)
+                continue
+            number = entry.request.session.commit(entry.origin, state)
+            self._leave(entry)
+            for behind in self._lanes.get(entry.request.session, ()):
+                if behind.origin is entry.origin:
+                    behind.origin = state
+            seconds = time.perf_counter() - entry.since
+            notice = entry.request.session.notice
+            outcomes.append((entry.request, Translation(picture, seconds, state.bank_fill, number, notice)))
+        return outcomes
+
+    def _failed(self, entry: Entry, error: Exception) -> list[Outcome]:
+        """Take a frame out; those that looked back at it begin again with the past that it had."""
+        lane = self._lanes[entry.request.session]
+        behind = [each for each in lane[lane.index(entry) + 1 :] if each.origin is entry.origin]
+        self._leave(entry)
+        for each in behind:
+            each.frame = self._translator.rebased(each.frame, self._past(each))
+        return [(entry.request, error)]
+
+    def _leave(self, entry: Entry) -> None:
+        lane = self._lanes[entry.request.session]
+        lane.remove(entry)
+        if not lane:
+            del self._lanes[entry.request.session]
+
+
+def by_shape(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries whose frames can share a call, together."""
+    groups: dict[tuple[int, ...], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.frame.shape, []).append(entry)
+    return list(groups.values())
+
+
+def settled_apart(
+    function: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
+) -> list[tuple[Item, Result | Exception]]:
+    """What `function` makes of each item: of all at once, or, where that fails, of each half by itself, until what
+    fails stands alone with its exception. So one bad frame spoils no other, and a call too large for the device becomes
+    several."""
+    try:
+        return list(zip(items, function(items), strict=True))
+    except Exception as error:  # noqa: BLE001 - it belongs to the frame that caused it, which is looked for
+        if len(items) == 1:
+            return [(items[0], error)]
+    # Outside of the handler, which would keep the tensors of the failed call alive.
+    half = len(items) // 2
+    return settled_apart(function, items[:half]) + settled_apart(function, items[half:])

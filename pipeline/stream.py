@@ -1,0 +1,135 @@
+"""What one frame of a stream leaves to the next: features, noise, the last picture, and what its inputs have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.codec import Frame
+from pipeline.cuts import Thumbnail, has_moved, is_cut
+from pipeline.history import History
+from pipeline.memory import Memory
+from pipeline.settings import FrameSettings
+
+RowKey = tuple[int, int]
+"""(denoising step, guidance branch): 0 is the noisiest step, and the prompt's branch."""
+
+NoiseKey = tuple[int, int, tuple[int, ...]]
+"""(seed, denoising step, shape of the latents)."""
+
+_MERGE = 1 << 32
+"""The stream of merges; those of noise are numbered by their step, which is always smaller."""
+
+
+def generator_for(seed: int, *stream: int) -> torch.Generator:
+    """A CPU generator that depends on `seed` and `stream` alone; on the CPU, so that every device draws the same."""
+    mixed = np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
+
+
+def noise_for(seed: int, step: int, shape: tuple[int, ...]) -> Tensor:
+    """The noise of one denoising step, `shape` float32 on the CPU: the same for every frame."""
+    return torch.randn(shape, generator=generator_for(seed, step))
+
+
+def merge_generator(seed: int, frame: int, row: RowKey) -> torch.Generator:
+    """What the merges of one row draw from, with one frame. Each row has its own, so that neither the other rows of a
+    UNet call nor a frame that failed before change what is drawn."""
+    return generator_for(seed, _MERGE, frame, *row)
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """For how many frames nothing has moved away from what `since` shows, the small copy of the first of them."""
+
+    since: Thumbnail | None = None
+    frames: int = 0
+
+    def after(self, thumbnail: Thumbnail) -> Stillness:
+        """The same, one frame later."""
+        still = self.since is not None and not has_moved(self.since, thumbnail)
+        return Stillness(self.since, self.frames + 1) if still else Stillness(thumbnail)
+
+    def rests(self, settings: FrameSettings) -> bool:
+        """Whether the bank has nothing to learn: nothing moves, and it has taken that in.
+
+        Merging the same picture into the bank again and again would only make the next one tremble. Without steadiness
+        it is renewed all the same, as in StreamV2V.
+        """
+        return settings.steadiness > 0 and self.frames >= settings.bank_interval
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Which parts of the past a frame may look back at."""
+
+    features: bool
+    picture: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the inputs of a stream have shown so far: known as soon as a frame comes, before it is painted."""
+
+    size: tuple[int, int] | None = None
+    thumbnail: Thumbnail | None = None
+    stillness: Stillness = Stillness()
+    settings: FrameSettings | None = None
+    frames: int = 0
+
+    def after(self, frame: Frame, thumbnail: Thumbnail, settings: FrameSettings) -> tuple[Seen, Carried]:
+        """The same with one more frame `[H, W, 3]`, and what that frame may look back at.
+
+        At nothing, if the frames before were of another size (features do not fit across sizes) or showed another
+        scene: the stream begins anew. At no features if something else is asked for: the old style is gone at once. And
+        at no picture if it would be painted otherwise: every slider acts on the next frame.
+        """
+        size = (frame.shape[1], frame.shape[0])
+        scene_stays = self.thumbnail is None or not is_cut(self.thumbnail, thumbnail)
+        if not (scene_stays and self.size in (None, size)):
+            return Seen().after(frame, thumbnail, settings)[0], Carried(features=False, picture=False)
+        same = self.settings is None or settings.paints_as(self.settings)
+        asked = self.settings is None or settings.prompts == self.settings.prompts
+        stillness = (self.stillness if same else Stillness()).after(thumbnail)
+        return Seen(size, thumbnail, stillness, settings, self.frames + 1), Carried(features=asked, picture=same)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the small copies of inputs."""
+        return sum(each.nbytes for each in (self.thumbnail, self.stillness.since) if each is not None)
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What one frame of a stream leaves to the next. A new one is committed whole, or not at all."""
+
+    seen: Seen = Seen()
+    rows: Mapping[RowKey, Any] = field(default_factory=dict)
+    noise: Mapping[NoiseKey, Tensor] = field(default_factory=dict)
+    history: History | None = None
+    bank_fill: float = 0.0
+
+    def nbytes(self, memory: Memory) -> int:
+        """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
+        rows = sum(memory.nbytes(row) for row in self.rows.values())
+        painted = 0 if self.history is None else self.history.nbytes
+        return rows + sum(noise.nbytes for noise in self.noise.values()) + self.seen.nbytes + painted
+
+    def full_nbytes(self, memory: Memory, settings: FrameSettings) -> int:
+        """What `nbytes` comes to under other settings once the bank is as full as they allow; this state is of a frame
+        of the same size, with a bank and with steadiness."""
+        branches = 2 if settings.guidance > 1 else 1
+        row = memory.full_nbytes(next(iter(self.rows.values())), settings)
+        noise = next(iter(self.noise.values())).nbytes
+        painted = self.history.nbytes if self.history is not None and settings.steadiness > 0 else 0
+        return settings.steps * (branches * row + noise) + self.seen.nbytes + painted
+
+    def moved(self, memory: Memory, device: torch.device) -> StreamState:
+        """The same with all tensors on another device."""
+        rows = {key: memory.moved(row, device) for key, row in self.rows.items()}
+        return replace(self, rows=rows, noise={key: each.to(device) for key, each in self.noise.items()})
