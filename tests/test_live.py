@@ -135,6 +135,19 @@ def test_the_newest_frame_waits_and_older_ones_drop(client: TestClient, live: Li
         assert sorted(unpacked(socket.receive_bytes())[3] for _ in range(3)) == [1, 2, 6]
 
 
+def test_pipelined_frames_may_all_be_under_way(client: TestClient, live: Live, engine: StandInEngine) -> None:
+    engine.held = threading.Event()
+    with client.websocket_connect(SOCKET_PATH) as socket:
+        greet(socket, live)
+        socket.send_json({"type": "set", "settings": {"steps": 4, "pipelined": "on"}})
+        socket.receive_json()
+        for sequence in range(1, 6):
+            socket.send_bytes(frame(sequence))
+        assert eventually(lambda: len(engine.sessions[0].settings) == 5)
+        engine.held.set()
+        assert sorted(unpacked(socket.receive_bytes())[3] for _ in range(5)) == [1, 2, 3, 4, 5]
+
+
 def test_reset_reaches_the_session(client: TestClient, live: Live, engine: StandInEngine) -> None:
     with client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)
