@@ -18,7 +18,6 @@ from demo.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 UNSENT_WORDS = 64
-UNSENT_PICTURES = 2
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,12 @@ class Outbox:
             self._words.append(news)
             self._changed.set()
 
-    def show(self, picture: Picture) -> None:
-        """Send a picture as soon as there is room for it."""
+    def show(self, picture: Picture, at_most: int) -> None:
+        """Send a picture as soon as there is room for it. No more than `at_most` wait: as many as may be ready at once
+        for a reader who is not slow."""
         if self.closing:
             return
-        if len(self._pictures) >= UNSENT_PICTURES:
+        while len(self._pictures) >= at_most:
             self._metrics.frame_dropped("unsent")
             self.say(wire.dropped_reply(self._pictures.popleft().sequence))
         self._pictures.append(picture)

@@ -52,7 +52,7 @@ def test_all_is_sent_and_the_close_last() -> None:
         reader = Reader()
         outbox = outbox_of(reader)
         outbox.say({"type": "hello"})
-        outbox.show(picture(1))
+        outbox.show(picture(1), at_most=2)
         outbox.close(1012, "Goodbye.")
         outbox.close(1000, "too late")
         outbox.say({"type": "too late"})
@@ -69,7 +69,7 @@ def test_a_newer_picture_takes_the_place_of_an_unsent_one_and_its_page_hears_of_
         reader.open.clear()
         running = asyncio.create_task(outbox.run())
         for sequence in range(1, 7):
-            outbox.show(picture(sequence))
+            outbox.show(picture(sequence), at_most=2)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         reader.open.set()
@@ -87,7 +87,7 @@ def test_a_reader_that_never_reads_ends_the_sending() -> None:
         reader = Reader()
         reader.open.clear()
         outbox = outbox_of(reader, patience_s=0.01)
-        outbox.show(picture(1))
+        outbox.show(picture(1), at_most=2)
         await outbox.run()
         return reader.read
 
@@ -99,7 +99,7 @@ def test_a_reader_that_has_left_ends_the_sending() -> None:
         reader = Reader()
         reader.gone = True
         outbox = outbox_of(reader)
-        outbox.show(picture(1))
+        outbox.show(picture(1), at_most=2)
         await outbox.run()
 
     asyncio.run(story())
