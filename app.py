@@ -1,23 +1,31 @@
-"""The door: read the command line, load a model, start the engine, serve the page."""
+"""The door: read the command line, load a model, start the engine, serve the page until somebody ends it."""
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 DEFAULT_PORT = 7860
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
+END_WITHIN_S = 4.5
+OPEN_CONNECTIONS_S = 0.5
+SILENT_PEER_S = 20.0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; words that make no sense end the program with a sentence."""
     parser = argparse.ArgumentParser(prog="app.py", description="Draw, or use a webcam, and see it painted live.")
+    # Here, not above: importing this module imports nothing of ours.
+    from demo.limits import add_options
+
     on_spaces = "SPACE_ID" in os.environ
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
@@ -25,6 +33,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
     parser.add_argument("--share", action="store_true", help="open a public link through gradio.live")
     parser.add_argument("--auth", type=credentials, metavar="USER:PASSWORD", help="ask visitors for these")
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        default=on_spaces,
+        help="a proxy stands in front: take a visitor's address from the last hop of X-Forwarded-For",
+    )
+    add_options(parser, os.environ)
     return parser.parse_args(argv)
 
 
@@ -49,29 +64,71 @@ def stop_with(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def leave_at_once(*_: object) -> NoReturn:
+    """End the program before it serves anybody."""
+    raise SystemExit(0)
+
+
+def leave_the_rest(stopped: threading.Event) -> None:
+    """End the process at once if it was asked to end: with PyTorch in it, an interpreter takes itself apart for
+    seconds, and nothing of that is of use to anybody."""
+    if stopped.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def end_in_time(seconds: float) -> None:
+    """End the process after `seconds` whatever still runs: a long frame, or a peer that reads nothing, must not make a
+    service manager wait until it kills us."""
+    timer = threading.Timer(seconds, os._exit, args=(0,))
+    timer.daemon = True
+    timer.start()
+
+
+def harden(server: Any, maximum_message_bytes: int) -> None:
+    """What Gradio's `launch` does not set: messages are refused by their announced length, the kernel drops a peer that
+    reads nothing, and open connections do not keep a server that ends."""
+    # Twice the limit: up to there the page gets its own sentence.
+    server.config.ws_max_size = 2 * maximum_message_bytes
+    server.config.timeout_graceful_shutdown = OPEN_CONNECTIONS_S
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        for listener in (each for opened in server.servers for each in opened.sockets):
+            # Every connection has it from its listener (RFC 5482; also while the peer's window is closed).
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * SILENT_PEER_S))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve the page until Ctrl-C or SIGTERM."""
+    """Serve the page until Ctrl-C or SIGTERM; then let the frames under way finish, and tell the pages."""
     arguments = parse(argv)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    stopped = threading.Event()
+    # Else whoever comes from this machine writes their own address: ours decides by --behind-proxy.
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
+        signal.signal(each, leave_at_once)
+    stopped = threading.Event()
+    # Before any library has registered its own: what comes first here is done last.
+    atexit.register(leave_the_rest, stopped)
 
     # Here, not above: a wrong word on the command line should not wait for torch.
     from pipeline.host import hush, keep_freed_memory
 
     hush()
     from demo import page
+    from demo.limits import limits_of
     from demo.live import Live
     from pipeline import Engine, load_model
     from pipeline.errors import RearviewError
 
     keep_freed_memory()
+    limits = limits_of(arguments)
     try:
-        engine = Engine(load_model(arguments.model), memory=arguments.memory)
+        engine = Engine(load_model(arguments.model), memory=arguments.memory, byte_budget=limits.byte_budget)
     except RearviewError as error:
         stop_with(str(error))
-    live = Live(engine)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
+    live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
     blocks = page.build(live)
     try:
         app, address, shared = blocks.launch(
@@ -88,10 +145,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         engine.close()
         stop_with(f"port {arguments.port} on {arguments.host} is not to be had ({error}). Choose another --port.")
+    harden(blocks.server, limits.message_bytes)
     live.attach(app)
     sys.stdout.write(f"Rearview is open at {shared or address}\n")
     sys.stdout.flush()
     stopped.wait()
+    end_in_time(END_WITHIN_S)
     live.close()
     blocks.close(verbose=False)
     engine.close()

@@ -177,6 +177,7 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = _radio("pipelined", settings)
             components["bank_renewal"] = _radio("bank_renewal", settings)
+            components["pipelined"] = _radio("pipelined", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"
                 button = gr.Button(MEMORY_BUTTONS[name], elem_id=elem_id, min_width=180)
@@ -246,11 +247,12 @@ def _picked(event: gr.EventData) -> tuple[str, str, str]:
 
 
 def _wire_token(page: gr.Blocks, canvas: gr.HTML, live: Live) -> None:
-    """Fetch a token when the page loads, and whenever the canvas asks for another."""
+    """Fetch a token when the page loads, and whenever the canvas asks for another. It holds for this Gradio session and
+    for who is logged in on it."""
     token = gr.Textbox(visible="hidden", elem_id="token", container=False, show_label=False)
 
     def mint(request: gr.Request) -> str:
-        return live.mint(str(request.session_hash))
+        return live.mint(str(request.session_hash), request.username)
 
     def leave(request: gr.Request) -> None:
         live.leave(str(request.session_hash))

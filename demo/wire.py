@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
+import json
 import secrets
 import struct
 import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,9 +21,22 @@ KIND_FRAME = 1
 KIND_PICTURE = 2
 MAXIMUM_MESSAGE_BYTES = 512 * 1024
 MAXIMUM_SIDE = 4096
+MAXIMUM_PIXELS = 2048 * 2048
+MAXIMUM_SENTENCE = 400
 FORMATS = ("JPEG", "PNG")
 JPEG_QUALITY = 85
 TOKEN_LIFETIME_S = 12 * 3600
+
+CLOSE_BYE = 1000
+CLOSE_TOO_LARGE = 1009
+CLOSE_AGAIN = 1012
+CLOSE_TOKEN = 4401
+CLOSE_FOREIGN = 4403
+CLOSE_REPLACED = 4409
+CLOSE_OVER = 4410
+CLOSE_FLOOD = 4420
+CLOSE_FULL = 4429
+MAXIMUM_CLOSE_REASON_BYTES = 123
 
 FRAME_HEADER = struct.Struct("<BBHId")
 """Version, kind, reserved, sequence, client time in ms; a JPEG or PNG follows."""
@@ -43,11 +58,11 @@ class Frame:
     data: bytes
 
 
-def unpack_frame(message: bytes) -> Frame:
+def unpack_frame(message: bytes, maximum_bytes: int = MAXIMUM_MESSAGE_BYTES) -> Frame:
     """Split a binary message; raises `WireError` for one that is no frame of this version."""
-    if len(message) > MAXIMUM_MESSAGE_BYTES:
+    if len(message) > maximum_bytes:
         raise WireError(
-            f"A frame came with {len(message)} bytes; needed: at most {MAXIMUM_MESSAGE_BYTES}. Send a smaller picture."
+            f"A frame came with {len(message)} bytes; needed: at most {maximum_bytes}. Send a smaller picture."
         )
     if len(message) <= FRAME_HEADER.size:
         raise WireError(
@@ -80,17 +95,21 @@ def pack_picture(frame: Frame, jpeg: bytes, *, revision: int, seconds: float, ba
 def decode_picture(data: bytes) -> np.ndarray:
     """The picture of a frame as `uint8 [H, W, 3]`; format and size are read from its header before it is decoded.
 
-    Raises `WireError` for anything but a whole JPEG or PNG of at most `MAXIMUM_SIDE` pixels a side.
+    Raises `WireError` for anything but a whole JPEG or PNG of at most `MAXIMUM_SIDE` pixels a side and
+    `MAXIMUM_PIXELS` in all.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
-            if max(width, height) > MAXIMUM_SIDE:
+            if max(width, height) > MAXIMUM_SIDE or width * height > MAXIMUM_PIXELS:
                 raise WireError(
-                    f"A picture came with {width} x {height} pixels; needed: at most {MAXIMUM_SIDE} a side. Shrink it."
+                    f"A picture came with {width} x {height} pixels; needed: at most {MAXIMUM_SIDE} a side and "
+                    f"{MAXIMUM_PIXELS} in all. Shrink it."
                 )
             return np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except WireError:
+        raise
+    except Exception as error:  # decoders have a kind of error for each way in which a file can be broken
         raise WireError(
             "A picture came that cannot be read; needed: a whole JPEG or PNG. Send it again, or choose another file."
         ) from error
@@ -104,30 +123,86 @@ def encode_picture(picture: np.ndarray) -> bytes:
 
 
 class Tokens:
-    """Mints and checks the tokens that bind a connection to a page; a new server does not know an old one's tokens."""
+    """Mints and checks the tokens that bind a connection to a page, and to who is logged in on it.
 
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
+    Servers that share a `secret` know each other's tokens; without one, a new server knows no old one's.
+    """
 
-    def mint(self, visitor: str, lifetime_s: float = TOKEN_LIFETIME_S) -> str:
-        """A token for `visitor` that ends after `lifetime_s` seconds."""
+    def __init__(self, secret: bytes | None = None) -> None:
+        self._secret = secret or secrets.token_bytes(32)
+
+    def mint(self, visitor: str, lifetime_s: float = TOKEN_LIFETIME_S, user: str | None = None) -> str:
+        """A token for the page `visitor`, on which `user` is logged in, that ends after `lifetime_s` seconds."""
         claim = f"{visitor}.{int(time.time() + lifetime_s)}"
-        return f"{claim}.{self._sign(claim)}"
+        return f"{claim}.{self._sign(claim, user)}"
 
-    def visitor(self, token: object) -> str | None:
-        """Whom `token` was minted for, or `None` where it is forged, foreign, or over."""
+    def visitor(self, token: object, user: str | None = None) -> str | None:
+        """Whom `token` was minted for, or `None` where it is forged, foreign, another user's, or over."""
         if not isinstance(token, str) or token.count(".") < 2:
             return None
         claim, signature = token.rsplit(".", 1)
         visitor, expiry = claim.rsplit(".", 1)
-        if not hmac.compare_digest(self._sign(claim).encode(), signature.encode()):
+        if not hmac.compare_digest(self._sign(claim, user).encode(), _encoded(signature)):
             return None
         return visitor if int(expiry) > time.time() else None
 
-    def _sign(self, claim: str) -> str:
-        return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
+    def _sign(self, claim: str, user: str | None) -> str:
+        # As JSON, because no two pairs look the same there.
+        return hmac.new(self._secret, json.dumps([claim, user]).encode(), hashlib.sha256).hexdigest()
 
 
-def origin_is_ours(origin: str | None, hosts: tuple[str | None, ...]) -> bool:
-    """Whether a page of one of `hosts` sent the request; a program, which sends no origin, may."""
-    return origin is None or urlsplit(origin).netloc in {host for host in hosts if host}
+def _encoded(text: str) -> bytes:
+    """`text` as bytes, also where it holds half a surrogate pair, which JSON lets through."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def origin_is_ours(origin: str, hosts: tuple[str | None, ...]) -> bool:
+    """Whether a page of one of `hosts` sent the request."""
+    try:
+        return urlsplit(origin).netloc in {host for host in hosts if host}
+    except ValueError:
+        return False
+
+
+def parsed(text: str | bytes) -> dict[str, Any]:
+    """A JSON message, or an empty one where it is no JSON object."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def sequence_of(message: bytes) -> int | None:
+    """The sequence number in a frame's header, or `None` for a message too short to have one."""
+    if len(message) < FRAME_HEADER.size:
+        return None
+    return int(FRAME_HEADER.unpack_from(message)[3])
+
+
+def error_reply(message: str, **more: Any) -> dict[str, Any]:
+    """A sentence for the person, as JSON; it repeats no more of what came than a person reads."""
+    return {"type": "error", "message": shortened(message, MAXIMUM_SENTENCE), **more}
+
+
+def dropped_reply(sequence: int | None) -> dict[str, Any]:
+    """The news that this frame gets no picture: a newer one took its place, or it came too soon."""
+    return {"type": "dropped", "sequence": sequence}
+
+
+def too_large_sentence(maximum_bytes: int) -> str:
+    """What a page is told that sent a message of more than `maximum_bytes`."""
+    return f"A message was larger than {maximum_bytes // 1024} KB. Send smaller pictures."
+
+
+def shortened(text: str, maximum: int) -> str:
+    """`text` with at most `maximum` characters, its end kept: there stands what to do."""
+    if len(text) <= maximum:
+        return text
+    half = (maximum - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def close_reason(sentence: str) -> str:
+    """`sentence` as short as a WebSocket's close frame takes it (RFC 6455, 5.5)."""
+    return sentence.encode("utf-8", "replace")[:MAXIMUM_CLOSE_REASON_BYTES].decode("utf-8", "ignore")

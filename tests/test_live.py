@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import json
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
-from PIL import Image
 from starlette.applications import Starlette
-from starlette.testclient import TestClient, WebSocketTestSession
+from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from demo import live as wires
 from demo import wire
-from demo.live import POST_PATH, SOCKET_PATH, TOKEN_HEADER, Live
-from pipeline.errors import PromptError, SessionClosedError
+from demo.limits import HostLimits
+from demo.live import POST_PATH, SOCKET_PATH, Live
 from pipeline.settings import FrameSettings
+from tests.standin import Post, StandInEngine, encoded, eventually, frame, greet, unpacked
 
-
-@dataclass
-class StandInSession:
-    """Inverts frames; keeps what it was asked."""
-
-    settings: list[FrameSettings] = field(default_factory=list)
-    resets: int = 0
-    closed: bool = False
-    held: threading.Event | None = None
-
-    def submit(self, picture: np.ndarray, settings: FrameSettings) -> Future[Any]:
-        if self.closed:
-            raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
-        self.settings.append(settings)
-        future: Future[Any] = Future()
-        if settings.prompt == "bad (":
-            future.set_exception(PromptError("the prompt came with an open bracket; needed: pairs. Close it."))
-        elif settings.prompt == "surprise":
-            future.set_exception(ZeroDivisionError())
-        elif settings.prompt == "dropped":
-            future.cancel()
-        elif self.held is not None:
-            threading.Thread(target=self._finish_when_let, args=(future, picture)).start()
-        else:
-            self._finish(future, picture)
-        return future
-
-    def _finish_when_let(self, future: Future[Any], picture: np.ndarray) -> None:
-        assert self.held is not None
-        self.held.wait(10)
-        self._finish(future, picture)
-
-    def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
-        count = len(self.settings)
-        future.set_result(SimpleNamespace(picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count))
-
-    def reset(self) -> None:
-        self.resets += 1
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class StandInEngine:
-    def __init__(self) -> None:
-        self.model = SimpleNamespace(name="stand-in")
-        self.size = (256, 256)
-        self.memory_name, self.kernel = "none", "sdpa"
-        self.sessions: list[StandInSession] = []
-        self.held: threading.Event | None = None
-
-    def open(self) -> StandInSession:
-        self.sessions.append(StandInSession(held=self.held))
-        return self.sessions[-1]
+LIMITS = HostLimits(visitors=2, grace_seconds=0.2, queue_length=0)
 
 
 @pytest.fixture
@@ -88,7 +26,7 @@ def engine() -> StandInEngine:
 
 @pytest.fixture
 def live(engine: StandInEngine) -> Iterator[Live]:
-    served = Live(engine, maximum_visitors=2, grace_s=0.2)  # type: ignore[arg-type]
+    served = Live(engine, LIMITS)  # type: ignore[arg-type]
     yield served
     served.close()
 
@@ -99,33 +37,6 @@ def client(live: Live) -> Iterator[TestClient]:
     live.attach(app)
     with TestClient(app) as connected:
         yield connected
-
-
-def encoded(shape: tuple[int, int] = (16, 16), kind: str = "JPEG", value: int = 200) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((*shape, 3), value, np.uint8)).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def frame(sequence: int, data: bytes | None = None, version: int = wire.VERSION) -> bytes:
-    header = wire.FRAME_HEADER.pack(version, wire.KIND_FRAME, 0, sequence, 12.5)
-    return header + (encoded() if data is None else data)
-
-
-def greet(socket: WebSocketTestSession, live: Live, name: str = "anna") -> dict[str, Any]:
-    socket.send_json({"token": live.mint(name)})
-    return socket.receive_json()
-
-
-def unpacked(reply: bytes) -> tuple[Any, ...]:
-    return wire.PICTURE_HEADER.unpack_from(reply)
-
-
-def eventually(is_so: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return is_so()
 
 
 def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None:
@@ -224,6 +135,19 @@ def test_the_newest_frame_waits_and_older_ones_drop(client: TestClient, live: Li
         assert sorted(unpacked(socket.receive_bytes())[3] for _ in range(3)) == [1, 2, 6]
 
 
+def test_pipelined_frames_may_all_be_under_way(client: TestClient, live: Live, engine: StandInEngine) -> None:
+    engine.held = threading.Event()
+    with client.websocket_connect(SOCKET_PATH) as socket:
+        greet(socket, live)
+        socket.send_json({"type": "set", "settings": {"steps": 4, "pipelined": "on"}})
+        socket.receive_json()
+        for sequence in range(1, 6):
+            socket.send_bytes(frame(sequence))
+        assert eventually(lambda: len(engine.sessions[0].settings) == 5)
+        engine.held.set()
+        assert sorted(unpacked(socket.receive_bytes())[3] for _ in range(5)) == [1, 2, 3, 4, 5]
+
+
 def test_reset_reaches_the_session(client: TestClient, live: Live, engine: StandInEngine) -> None:
     with client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)
@@ -246,7 +170,7 @@ def test_nobody_comes_in_without_a_token(client: TestClient, engine: StandInEngi
         socket.send_text(first)
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
-    assert closed.value.code == wires.CLOSE_TOKEN
+    assert closed.value.code == wire.CLOSE_TOKEN
     assert engine.sessions == []
 
 
@@ -263,7 +187,7 @@ def test_a_foreign_page_is_refused(client: TestClient, monkeypatch: pytest.Monke
     foreign = {"origin": "https://elsewhere.example"}
     with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect(SOCKET_PATH, headers=foreign):
         pass
-    assert closed.value.code == wires.CLOSE_FOREIGN
+    assert closed.value.code == wire.CLOSE_FOREIGN
     assert client.post(POST_PATH, headers=foreign).status_code == 403
     monkeypatch.setenv("SPACE_HOST", "elsewhere.example")
     assert client.post(POST_PATH, headers=foreign).status_code == 401
@@ -275,7 +199,7 @@ def test_an_oversized_message_closes_the_socket(client: TestClient, live: Live) 
         socket.send_bytes(bytes(wire.MAXIMUM_MESSAGE_BYTES + 1))
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_bytes()
-    assert closed.value.code == wires.CLOSE_TOO_LARGE
+    assert closed.value.code == wire.CLOSE_TOO_LARGE
 
 
 def test_a_newer_socket_takes_the_place_of_the_older(client: TestClient, live: Live, engine: StandInEngine) -> None:
@@ -285,7 +209,7 @@ def test_a_newer_socket_takes_the_place_of_the_older(client: TestClient, live: L
             greet(newer, live)
             with pytest.raises(WebSocketDisconnect) as closed:
                 older.receive_json()
-            assert closed.value.code == wires.CLOSE_REPLACED
+            assert closed.value.code == wire.CLOSE_REPLACED
             newer.send_bytes(frame(1))
             newer.receive_bytes()
     assert len(engine.sessions) == 1
@@ -299,7 +223,7 @@ def test_places_are_limited_and_come_free(client: TestClient, live: Live) -> Non
             third.send_json({"token": live.mint("cleo")})
             with pytest.raises(WebSocketDisconnect) as closed:
                 third.receive_json()
-        assert closed.value.code == wires.CLOSE_FULL
+        assert closed.value.code == wire.CLOSE_FULL
         assert "places are taken" in closed.value.reason
         first.send_json({"type": "bye"})
         assert eventually(lambda: live.visitors == 1)
@@ -316,7 +240,7 @@ def test_a_lost_socket_keeps_its_session_for_a_moment(client: TestClient, live: 
 
 
 def test_a_page_that_was_left_is_let_go_at_once(client: TestClient, live: Live, engine: StandInEngine) -> None:
-    live._grace_s = 60
+    live.limits = HostLimits(grace_seconds=5)
     with client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)
     live.leave("anna")
@@ -332,24 +256,8 @@ def test_a_closed_session_ends_the_socket_so_that_the_page_comes_anew(
         socket.send_bytes(frame(1))
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_bytes()
-    assert closed.value.code == wires.CLOSE_AGAIN
+    assert closed.value.code == wire.CLOSE_AGAIN
     assert eventually(lambda: live.visitors == 0)
-
-
-class Post:
-    """The POST fallback as the page uses it."""
-
-    def __init__(self, client: TestClient, token: str) -> None:
-        self._client = client
-        self._token = token
-
-    def say(self, **message: Any) -> Any:
-        headers = {TOKEN_HEADER: self._token, "content-type": "application/json"}
-        return self._client.post(POST_PATH, content=json.dumps(message), headers=headers)
-
-    def send(self, message: bytes) -> Any:
-        headers = {TOKEN_HEADER: self._token, "content-type": "application/octet-stream"}
-        return self._client.post(POST_PATH, content=message, headers=headers)
 
 
 def test_the_same_messages_work_over_post(client: TestClient, live: Live, engine: StandInEngine) -> None:

@@ -3,7 +3,7 @@
 const SIDE = 512;
 const HISTORY_DEPTH = 80;
 const SETTLE_FRAMES = 8;
-const FRAMES_UNDER_WAY = 2;
+const FRAMES_BESIDE = 1;
 const JPEG_QUALITY = 0.85;
 const WORDS_DEBOUNCE_MS = 120;
 const FILL_TOLERANCE = 40;
@@ -14,8 +14,12 @@ const KIND_FRAME = 1;
 const SOCKET_TRIES_BEFORE_POST = 2;
 const RENEWALS_BEFORE_RELOAD = 3;
 const POST_PING_MS = 20000;
+const POST_ASK_MS = 2000;
+const CLOSE_AGAIN = 1012;
 const CLOSE_TOKEN = 4401;
 const CLOSE_REPLACED = 4409;
+const CLOSE_OVER = 4410;
+const CLOSE_FLOOD = 4420;
 const CLOSE_FULL = 4429;
 
 const find = (id) => element.querySelector("#" + id);
@@ -471,20 +475,58 @@ function showStatus() {
   const fps = framesPerSecond();
   const latency = median(pace.latencies);
   const resting = performance.now() - (pace.times.at(-1) ?? -Infinity) > 400 && wire.underWay === 0;
-  const state = connection === "open" ? (resting ? "idle" : "busy") : "away";
+  const state = connection === "open" ? (resting ? "idle" : "busy") : connection === "queued" ? "queued" : "away";
   status.dataset.state = state;
   status.dataset.fps = fps.toFixed(1);
   status.dataset.latencyMs = latency.toFixed(0);
   status.dataset.frames = pace.frames;
   status.dataset.bankFill = pace.fill.toFixed(3);
   status.style.setProperty("--bank", pace.fill);
-  const words = { idle: "idle", busy: "painting", away: connection === "connecting" ? "connecting" : "reconnecting" };
-  fact("state", paused && state !== "away" ? "paused" : words[state]);
+  const away = { connecting: "connecting", replaced: "open elsewhere", over: "visit over" }[connection] ?? "reconnecting";
+  const words = { idle: "idle", busy: "painting", queued: "waiting in line", away };
+  fact("state", paused && connection === "open" ? "paused" : words[state]);
   fact("fps", pace.frames ? `${fps.toFixed(1)} frames/s` : "");
   fact("latency", latency ? `${latency.toFixed(0)} ms from stroke to picture` : "");
   fact("engine", hello ? `${hello.model} · ${hello.memory} · ${hello.kernel}` : "");
   fact("bank", `bank ${Math.round(pace.fill * 100)} %`);
 }
+
+// ---------------------------------------------------------------- the line in front of the door
+
+function duration(seconds) {
+  if (seconds === null) return "Nobody can tell yet how long that takes.";
+  if (seconds < 60) return `It should take about ${Math.max(5, Math.ceil(seconds / 5) * 5)} seconds.`;
+  const minutes = Math.round(seconds / 60);
+  return `It should take about ${minutes} minute${minutes === 1 ? "" : "s"}.`;
+}
+
+function showPlace(news) {
+  connection = "queued";
+  rearview.place = news;
+  find("line").hidden = false;
+  find("place").textContent = `You are number ${news.place} of ${news.of} in line`;
+  find("expected").textContent = `All places are taken. ${duration(news.seconds)} The picture starts by itself.`;
+  say("");
+}
+
+function hidePlace() {
+  rearview.place = null;
+  find("line").hidden = true;
+}
+
+function endVisit(sentence) {
+  connection = "over";
+  say(sentence);
+  find("again").hidden = false;
+}
+
+find("again").onclick = () => {
+  find("again").hidden = true;
+  connection = "connecting";
+  say("");
+  connect();
+  showStatus();
+};
 
 // ---------------------------------------------------------------- the wire
 
@@ -516,8 +558,14 @@ function resetMemory() {
   wire.transport?.say({ type: "reset" });
 }
 
+// As many as the engine takes of one visitor, and one that is on its way meanwhile.
+function framesAtOnce() {
+  const { pipelined, steps } = rearview.settings;
+  return (pipelined === "on" ? steps : 1) + FRAMES_BESIDE;
+}
+
 async function pump() {
-  if (paused || wire.encoding || wire.underWay >= FRAMES_UNDER_WAY || connection !== "open") return;
+  if (connection !== "open" || paused || wire.encoding || wire.underWay >= framesAtOnce()) return;
   if (!wire.changedAt && wire.settle <= 0) return;
   if (!wire.changedAt && wire.underWay > 0) return;
   wire.encoding = true;
@@ -596,6 +644,11 @@ function onNews(news) {
     if (news.sequence !== undefined) settled();
   } else if (news.type === "dropped") {
     settled();
+  } else if (news.type === "queue") {
+    showPlace(news);
+  } else if (news.type === "notice") {
+    refused = null;
+    say(news.message);
   }
   showStatus();
 }
@@ -614,6 +667,7 @@ function opened(transport) {
   wire.tries = wire.renewals = wire.socketTries = 0;
   revisions.clear();
   connection = "open";
+  hidePlace();
   say("");
   transport.say({ type: "set", settings: rearview.settings });
   changed();
@@ -647,7 +701,7 @@ function renewToken() {
 
 function connect() {
   clearTimeout(wire.timer);
-  if (!element.isConnected || wire.token === null || connection === "open" || connection === "replaced") return;
+  if (!element.isConnected || wire.token === null || ["open", "queued", "replaced", "over"].includes(connection)) return;
   const useSocket = wire.socketWorked || wire.socketTries < SOCKET_TRIES_BEFORE_POST;
   if (useSocket) openSocket();
   else openPost();
@@ -659,6 +713,7 @@ function openSocket() {
   const socket = new WebSocket(address);
   const transport = {
     say: (news) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(news)),
+    leave: () => transport.say({ type: "bye" }),
     send: (message) => socket.readyState === WebSocket.OPEN && socket.send(message),
   };
   let greeted = false;
@@ -678,21 +733,24 @@ function openSocket() {
   };
   socket.onclose = (event) => {
     if (greeted && wire.transport !== transport) return;
-    if (event.code === 1006 && !greeted) wire.socketTries += 1;
+    if (event.code === 1006 && !greeted && connection !== "queued") wire.socketTries += 1;
     onClose(event.code, event.reason);
   };
 }
 
 function onClose(code, reason) {
   wire.transport = null;
+  hidePlace();
   if (code === CLOSE_TOKEN) {
     connection = "lost";
     renewToken();
   } else if (code === CLOSE_REPLACED) {
     connection = "replaced";
     say(reason);
+  } else if (code === CLOSE_OVER) {
+    endVisit(reason);
   } else {
-    lost(code === CLOSE_FULL ? reason : "");
+    lost([CLOSE_AGAIN, CLOSE_FLOOD, CLOSE_FULL].includes(code) ? reason : "");
   }
   showStatus();
 }
@@ -700,12 +758,15 @@ function onClose(code, reason) {
 // The same messages, one a request, for hosts that let no WebSocket through.
 async function openPost() {
   const address = new URL("gradio_api/rearview/frame", pageAddress());
-  const ask = async (body, type) => {
+  const ask = async (body, type, leaving = false) => {
     const headers = { "content-type": type, "x-rearview-token": wire.token };
-    const answer = await fetch(address, { method: "POST", headers, body });
-    if (answer.status === 401) throw CLOSE_TOKEN;
-    if (answer.status === 429) throw CLOSE_FULL;
-    if (!answer.ok && answer.status !== 413) throw answer.status;
+    const answer = await fetch(address, { method: "POST", headers, body, keepalive: leaving });
+    if (answer.status === 401) throw { code: CLOSE_TOKEN };
+    if (!answer.ok && answer.status !== 413) {
+      const news = await answer.json();
+      const code = { 410: news.type === "over" ? CLOSE_OVER : 410, 429: CLOSE_FULL, 503: CLOSE_AGAIN }[answer.status];
+      throw { code: code ?? answer.status, reason: news.message, queue: news.type === "queue" ? news : null };
+    }
     if (answer.headers.get("content-type")?.startsWith("application/octet-stream")) onPicture(await answer.arrayBuffer());
     else for (const news of [await answer.json()].flat()) onNews(news);
   };
@@ -713,10 +774,19 @@ async function openPost() {
   const fail = (problem) => {
     if (wire.transport !== transport) return;
     clearInterval(ping);
-    onClose(typeof problem === "number" ? problem : 1006, "All places are taken. Trying again in a moment.");
+    onClose(problem.code ?? 1006, problem.reason ?? "");
+  };
+  const inLine = (news) => {
+    clearInterval(ping);
+    wire.transport = null;
+    showPlace(news);
+    showStatus();
+    clearTimeout(wire.timer);
+    wire.timer = setTimeout(openPost, POST_ASK_MS);
   };
   const transport = {
     say: (news) => (queue = queue.then(() => ask(JSON.stringify(news), "application/json")).catch(fail)),
+    leave: () => ask(JSON.stringify({ type: "bye" }), "application/json", true).catch(() => {}),
     send: (message) => queue.then(() => ask(message, "application/octet-stream")).catch(fail),
   };
   const ping = setInterval(() => transport.say({ type: "ping" }), POST_PING_MS);
@@ -724,6 +794,10 @@ async function openPost() {
   try {
     await ask(JSON.stringify({ type: "hello" }), "application/json");
   } catch (problem) {
+    if (problem.queue) {
+      inLine(problem.queue);
+      return;
+    }
     wire.socketTries = 0;
     fail(problem);
     return;
@@ -778,6 +852,7 @@ const rearview = {
   acknowledged: null,
   applied: null,
   last: null,
+  place: null,
   open: openImage,
 
   // Takes effect on the next frame; words wait until the fingers rest for a moment.
@@ -811,6 +886,6 @@ compose();
 showStatus();
 setInterval(showStatus, 300);
 window.addEventListener("online", connect);
-window.addEventListener("pagehide", () => wire.transport?.say({ type: "bye" }));
+window.addEventListener("pagehide", () => wire.transport?.leave());
 window.addEventListener("pageshow", (event) => event.persisted && connect());
 if (window.rearviewToken) rearview.connect(window.rearviewToken);

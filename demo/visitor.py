@@ -1,0 +1,193 @@
+"""One visitor: a session of the engine, the settings of the next frame, and how many frames are under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from demo import wire
+from demo.gate import Guest
+from demo.limits import HostLimits
+from demo.metrics import Metrics
+from demo.pace import TokenBucket
+from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
+from pipeline.settings import FrameSettings, SettingsError
+
+if TYPE_CHECKING:
+    from demo.connection import Connection
+    from pipeline import Session, Translation
+
+logger = logging.getLogger(__name__)
+
+FRAMES_BESIDE = 1
+"""How many frames may be decoded or encoded while the engine has all it takes."""
+
+BURST_S = 0.5
+SMALLEST_BURST = 4.0
+FLOOD_FACTOR = 10
+"""How many times faster than its frame rate a visitor may send messages of any kind before it is closed."""
+
+FAILED_SENTENCE = "The engine failed on this frame; the server's log says why. Change a setting, or reset the memory."
+READABLE = (wire.WireError, PictureError, PromptError, SettingsError, FrameError, NoRoomError)
+Reply = bytes | dict[str, Any]
+T = TypeVar("T")
+
+
+class Visitor:
+    """One guest who has a place."""
+
+    def __init__(
+        self, guest: Guest, session: Session, pool: ThreadPoolExecutor, limits: HostLimits, metrics: Metrics
+    ) -> None:
+        now = time.monotonic()
+        self.guest = guest
+        self.session = session
+        self.settings = FrameSettings()
+        self.revision = 0
+        self.under_way = 0
+        self.arrived_at = self.frame_at = self.answered_at = now
+        self.connection: Connection | None = None
+        self.departed = False
+        self.warned = False
+        self.goodbye: asyncio.TimerHandle | None = None
+        rate = limits.frames_per_second
+        self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
+        self._messages = TokenBucket(FLOOD_FACTOR * rate, FLOOD_FACTOR * rate, now)
+        self._maximum_bytes = limits.message_bytes
+        self._pool = pool
+        self._metrics = metrics
+        self._order = asyncio.Lock()
+
+    @property
+    def frames_at_once(self) -> int:
+        """How many frames may be under way."""
+        return self.settings.frames_under_way + FRAMES_BESIDE
+
+    def floods(self) -> bool:
+        """Whether one message more, which has come now, is far too many."""
+        return not self._messages.take(time.monotonic())
+
+    def takes_frame(self) -> bool:
+        """Count a frame that has come now; whether it keeps to the frame rate."""
+        self.frame_at = time.monotonic()
+        self._metrics.frame_came()
+        if self._frames.take(self.frame_at):
+            return True
+        self._metrics.frame_dropped("rate")
+        return False
+
+    def change(self, changes: Any) -> list[dict[str, Any]]:
+        """Take each setting that is in order; the replies name what is used now and what was refused."""
+        if not isinstance(changes, dict):
+            came = type(changes).__name__
+            return [wire.error_reply(f"settings came as {came}; needed: names and values. Send an object.")]
+        refused = []
+        # Those that nobody has are refused together: a message has room for thousands.
+        names = asdict(self.settings)
+        known = {name: value for name, value in changes.items() if name in names}
+        unknown = [name for name in changes if name not in known]
+        for name, value in known.items():
+            try:
+                self.settings = self.settings.changed(**{name: value})
+            except SettingsError as error:
+                refused.append(wire.error_reply(str(error), setting=name))
+        for name in unknown[:1]:
+            sentence = f"{len(unknown)} settings came that nobody has, such as {wire.shortened(name, 40)!r}; needed: "
+            refused.append(wire.error_reply(sentence + f"{', '.join(names)}.", setting=name[:40]))
+        self.revision += 1
+        return [{"type": "applied", "revision": self.revision, "settings": asdict(self.settings)}, *refused]
+
+    async def translate(self, message: bytes) -> Reply:
+        """Answer one binary message: a picture, or what became of the frame instead.
+
+        Raises `SessionClosedError` where the visitor has to come anew.
+        """
+        if self.under_way == 0:
+            self.answered_at = time.monotonic()
+        self.under_way += 1
+        try:
+            return await self._translate(wire.unpack_frame(message, self._maximum_bytes))
+        except wire.WireError as error:
+            return self._refused(str(error), wire.sequence_of(message))
+        finally:
+            self.under_way -= 1
+            self.answered_at = time.monotonic()
+
+    async def _translate(self, frame: wire.Frame) -> Reply:
+        async with self._order:
+            submitted, revision = await self._apart(lambda: self._submit(frame))
+        future = asyncio.wrap_future(submitted)
+        await asyncio.wait([future])
+        if future.cancelled():
+            self._metrics.frame_dropped("newer")
+            return wire.dropped_reply(frame.sequence)
+        error = future.exception()
+        if isinstance(error, SessionClosedError):
+            raise error
+        if isinstance(error, READABLE):
+            return self._refused(str(error), frame.sequence)
+        if error is not None:
+            logger.error("a frame of %s failed", self.guest.name, exc_info=error)
+            self._metrics.frame_failed("engine")
+            return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
+        translation = future.result()
+        return wire.pack_picture(
+            frame,
+            await self._apart(lambda: wire.encode_picture(translation.picture)),
+            revision=revision,
+            seconds=translation.seconds,
+            bank_fill=translation.bank_fill,
+            count=translation.frame,
+        )
+
+    def _refused(self, sentence: str, sequence: int | None) -> Reply:
+        self._metrics.frame_failed("refused")
+        return wire.error_reply(sentence, sequence=sequence)
+
+    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int]:
+        """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
+        picture = wire.decode_picture(frame.data)
+        revision = self.revision
+        return self.session.submit(picture, self.settings), revision
+
+    async def reset(self) -> None:
+        """Forget the past, in order with the frames before and after."""
+        async with self._order:
+            await self._apart(self.session.reset)
+
+    def is_idle(self, now: float, idle_s: float) -> bool:
+        """Whether no frame has come for `idle_s` seconds and the memory still lies with the engine."""
+        return self.under_way == 0 and now - self.frame_at >= idle_s and not self.session.parked
+
+    async def park(self, keep: bool) -> None:
+        """Free the engine of an idle visitor's memory, in order with the frames; the next frame brings it back."""
+        async with self._order:
+            if self.under_way == 0:
+                await self._apart(lambda: self.session.park(keep))
+
+    async def _apart(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Do what a JSON message asks; the replies to it."""
+    kind = message.get("type")
+    if kind == "set":
+        return visitor.change(message.get("settings"))
+    if kind == "reset":
+        await visitor.reset()
+        return [{"type": "reset"}]
+    if kind in ("hello", "ping"):
+        return [{"type": kind}]
+    if kind == "bye":
+        visitor.departed = True
+        return []
+    came = wire.shortened(repr(kind), 40)
+    return [
+        wire.error_reply(f"A message came with type {came}; needed: set, reset, hello, ping or bye. Reload the page.")
+    ]

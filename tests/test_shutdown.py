@@ -1,0 +1,86 @@
+"""The real app: its way in with and without a login, and its end by a signal."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from demo import wire
+from demo.live import SOCKET_PATH
+from tests.served import App, token_of
+from tests.standin import frame, unpacked
+
+ENDS_WITHIN_S = 5.0
+
+
+@pytest.fixture
+def app(tiny_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[App]:
+    served = App(tmp_path / "app.log", *getattr(request, "param", ()), model=str(tiny_folder))
+    served.start()
+    yield served
+    served.kill()
+
+
+@contextmanager
+def page_of(app: App, client: httpx.Client, name: str) -> Iterator[ClientConnection]:
+    """A socket of the page `name`, connected as its page does it."""
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    headers = {"cookie": cookies} if cookies else {}
+    with connect(f"ws://127.0.0.1:{app.port}{SOCKET_PATH}", additional_headers=headers) as socket:
+        socket.send(json.dumps({"token": token_of(client, name)}))
+        yield socket
+
+
+def closing(socket: ClientConnection) -> tuple[int, str]:
+    """How a socket is closed, after whatever is said before."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            socket.recv(timeout=10)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("app", [("--visitors", "1")], indirect=True)
+def test_a_signal_ends_the_app_in_time_and_tells_the_pages(app: App, how: signal.Signals) -> None:
+    with httpx.Client(base_url=app.url) as client:
+        with page_of(app, client, "anna") as anna, page_of(app, client, "bert") as bert:
+            assert json.loads(anna.recv(timeout=10))["type"] == "hello"
+            assert json.loads(bert.recv(timeout=10))["type"] == "queue"
+            anna.send(frame(1))
+            assert unpacked(bytes(anna.recv(timeout=30)))[3] == 1
+            assert client.get("healthz").json() == {"status": "ok"}
+            assert "rearview_visitors 1.0" in client.get("metrics").text
+            anna.send(frame(2))
+            began = time.monotonic()
+            status = app.stop(how)
+            took = time.monotonic() - began
+            code, sentence = closing(anna)
+            assert (code, "connects again by itself" in sentence) == (wire.CLOSE_AGAIN, True)
+            assert closing(bert)[0] == wire.CLOSE_AGAIN
+    assert status == 0
+    assert took < ENDS_WITHIN_S
+    assert "Traceback" not in app.log()
+
+
+@pytest.mark.parametrize("app", [("--auth", "anna:secret")], indirect=True)
+def test_a_login_covers_the_wire(app: App) -> None:
+    with httpx.Client(base_url=app.url) as stranger:
+        assert stranger.get("config").status_code == 401
+        with httpx.Client(base_url=app.url) as client:
+            client.post("login", data={"username": "anna", "password": "secret"}).raise_for_status()
+            with page_of(app, client, "a-page") as anna:
+                assert json.loads(anna.recv(timeout=10))["type"] == "hello"
+            token = token_of(client, "a-page")
+        with connect(f"ws://127.0.0.1:{app.port}{SOCKET_PATH}") as socket:
+            socket.send(json.dumps({"token": token}))
+            assert closing(socket)[0] == wire.CLOSE_TOKEN
