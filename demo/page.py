@@ -177,7 +177,6 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = _radio("pipelined", settings)
             components["bank_renewal"] = _radio("bank_renewal", settings)
-            components["pipelined"] = _radio("pipelined", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"
                 button = gr.Button(MEMORY_BUTTONS[name], elem_id=elem_id, min_width=180)

@@ -130,7 +130,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("source", type=Path, metavar="IN", help="a video file of any kind that FFmpeg reads")
     parser.add_argument("out", type=Path, metavar="OUT", help=f"the file to write: {', '.join(TARGETS)}")
-    for name, declaration in DECLARATIONS.items():
+    for name, declaration in FILE_SETTINGS.items():
         _add_setting(parser, name, declaration)
     parser.add_argument("--fit", choices=FIT.choices, default="pad", help=f"{FIT.help} (default: pad)")
     parser.add_argument(
@@ -144,6 +144,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name != "pipelined"}
+"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next."""
 METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
 
 
@@ -190,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Once frames are translated, Ctrl-C and SIGTERM finish the file after the frame under way.
     """
     arguments = parse(argv)
-    settings = FrameSettings(fit=arguments.fit, **{name: getattr(arguments, name) for name in DECLARATIONS})
+    settings = FrameSettings(fit=arguments.fit, **{name: getattr(arguments, name) for name in FILE_SETTINGS})
     try:
         # Before the model is loaded, which takes much longer than to see that a file is none.
         check_paths(arguments.source, arguments.out)

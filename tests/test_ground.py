@@ -121,6 +121,7 @@ def lint_imports(house: Path, planted: dict[str, str]) -> subprocess.CompletedPr
         (house / package).mkdir()
         (house / package / "__init__.py").touch()
     (house / "app.py").touch()
+    (house / "benchmarks" / "gpu.py").touch()
     for name, text in planted.items():
         (house / name).write_text(text)
     return captured([Path(sys.executable).with_name("lint-imports"), "--no-cache"], house)
@@ -141,6 +142,7 @@ def test_import_rules_let_the_house_stand(tmp_path: Path) -> None:
         ("pipeline/bad.py", "import demo\n", "Arrows point one way"),
         ("demo/bad.py", "import torch\n", "demo knows no tensors"),
         ("training/bad.py", "from demo import live\n", "training knows no page"),
+        ("benchmarks/gpu.py", "import demo\n", "benchmarks.gpu needs no page"),
     ],
 )
 def test_import_rules_bite(tmp_path: Path, file: str, text: str, rule: str) -> None:

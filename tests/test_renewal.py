@@ -124,7 +124,7 @@ def test_spread_shares_the_merges_among_the_frames(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Work is counted, in products: no frame has more than its share, one layer being the least that can be shared."""
-    stream = Stream(unet, FeatureBank(layout, "sdpa"), SETTINGS.changed(bank_renewal=renewal))
+    stream = Stream(unet, FeatureBank(layout, "sdpa"), SETTINGS.changed(bank_renewal=renewal, bank_frames=1.0))
     products: list[int] = []
 
     def counted(keys: torch.Tensor, *others: torch.Tensor, keep: int, generator: torch.Generator):
