@@ -170,6 +170,8 @@ class Connection:
         else:
             if isinstance(reply, bytes):
                 self._outbox.show(Picture(reply, sequence, arrived_at), visitor.frames_at_once)
+                if notice := visitor.new_notice():
+                    self.say(wire.notice_reply(notice))
             else:
                 self.say(reply)
 

@@ -216,7 +216,7 @@ class Reception:
             self.let_go(visitor)
         elif left <= WARNING_S and not visitor.warned and connection is not None:
             visitor.warned = True
-            connection.say({"type": "notice", "message": WARNING_SENTENCE})
+            connection.say(wire.notice_reply(WARNING_SENTENCE))
 
     def _keep_house(self) -> None:
         """Look after everybody again and again, as long as there is anybody."""

@@ -54,6 +54,7 @@ class Visitor:
         self.connection: Connection | None = None
         self.departed = False
         self.warned = False
+        self._notice = ""
         self.goodbye: asyncio.TimerHandle | None = None
         rate = limits.frames_per_second
         self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
@@ -67,6 +68,11 @@ class Visitor:
     def frames_at_once(self) -> int:
         """How many frames may be under way."""
         return self.settings.frames_under_way + FRAMES_BESIDE
+
+    def new_notice(self) -> str:
+        """What the engine has to say since it was asked last; empty for nothing new."""
+        before, self._notice = self._notice, self.session.notice
+        return self._notice if self._notice != before else ""
 
     def floods(self) -> bool:
         """Whether one message more, which has come now, is far too many."""

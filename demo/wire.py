@@ -190,6 +190,11 @@ def dropped_reply(sequence: int | None) -> dict[str, Any]:
     return {"type": "dropped", "sequence": sequence}
 
 
+def notice_reply(message: str) -> dict[str, Any]:
+    """A sentence that the person should know, about nothing that they just sent."""
+    return {"type": "notice", "message": message}
+
+
 def too_large_sentence(maximum_bytes: int) -> str:
     """What a page is told that sent a message of more than `maximum_bytes`."""
     return f"A message was larger than {maximum_bytes // 1024} KB. Send smaller pictures."

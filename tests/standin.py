@@ -32,6 +32,7 @@ class StandInSession:
     held: threading.Event | None = None
     parked: bool = False
     kept: bool | None = None
+    notice: str = ""
 
     def submit(self, picture: np.ndarray, settings: FrameSettings) -> Future[Any]:
         if self.closed:
