@@ -151,7 +151,7 @@ class FrameSettings:
         "How alike a past feature must be before it is fused.",
     )
     bank_frames: float = _number(
-        0.5,
+        0.25,
         0.0,
         4.0,
         0.25,
@@ -236,7 +236,7 @@ MEMORY_PRESETS: dict[str, dict[str, float | str]] = {
     "steady": {
         "fusion_strength": 0.75,
         "fusion_threshold": 0.9,
-        "bank_frames": 0.5,
+        "bank_frames": 0.25,
         "bank_interval": 4,
         "bank_renewal": "spread",
         "steadiness": 0.8,
