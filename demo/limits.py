@@ -106,16 +106,7 @@ def variable_of(name: str) -> str:
 
 def value_of(name: str, text: str) -> Any:
     """The value of the limit `name` that a person wrote as `text`; raises `SettingsError`."""
-    declaration = DECLARATIONS[name]
-    value: Any = text
-    if isinstance(declaration, Range):
-        try:
-            value = int(text) if declaration.integer else float(text)
-        except ValueError:
-            # The declaration's own sentence tells what is needed.
-            value = text
-    declaration.check(name, value)
-    return value
+    return DECLARATIONS[name].parsed(name, text)
 
 
 def add_options(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -33,6 +34,15 @@ class Range:
         if not self.minimum <= value <= self.maximum:
             raise SettingsError(f"{name} came as {value:g}; needed: {need} ({self.unit}). Move it into the range.")
 
+    def parsed(self, name: str, text: str) -> float:
+        """The number that a person wrote; raises `SettingsError`."""
+        value: str | float = text
+        # What is no number gets the sentence of `check`.
+        with suppress(ValueError):
+            value = int(text) if self.integer else float(text)
+        self.check(name, value)
+        return float(value) if not self.integer else int(value)
+
 
 @dataclass(frozen=True)
 class Text:
@@ -51,6 +61,11 @@ class Text:
                 f"{name} came with {len(value)} characters; needed: at most {self.maximum_length}. Shorten it."
             )
 
+    def parsed(self, name: str, text: str) -> str:
+        """The text that a person wrote; raises `SettingsError`."""
+        self.check(name, text)
+        return text
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -64,6 +79,11 @@ class Choice:
         """Raise `SettingsError` unless `value` is one of the choices."""
         if value not in self.choices:
             raise SettingsError(f"{name} came as {value!r}; needed: one of {', '.join(self.choices)}. Choose one.")
+
+    def parsed(self, name: str, text: str) -> str:
+        """The choice that a person wrote; raises `SettingsError`."""
+        self.check(name, text)
+        return text
 
 
 Fit = Literal["crop", "pad"]

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -167,15 +167,10 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, declaration: Range 
 
 def _setting(name: str, declaration: Range | Text | Choice, text: str) -> str | int | float:
     """A setting from the command line; raises `ArgumentTypeError` where it is not as declared."""
-    value: str | int | float = text
-    if isinstance(declaration, Range):
-        with suppress(ValueError):
-            value = int(text) if declaration.integer else float(text)
     try:
-        declaration.check(name, value)
+        return declaration.parsed(name, text)
     except SettingsError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    return value
 
 
 def _size(text: str) -> tuple[int, int]:
