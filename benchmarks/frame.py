@@ -84,7 +84,7 @@ def _codec_tasks(model: Model) -> dict[str, Task]:
 
 
 def _prompt_tasks(model: Model) -> dict[str, Task]:
-    prompts = PromptEncoder(model.tokenizer, model.text_encoder)
+    prompts = PromptEncoder(model.text_encoders)
     numbers = itertools.count()
     return {
         "prompt, new": lambda: prompts.encode(f"{PROMPT} {next(numbers)}"),
@@ -103,7 +103,7 @@ def _unet_call(stack: ExitStack, model: Model, memory_name: str) -> tuple[Callab
     source = encode(model.vae, as_pixels(frame, model.device, model.dtype))
     beside = conditioning_channels(model.entry.latent_conditioning, source, SETTINGS.strength)
     sample = torch.cat([source, beside], dim=1).to(memory_format=torch.channels_last)
-    embeddings = PromptEncoder(model.tokenizer, model.text_encoder).encode(PROMPT).to(model.dtype)
+    embeddings = PromptEncoder(model.text_encoders).encode(PROMPT).tokens.to(model.dtype)
     timestep = torch.tensor(TIMESTEP, device=model.device)
 
     def call_with(remembered: Any, settings: FrameSettings = SETTINGS) -> Any:

@@ -13,6 +13,7 @@ from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pipeline.models import Model, ModelEntry, default_dtype
+from pipeline.prompts import TextEncoder
 
 PROMPT_TOKENS = 77
 
@@ -79,7 +80,7 @@ def random_model(shape: Shape, device: torch.device, seed: int = 0) -> Model:
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", set_alpha_to_one=False, steps_offset=1
     )
     entry = ModelEntry(shape.name, Path())
-    return Model(entry, shape.side, unet, vae, text_encoder, tokenizer, scheduler, device, dtype)
+    return Model(entry, shape.side, unet, vae, (TextEncoder(tokenizer, text_encoder),), scheduler, device, dtype)
 
 
 def _unet(shape: Shape) -> UNet2DConditionModel:

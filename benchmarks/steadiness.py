@@ -161,7 +161,7 @@ class Study:
 def scores_of(model: Model, study: Study, stem: Path | None = None) -> dict[str, list[Score]]:
     """The scores of each variant by its name, one a clip; pictures of `study.pictures` go to files that begin with
     `stem`."""
-    prompts = PromptEncoder(model.tokenizer, model.text_encoder)
+    prompts = PromptEncoder(model.text_encoders)
     scores: dict[str, list[Score]] = {each.name: [] for each in study.variants}
     with convolutions_packed(model.unet, model.vae):
         # The first frames of a process are slow: memory is new and kernels are chosen.

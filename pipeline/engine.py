@@ -61,7 +61,7 @@ class Engine:
         self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
-        encoder = PromptEncoder(model.tokenizer, model.text_encoder)
+        encoder = PromptEncoder(model.text_encoders)
         translator = Translator(model, self.memory, encoder, Schedule.of(model.scheduler))
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)

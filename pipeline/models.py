@@ -19,6 +19,7 @@ from pipeline.conditioning import conditioning_width
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
 from pipeline.memory import MemoryLayout
+from pipeline.prompts import TextEncoder
 from pipeline.schedule import Schedule
 
 ENTRY_FILE = "rearview.json"
@@ -50,8 +51,7 @@ class Model:
     native_size: int
     unet: UNet2DConditionModel
     vae: Autoencoder
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
+    text_encoders: tuple[TextEncoder, ...]
     scheduler: LCMScheduler
     device: torch.device
     dtype: torch.dtype
@@ -158,7 +158,7 @@ def _loaded(entry: ModelEntry, device: torch.device, dtype: torch.dtype) -> Mode
     for part in (unet, vae, text_encoder):
         part.to(device).eval().requires_grad_(False)
     native_size = entry.native_size or int(unet.config.sample_size or 0) * pixels_per_latent(vae)
-    return Model(entry, native_size, unet, vae, text_encoder, tokenizer, scheduler, device, dtype)
+    return Model(entry, native_size, unet, vae, (TextEncoder(tokenizer, text_encoder),), scheduler, device, dtype)
 
 
 def _autoencoder_class(folder: Path) -> Any:
@@ -188,7 +188,8 @@ def _check_parts(model: Model) -> None:
             f"model {entry.name!r} came with a UNet of {model.unet.config.out_channels} output channels; needed: "
             f"the {latents} of its autoencoder. Take parts that belong together."
         )
-    widths = (model.text_encoder.config.hidden_size, model.unet.config.cross_attention_dim)
+    width = sum(encoder.model.config.hidden_size for encoder in model.text_encoders)
+    widths = (width, model.unet.config.cross_attention_dim)
     if widths[0] != widths[1]:
         raise ModelError(
             f"model {entry.name!r} came with prompt embeddings of width {widths[0]} and a UNet that reads {widths[1]}; "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyparsing
@@ -34,39 +36,73 @@ _COMPEL_ERRORS = (
 _OPERATOR = re.compile(r"\.\s*\w+\s*\(")
 
 
-class PromptEncoder:
-    """Encodes prompts with one text encoder and remembers the last 32. One thread at a time may use it."""
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """A text encoder and the tokenizer whose numbers it reads."""
 
-    def __init__(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
+    tokenizer: CLIPTokenizer
+    model: CLIPTextModel
+
+
+@dataclass(frozen=True, eq=False)
+class PromptEmbeddings:
+    """Prompts as a UNet reads them: `tokens` `[B, L, C]`, one row a prompt."""
+
+    tokens: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What rows must have in common to share a UNet call."""
+        return tuple(self.tokens.shape[1:])
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
+        """The same on another device, in another dtype."""
+        return PromptEmbeddings(self.tokens.to(device, dtype))
+
+    @classmethod
+    def joined(cls, rows: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
+        """All rows as one batch; they are of one `shape`."""
+        return cls(torch.cat([each.tokens for each in rows]))
+
+
+class PromptEncoder:
+    """Encodes prompts with a model's text encoders and remembers the last 32. One thread at a time may use it."""
+
+    def __init__(self, encoders: Sequence[TextEncoder]) -> None:
         # Without memoization Compel's grammar takes a time exponential in the depth of parentheses: minutes for nine.
         pyparsing.ParserElement.enable_packrat()
-        self._compel = Compel(tokenizer, text_encoder)
-        self._cache: OrderedDict[str, Tensor] = OrderedDict()
+        (encoder,) = encoders
+        self._compel = Compel(encoder.tokenizer, encoder.model)
+        self._cache: OrderedDict[str, PromptEmbeddings] = OrderedDict()
 
-    def encode(self, prompt: str) -> Tensor:
-        """Prompt embeddings `[1, 77, C]`, or `[1, 77 * parts, C]` for an `.and()`; too long a part is cut.
+    def encode(self, prompt: str) -> PromptEmbeddings:
+        """Prompt embeddings, tokens `[1, 77, C]`, or `[1, 77 * parts, C]` for an `.and()`; too long a part is cut.
 
         Raises `PromptError` for a prompt that cannot be understood.
         """
         if prompt in self._cache:
             self._cache.move_to_end(prompt)
             return self._cache[prompt]
-        embeddings = self._encoded(_parsed(prompt))
+        embeddings = PromptEmbeddings(self._encoded(_parsed(prompt)))
         self._cache[prompt] = embeddings
         if len(self._cache) > CACHED_PROMPTS:
             self._cache.popitem(last=False)
         return embeddings
 
-    def encode_batch(self, prompts: tuple[str, ...]) -> Tensor:
-        """`[B, L, C]`, one row a prompt, the shorter ones continued with embeddings of the empty prompt."""
+    def encode_batch(self, prompts: Sequence[str]) -> PromptEmbeddings:
+        """One row a prompt, the shorter ones continued with tokens of the empty prompt."""
         rows = [self.encode(prompt) for prompt in prompts]
-        longest = max(row.shape[1] for row in rows)
-        return torch.cat([self._continued(row, longest) for row in rows])
+        longest = max(row.tokens.shape[1] for row in rows)
+        return PromptEmbeddings.joined([self._continued(row, longest) for row in rows])
 
-    def _continued(self, embeddings: Tensor, length: int) -> Tensor:
-        while embeddings.shape[1] < length:
-            embeddings = torch.cat([embeddings, self.encode("")], dim=1)
-        return embeddings
+    def _continued(self, embeddings: PromptEmbeddings, length: int) -> PromptEmbeddings:
+        tokens = embeddings.tokens
+        while tokens.shape[1] < length:
+            tokens = torch.cat([tokens, self.encode("").tokens], dim=1)
+        return replace(embeddings, tokens=tokens)
 
     def _encoded(self, conjunction: Conjunction) -> Tensor:
         embeddings: Tensor

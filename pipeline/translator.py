@@ -16,13 +16,15 @@ from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.cuts import thumbnail_of
 from pipeline.errors import FrameError
+from pipeline.guidance import branch_prompts, guided
 from pipeline.history import steadied
 from pipeline.memory import Memory, MemoryRow
 from pipeline.models import Model
-from pipeline.prompts import PromptEncoder
+from pipeline.prompts import PromptEmbeddings, PromptEncoder
 from pipeline.schedule import Schedule, StepCoefficients
 from pipeline.settings import FrameSettings
 from pipeline.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
+from pipeline.unet_call import UnetInputs, predicted
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,26 +36,21 @@ class Asked:
     settings: FrameSettings
     seed: int
 
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        """One prompt a guidance branch: the negative one takes part only where it acts."""
-        settings = self.settings
-        return settings.prompts if settings.guidance > 1 else (settings.prompt,)
-
 
 @dataclass(frozen=True, eq=False)
 class UnderWay:
     """A frame on its way: what it was begun with, and where it is.
 
     source and clean are latents `[1, C, h, w]`, beside what the model sees beside the noisy ones, embeddings
-    `[branches, L, C]`; `rows` is what its steps so far leave to the next frame's, staged until this one has succeeded.
+    have a row a guidance branch; `rows` is what its steps so far leave to the next frame's, staged until this one has
+    succeeded.
     """
 
     asked: Asked
     seen: Seen
     carried: Carried
     steps: tuple[StepCoefficients, ...]
-    embeddings: Tensor
+    embeddings: PromptEmbeddings
     source: Tensor
     beside: Tensor
     clean: Tensor
@@ -84,7 +81,7 @@ class UnderWay:
     @property
     def shape(self) -> tuple[int, ...]:
         """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings."""
-        return *self.source.shape, *self.embeddings.shape[1:]
+        return *self.source.shape, *self.embeddings.shape
 
     def memory_rows(self, past: Past) -> list[MemoryRow]:
         """What each branch of its next step looks back at."""
@@ -117,7 +114,7 @@ class Translator:
         model, settings = self.model, asked.settings
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings)
         with torch.inference_mode():
-            embeddings = self.prompts.encode_batch(asked.prompts).to(model.dtype)
+            embeddings = self.prompts.encode_batch(branch_prompts(settings)).to(model.device, model.dtype)
             source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
             beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
@@ -138,9 +135,9 @@ class Translator:
                 for latents, (frame, _) in zip(noisy, frames, strict=True)
             ]
             timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
-            embeddings = torch.cat([frame.embeddings for frame, _ in frames])
+            embeddings = PromptEmbeddings.joined([frame.embeddings for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
-            predictions = self._predicted(torch.cat(samples), timesteps, embeddings, call)
+            predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call))
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
                 prediction = guided(predictions[first : first + frame.batch_rows], frame.asked.settings.guidance)
@@ -149,18 +146,6 @@ class Translator:
                 stepped.append(replace(frame, clean=clean, rows=rows))
                 first += frame.batch_rows
             return stepped
-
-    def _predicted(self, samples: Tensor, timesteps: list[int], embeddings: Tensor, call: Any) -> Tensor:
-        """One UNet call: samples `[B, C', h, w]`, a timestep and embeddings `[B, L, C]` a row; `[B, C, h, w]`
-        float32."""
-        prediction: Tensor = self.model.unet(
-            samples.to(self.model.dtype, memory_format=torch.channels_last),
-            torch.tensor(timesteps, device=samples.device),
-            encoder_hidden_states=embeddings,
-            cross_attention_kwargs={"memory": call},
-            return_dict=False,
-        )[0]
-        return prediction.float()
 
     def _renewed(self, frame: UnderWay, past: Past, call: Any, first: int) -> dict[RowKey, Any]:
         """What each branch of a frame's step, from batch row `first` on, leaves to the next frame's."""
@@ -212,11 +197,3 @@ def noise_of(asked: Asked, source: Tensor, past: Past) -> dict[NoiseKey, Tensor]
     known = past.noise
     keys = [noise_key(asked, step, source) for step in range(asked.settings.steps)]
     return {key: known[key] if key in known else noise_for(*key).to(source.device) for key in keys}
-
-
-def guided(predictions: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance (arXiv 2207.12598) over `[prompt; negative prompt]` `[B, C, h, w]`: `[1, C, h, w]`."""
-    if len(predictions) == 1:
-        return predictions
-    positive, negative = predictions.chunk(2)
-    return negative + guidance * (positive - negative)

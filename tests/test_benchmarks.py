@@ -23,7 +23,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
     model = load_model(tiny_model, device="cpu")
     assert model.entry.latent_conditioning == ()
-    assert model.tokenizer("a house").input_ids[0] == model.tokenizer.bos_token_id
+    tokenizer = model.text_encoders[0].tokenizer
+    assert tokenizer("a house").input_ids[0] == tokenizer.bos_token_id
 
 
 def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ class Visitor:
 @pytest.fixture
 def translator(tiny_model: Model) -> Iterator[Translator]:
     memory = create_memory("feature-bank", tiny_model.entry.memory_layout, "sdpa")
-    encoder = PromptEncoder(tiny_model.tokenizer, tiny_model.text_encoder)
+    encoder = PromptEncoder(tiny_model.text_encoders)
     with memory.installed(tiny_model.unet):
         yield Translator(tiny_model, memory, encoder, Schedule.of(tiny_model.scheduler))
 

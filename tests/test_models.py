@@ -19,7 +19,11 @@ def test_a_folder_is_loaded_as_it_describes_itself(tiny_model: Model) -> None:
     assert tiny_model.native_size == TINY_SIZE
     assert tiny_model.entry.latent_conditioning == FULL_CONDITIONING
     assert tiny_model.entry.memory_layout == MemoryLayout(fuse=("mid_block", "up_blocks.1"), fuse_at="block")
-    parameters = [*tiny_model.unet.parameters(), *tiny_model.vae.parameters(), *tiny_model.text_encoder.parameters()]
+    parameters = [
+        *tiny_model.unet.parameters(),
+        *tiny_model.vae.parameters(),
+        *tiny_model.text_encoders[0].model.parameters(),
+    ]
     assert {each.dtype for each in parameters} == {torch.float32}
     assert not any(each.requires_grad for each in parameters)
     assert not tiny_model.unet.training
@@ -35,7 +39,7 @@ def test_a_plain_folder_is_stable_diffusion(plain_model: Model) -> None:
 def test_half_precision_leaves_the_text_encoder_exact(tiny_folder: Path) -> None:
     model = load_model(tiny_folder, device="cpu", dtype=torch.bfloat16)
     assert model.unet.dtype == model.vae.dtype == torch.bfloat16
-    assert model.text_encoder.dtype == torch.float32
+    assert model.text_encoders[0].model.dtype == torch.float32
 
 
 def test_default_dtypes() -> None:

@@ -10,47 +10,49 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PromptError
-from pipeline.prompts import CACHED_PROMPTS, PromptEncoder
+from pipeline.prompts import CACHED_PROMPTS, PromptEncoder, TextEncoder
 from tests.conftest import TEXT_WIDTH, tiny_text_encoder, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
 def encoder() -> PromptEncoder:
     torch.manual_seed(0)
-    return PromptEncoder(tiny_tokenizer(), tiny_text_encoder())
+    return PromptEncoder([TextEncoder(tiny_tokenizer(), tiny_text_encoder())])
 
 
 def test_plain_prompt_is_what_the_text_encoder_gives() -> None:
     tokenizer, text_encoder = tiny_tokenizer(), tiny_text_encoder()
     tokens = tokenizer("a red house", padding="max_length", truncation=True, return_tensors="pt").input_ids
     expected = text_encoder(tokens).last_hidden_state
-    embeddings = PromptEncoder(tokenizer, text_encoder).encode("a red house")
-    torch.testing.assert_close(embeddings, expected, rtol=1e-4, atol=1e-4)
+    embeddings = PromptEncoder([TextEncoder(tokenizer, text_encoder)]).encode("a red house")
+    torch.testing.assert_close(embeddings.tokens, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     "prompt", ["", "a", "a cat " * 100, "(neon)1.4 house", '("a", "b").blend(0.7, 0.3)', '5" é漢😀']
 )
 def test_embeddings_have_77_tokens(encoder: PromptEncoder, prompt: str) -> None:
-    assert encoder.encode(prompt).shape == (1, 77, TEXT_WIDTH)
+    assert encoder.encode(prompt).tokens.shape == (1, 77, TEXT_WIDTH)
 
 
 def test_weights_act(encoder: PromptEncoder) -> None:
-    plain, more, less = (encoder.encode(each) for each in ("neon house", "(neon)1.4 house", "(neon)0.5 house"))
+    plain, more, less = (encoder.encode(each).tokens for each in ("neon house", "(neon)1.4 house", "(neon)0.5 house"))
     assert not torch.allclose(plain, more) and not torch.allclose(plain, less)
 
 
 def test_a_blend_is_the_weighted_mean(encoder: PromptEncoder) -> None:
-    blend = encoder.encode('("house", "boat").blend(0.75, 0.25)')
-    torch.testing.assert_close(blend, 0.75 * encoder.encode("house") + 0.25 * encoder.encode("boat"))
+    blend, house, boat = (
+        encoder.encode(each).tokens for each in ('("house", "boat").blend(0.75, 0.25)', "house", "boat")
+    )
+    torch.testing.assert_close(blend, 0.75 * house + 0.25 * boat)
 
 
 def test_a_conjunction_is_longer_and_a_batch_of_one_length(encoder: PromptEncoder) -> None:
     conjunction = '("house", "boat").and()'
-    assert encoder.encode(conjunction).shape[1] == 2 * 77
+    assert encoder.encode(conjunction).tokens.shape[1] == 2 * 77
     batch = encoder.encode_batch((conjunction, "ugly"))
-    assert batch.shape == (2, 2 * 77, TEXT_WIDTH)
-    assert torch.equal(batch[1:, 77:], encoder.encode(""))
+    assert batch.tokens.shape == (2, 2 * 77, TEXT_WIDTH)
+    assert torch.equal(batch.tokens[1:, 77:], encoder.encode("").tokens)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,8 @@ def embeds_or_says_why(encoder: PromptEncoder, prompt: str) -> None:
     except PromptError as error:
         assert "needed" in str(error)
     else:
-        assert embeddings.shape[1] % 77 == 0 and bool(embeddings.isfinite().all())
+        tokens = embeddings.tokens
+        assert tokens.shape[1] % 77 == 0 and bool(tokens.isfinite().all())
 
 
 SYNTAX = st.sampled_from(
@@ -111,7 +114,7 @@ def test_any_text_is_an_embedding_or_a_sentence(encoder: PromptEncoder, prompt: 
 
 
 def test_prompts_are_cached_and_the_oldest_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = PromptEncoder(tiny_tokenizer(), tiny_text_encoder())
+    encoder = PromptEncoder([TextEncoder(tiny_tokenizer(), tiny_text_encoder())])
     first = encoder.encode("first")
     assert encoder.encode("first") is first
     for index in range(CACHED_PROMPTS - 1):

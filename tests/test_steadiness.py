@@ -32,7 +32,7 @@ def clips() -> list[Clip]:
 
 @pytest.fixture(scope="module")
 def prompts(tiny_model: Model) -> PromptEncoder:
-    return PromptEncoder(tiny_model.tokenizer, tiny_model.text_encoder)
+    return PromptEncoder(tiny_model.text_encoders)
 
 
 def by_name(name: str) -> Variant:
