@@ -221,11 +221,18 @@ class Connection:
 class Live:
     """Every visitor of one engine, and the two routes by which they come."""
 
-    def __init__(self, engine: Engine, *, maximum_visitors: int = MAXIMUM_VISITORS, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        maximum_visitors: int = MAXIMUM_VISITORS,
+        grace_s: float = GRACE_S,
+        secret: bytes | None = None,
+    ) -> None:
         self.engine = engine
         self._maximum_visitors = maximum_visitors
         self._grace_s = grace_s
-        self._tokens = wire.Tokens()
+        self._tokens = wire.Tokens(secret)
         self._visitors: dict[str, Visitor] = {}
         self._entrance = asyncio.Lock()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="rearview-codec")

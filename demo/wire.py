@@ -104,10 +104,13 @@ def encode_picture(picture: np.ndarray) -> bytes:
 
 
 class Tokens:
-    """Mints and checks the tokens that bind a connection to a page; a new server does not know an old one's tokens."""
+    """Mints and checks the tokens that bind a connection to a page.
 
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
+    Servers with the same `secret` know each other's tokens; without one, a new server does not know an old one's.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
+        self._secret = secret or secrets.token_bytes(32)
 
     def mint(self, visitor: str, lifetime_s: float = TOKEN_LIFETIME_S) -> str:
         """A token for `visitor` that ends after `lifetime_s` seconds."""
