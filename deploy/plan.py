@@ -27,12 +27,10 @@ class Replica:
     cpus: float = 1.0
     """CPUs that Ray counts for it; the whole ones become PyTorch's threads."""
     gpus: float | None = None
-    """GPUs that it computes on, 0 for the CPU; without a number, engines take 1 where Ray has any, and the page none."""
+    """GPUs that it computes on, 0 for the CPU; by default engines take 1 where Ray has any, and the page none."""
 
     def __post_init__(self) -> None:
-        refuse(
-            self.places < 1, f"places came as {self.places}; needed: 1 or more. Send how many visitors one may have."
-        )
+        refuse(self.places < 1, f"places came as {self.places}; needed: 1 or more. Send how many visitors one has.")
         refuse(self.cpus < 0, f"cpus came as {self.cpus}; needed: 0 or more. Send how many Ray shall count for one.")
         refuse((self.gpus or 0) < 0, f"gpus came as {self.gpus}; needed: 0 or more. Send 0 to compute on the CPU.")
 
