@@ -66,10 +66,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     # What Ray starts, it starts with this environment.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
-    stopped = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
-
     resources = ray.cluster_resources()
     replicas = max(arguments.replicas or int(resources.get("GPU", 0)), 1)
     kind = {"model": arguments.model, "memory": arguments.memory, "places": arguments.places}
@@ -89,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (PlanError, RuntimeError) as error:
         ray.shutdown()
         stop_with(str(error))
+    stopped = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
     sys.stdout.write(f"Rearview is open at http://{arguments.host}:{arguments.port}/\n")
     sys.stdout.flush()
     stopped.wait()
