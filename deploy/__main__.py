@@ -60,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         stop_with("Ray is not installed. Install it with: python -m pip install -r requirements-deploy.txt")
     from deploy.serve import ENGINES_PREFIX, PAGE_PREFIX, engines, page
 
+    # Two secrets: one signs visitors' tokens, the other keeps strangers of this machine from Ray's own ports.
     os.environ.setdefault(SECRET_VARIABLE, secrets.token_hex(32))
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if arguments.auth is not None:
         os.environ[AUTH_VARIABLE] = ":".join(arguments.auth)
     # What Ray starts, it starts with this environment.

@@ -54,7 +54,6 @@ PAGE_REQUESTS = 1000
 
 TARGET_SHARE = 0.75
 """How much of its places a replica has in use, on the average, before Ray starts another."""
-LOOK_BACK_S = 10.0
 UPSCALE_DELAY_S = 5.0
 DOWNSCALE_DELAY_S = 600.0
 DRAIN_S = 300.0
@@ -74,7 +73,6 @@ def engines(arguments: dict[str, Any]) -> Application:
             "min_replicas": plan.minimum_replicas,
             "max_replicas": plan.maximum_replicas,
             "target_ongoing_requests": TARGET_SHARE * plan.places,
-            "look_back_period_s": LOOK_BACK_S,
             "upscale_delay_s": UPSCALE_DELAY_S,
             "downscale_delay_s": DOWNSCALE_DELAY_S,
         },

@@ -60,7 +60,7 @@ class Server:
     def engines(self) -> list[psutil.Process]:
         """The processes of the replicas that paint."""
         title = "ray::ServeReplica:engines:engine"
-        return [each for each in self.process.children(recursive=True) if each.cmdline()[:1] == [title]]
+        return [each for each in self.process.children(recursive=True) if "".join(each.cmdline()).startswith(title)]
 
 
 @dataclass
