@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app import DEFAULT_PORT, LOCAL_HOST, credentials, port, stop_with
@@ -47,10 +47,27 @@ def cpus_of_each(cpus: float, replicas: int) -> float:
     return float(math.floor(share)) if share >= 1 else share
 
 
+def environment(arguments: argparse.Namespace, given: Mapping[str, str]) -> dict[str, str]:
+    """What Ray and the replicas find in their environment, beside or instead of what is given."""
+    # One secret signs the visitors' tokens, another keeps strangers on this machine from Ray's own ports.
+    defaults = {
+        SECRET_VARIABLE: secrets.token_hex(32),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    wanted = {name: given.get(name, default) for name, default in defaults.items()}
+    wanted["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [given.get("PYTHONPATH")])])
+    if arguments.auth is not None:
+        wanted[AUTH_VARIABLE] = ":".join(arguments.auth)
+    return wanted
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Start Ray and both applications, and keep them until Ctrl-C or SIGTERM."""
     arguments = parse(argv)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Before Ray is imported, which reads some of it then; what it starts, it starts with the same environment.
+    os.environ.update(environment(arguments, os.environ))
 
     # Here, not above: a wrong word on the command line should not wait for Ray.
     try:
@@ -60,14 +77,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         stop_with("Ray is not installed. Install it with: python -m pip install -r requirements-deploy.txt")
     from deploy.serve import ENGINES_PREFIX, PAGE_PREFIX, engines, page
 
-    # Two secrets: one signs visitors' tokens, the other keeps strangers of this machine from Ray's own ports.
-    os.environ.setdefault(SECRET_VARIABLE, secrets.token_hex(32))
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    if arguments.auth is not None:
-        os.environ[AUTH_VARIABLE] = ":".join(arguments.auth)
-    # What Ray starts, it starts with this environment.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
     resources = ray.cluster_resources()
     replicas = max(arguments.replicas or int(resources.get("GPU", 0)), 1)

@@ -32,8 +32,8 @@ from websockets.exceptions import WebSocketException
 
 from demo import wire
 from demo.live import CLOSE_TOKEN, SOCKET_PATH
-from deploy.__main__ import cpus_of_each, parse
-from deploy.plan import SECRET_VARIABLE, Engines, PlanError, Replica, planned, shared_secret
+from deploy.__main__ import cpus_of_each, environment, parse
+from deploy.plan import AUTH_VARIABLE, SECRET_VARIABLE, Engines, PlanError, Replica, planned, shared_secret
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "a secret of the tests, known to all replicas"
@@ -256,6 +256,19 @@ def test_a_wrong_number_of_replicas_gets_a_sentence(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         parse(["--replicas", "0"])
     assert "1 or more" in capsys.readouterr().err
+
+
+def test_secrets_are_drawn_where_none_are_given() -> None:
+    first, second = (environment(parse([]), {}) for _ in range(2))
+    for name in (SECRET_VARIABLE, "RAY_AUTH_TOKEN"):
+        assert first[name] != second[name]
+        assert environment(parse([]), {name: SECRET})[name] == SECRET
+    assert len(shared_secret(first)) >= 32
+
+
+def test_what_asks_visitors_for_a_password_reaches_the_page() -> None:
+    assert AUTH_VARIABLE not in environment(parse([]), {})
+    assert environment(parse(["--auth", "anna:a:b"]), {})[AUTH_VARIABLE] == "anna:a:b"
 
 
 def test_the_command_line_needs_no_ray() -> None:
