@@ -29,6 +29,7 @@ Documentation: https://docs.ray.io/en/latest/serve/http-guide.html and .../serve
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import TaskCancelledError
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
@@ -46,6 +48,7 @@ from deploy.plan import AUTH_VARIABLE, Engines, Replica, planned, shared_secret
 
 if TYPE_CHECKING:
     from ray.serve import Application
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ENGINES_PREFIX = "/rearview"
 PAGE_PREFIX = "/"
@@ -112,7 +115,7 @@ class EngineReplica:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
-        closed(self._live)
+        await asyncio.to_thread(closed, self._live)
 
 
 class PageReplica:
@@ -135,12 +138,32 @@ class PageReplica:
         options = demo_page.launch_options()
         mount_gradio_app(app, blocks, path="/", auth=self._auth, ssr_mode=False, run_history=False, **options)
         self._live.attach(app)
+        app.add_middleware(SayingGoodbye)
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         yield
-        closed(self._live)
+        await asyncio.to_thread(closed, self._live)
+
+
+class SayingGoodbye:
+    """Tells an app of a browser that has gone in ASGI's words, where Ray raises an error of its own.
+
+    Gradio learns from these words that a page was closed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def received() -> Message:
+            try:
+                return await receive()
+            except TaskCancelledError:
+                return {"type": "http.disconnect"}
+
+        await self._app(scope, received if scope["type"] == "http" else receive, send)
 
 
 def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:

@@ -211,6 +211,28 @@ def test_engines_refuse_a_token_of_another_secret(server: Server) -> None:
     assert asyncio.run(closed_with()) == CLOSE_TOKEN
 
 
+@needs_ray
+# Ray, when it is imported, uses what its own libraries advise against.
+@pytest.mark.filterwarnings("ignore")
+def test_a_page_that_is_closed_ends_its_requests_without_an_error() -> None:
+    from ray.exceptions import TaskCancelledError
+
+    from deploy.serve import SayingGoodbye
+
+    heard = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.append((await receive())["type"])
+
+    async def receive() -> Any:
+        raise TaskCancelledError
+
+    async def send(message: Any) -> None: ...
+
+    asyncio.run(SayingGoodbye(app)({"type": "http"}, receive, send))
+    assert heard == ["http.disconnect"]
+
+
 def test_a_plan_takes_the_arguments_of_a_serve_config() -> None:
     plan = planned(Engines, {"model": "somewhere", "places": 4, "gpus": 0.5, "maximum_replicas": 3})
     assert plan == Engines("somewhere", places=4, gpus=0.5, minimum_replicas=1, maximum_replicas=3)
