@@ -125,6 +125,17 @@ def add_options(parser: argparse.ArgumentParser, environment: Mapping[str, str])
         )
 
 
+def limits_from(environment: Mapping[str, str]) -> HostLimits:
+    """The limits that environment variables ask for; raises `SettingsError`."""
+    return HostLimits(
+        **{
+            name: value_of(name, environment[variable_of(name)])
+            for name in DECLARATIONS
+            if variable_of(name) in environment
+        }
+    )
+
+
 def limits_of(arguments: argparse.Namespace) -> HostLimits:
     """The limits that a command line, parsed with `add_options`, asks for."""
     return HostLimits(**{name: getattr(arguments, name) for name in DECLARATIONS})

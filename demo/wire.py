@@ -125,11 +125,13 @@ def encode_picture(picture: np.ndarray) -> bytes:
 class Tokens:
     """Mints and checks the tokens that bind a connection to a page, and to who is logged in on it.
 
-    Servers that share a `secret` know each other's tokens; without one, a new server knows no old one's.
+    Servers that share a `secret` know each other's tokens, but not who is logged in where, so these tokens are bound to
+    the page alone; without one, a new server knows no old one's.
     """
 
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secret or secrets.token_bytes(32)
+        self._is_shared = secret is not None
 
     def mint(self, visitor: str, lifetime_s: float = TOKEN_LIFETIME_S, user: str | None = None) -> str:
         """A token for the page `visitor`, on which `user` is logged in, that ends after `lifetime_s` seconds."""
@@ -148,7 +150,9 @@ class Tokens:
 
     def _sign(self, claim: str, user: str | None) -> str:
         # As JSON, because no two pairs look the same there.
-        return hmac.new(self._secret, json.dumps([claim, user]).encode(), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self._secret, json.dumps([claim, None if self._is_shared else user]).encode(), hashlib.sha256
+        ).hexdigest()
 
 
 def _encoded(text: str) -> bytes:

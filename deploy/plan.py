@@ -28,6 +28,8 @@ class Replica:
     """CPUs that Ray counts for it; the whole ones become PyTorch's threads."""
     gpus: float | None = None
     """GPUs that it computes on, 0 for the CPU; by default engines take 1 where Ray has any, and the page none."""
+    behind_proxy: bool = False
+    """Whether a load balancer in front says where visitors come from, by the last hop of X-Forwarded-For."""
 
     def __post_init__(self) -> None:
         refuse(self.places < 1, f"places came as {self.places}; needed: 1 or more. Send how many visitors one has.")

@@ -31,8 +31,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -43,6 +45,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from app import credentials
+from demo.limits import limits_from
 from demo.live import SOCKET_PATH, Live
 from deploy.plan import AUTH_VARIABLE, Engines, Replica, planned, shared_secret
 
@@ -112,6 +115,10 @@ class EngineReplica:
         wire = WebSocketRoute(SOCKET_PATH.removeprefix(ENGINES_PREFIX), self._live.socket)
         return Starlette(routes=[wire], lifespan=self._lifespan)
 
+    def check_health(self) -> None:
+        """What Ray asks every few seconds; it replaces a replica that raises `RuntimeError` several times."""
+        raise_problem(self._live)
+
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
@@ -140,6 +147,10 @@ class PageReplica:
         self._live.attach(app)
         app.add_middleware(SayingGoodbye)
         return app
+
+    def check_health(self) -> None:
+        """The same as that of the engines."""
+        raise_problem(self._live)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -174,9 +185,19 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
 
     hush()
     keep_freed_memory()
+    # Whoever finds no place waits in Ray's proxy, not in the line of a replica while another may have a place.
+    limits = replace(limits_from(os.environ), visitors=plan.places, queue_length=0)
     # Named, because Ray does not hide the GPUs of others from a replica that has none.
     model = load_model(plan.model, device="cuda" if on_gpu else "cpu")
-    return Live(Engine(model, memory=plan.memory), maximum_visitors=plan.places, secret=secret)
+    engine = Engine(model, memory=plan.memory, byte_budget=limits.byte_budget)
+    return Live(engine, limits, behind_proxy=plan.behind_proxy, secret=secret)
+
+
+def raise_problem(live: Live) -> None:
+    """Raise `RuntimeError` while the engine behind a live wire makes no pictures."""
+    problem = live.problem(time.monotonic())
+    if problem is not None:
+        raise RuntimeError(problem)
 
 
 def closed(live: Live) -> None:

@@ -31,7 +31,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from demo import wire
-from demo.live import CLOSE_TOKEN, SOCKET_PATH
+from demo.limits import variable_of
+from demo.live import SOCKET_PATH
 from deploy.__main__ import cpus_of_each, environment, parse
 from deploy.plan import AUTH_VARIABLE, SECRET_VARIABLE, Engines, PlanError, Replica, planned, shared_secret
 
@@ -120,7 +121,8 @@ def server(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     log = tmp_path_factory.mktemp("deploy") / "log"
     command = [sys.executable, "-m", "deploy", "--model", str(tiny_folder), "--port", str(port)]
     command += ["--replicas", str(REPLICAS), "--at-once", str(REPLICAS), "--places", str(VISITORS)]
-    environment = os.environ | {SECRET_VARIABLE: SECRET, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    variables = {SECRET_VARIABLE: SECRET, variable_of("visitors_per_address"): str(VISITORS)}
+    environment = os.environ | variables | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with log.open("w") as out:
         started = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
     process = psutil.Process(started.pid)
@@ -208,7 +210,7 @@ def test_engines_refuse_a_token_of_another_secret(server: Server) -> None:
             await connection.wait_closed()
             return connection.close_code
 
-    assert asyncio.run(closed_with()) == CLOSE_TOKEN
+    assert asyncio.run(closed_with()) == wire.CLOSE_TOKEN
 
 
 @needs_ray
@@ -260,6 +262,13 @@ def test_the_secret_is_long_and_from_the_environment() -> None:
     for given in ({}, {SECRET_VARIABLE: "short"}):
         with pytest.raises(PlanError, match=SECRET_VARIABLE):
             shared_secret(given)
+
+
+def test_a_shared_token_needs_no_login_where_it_is_shown() -> None:
+    token = wire.Tokens(b"one").mint("anna's page", user="anna")
+    assert wire.Tokens(b"one").visitor(token) == "anna's page"
+    alone = wire.Tokens()
+    assert alone.visitor(alone.mint("anna's page", user="anna")) is None
 
 
 def test_servers_with_one_secret_know_each_others_tokens() -> None:
