@@ -139,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             prevent_thread_lock=True,
             ssr_mode=False,
             run_history=False,
+            state_session_capacity=page.KEPT_PAGES,
             quiet=True,
             **page.launch_options(),
         )

@@ -25,6 +25,8 @@ MEMORY_BUTTONS = {
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
 FIRST_SEED = 7
+KEPT_PAGES = 256
+"""Gradio keeps about 0.1 MB for each page that was ever opened, up to a number: by default for 10,000 pages."""
 
 CONNECT = "(token) => { window.rearviewToken = token; window.rearview?.connect(token); }"
 ROLL = f"() => Math.floor(Math.random() * {MAXIMUM_SEED})"
@@ -113,6 +115,8 @@ def build(live: Live) -> gr.Blocks:
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
         video_tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
+    # For an app that mounts the page; `launch` wants it as an argument.
+    page.state_session_capacity = KEPT_PAGES
     return page
 
 

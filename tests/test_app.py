@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import gradio
 import pytest
 
 import app
+from demo import page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +58,22 @@ def test_what_is_not_there_gets_a_sentence(arguments: list[str], tiny_folder: Pa
     assert "Rearview cannot start" in finished.stderr
     assert "needed" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_the_app_keeps_as_few_closed_pages_as_the_page_says(monkeypatch: pytest.MonkeyPatch, tiny_folder: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    def launch(blocks: gradio.Blocks, **options: Any) -> None:
+        asked.update(options)
+        raise OSError("enough")
+
+    monkeypatch.setattr(gradio.Blocks, "launch", launch)
+    # What ends the tests stays as it is.
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(app.atexit, "register", lambda *_: None)
+    with pytest.raises(SystemExit):
+        app.main(["--model", str(tiny_folder)])
+    assert asked["state_session_capacity"] == page.KEPT_PAGES
 
 
 def test_importing_the_door_opens_nothing() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradio.state_holder import StateHolder
 from PIL import Image
 
 from demo import page
@@ -33,6 +34,19 @@ def config() -> dict[str, Any]:
 
 def component(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
     return next(each["props"] for each in config["components"] if each["props"].get("elem_id") == elem_id)
+
+
+def test_pages_that_were_closed_do_not_add_up() -> None:
+    live: Any = SimpleNamespace(mint=str, leave=str)
+
+    async def states_after(pages: int) -> int:
+        holder = StateHolder()
+        holder.set_blocks(page.build(live))
+        for number in range(pages):
+            holder[f"page {number}"]
+        return len(holder.session_data)
+
+    assert asyncio.run(states_after(page.KEPT_PAGES + 20)) == page.KEPT_PAGES
 
 
 @pytest.mark.parametrize("name", DECLARATIONS)
