@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET = "a secret of the tests, known to all replicas"
 REPLICAS = 2
 VISITORS = 8
-STARTED_WITHIN_S = 120.0
+STARTED_WITHIN_S = 240.0
 PAINTED_WITHIN_S = 20.0
 RETRY_S = 0.4
 """How long `canvas.js` waits before it connects again for the first time."""
