@@ -50,6 +50,7 @@ def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: 
 
 def test_the_first_settings_are_in_order() -> None:
     assert FrameSettings(**page.first_settings()).seed is not None
+    assert page.first_settings(FrameSettings(steps=4, strength=0.6)).items() >= {"steps": 4, "strength": 0.6}.items()
 
 
 def test_the_canvas_carries_its_ids_once() -> None:

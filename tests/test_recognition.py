@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import LatentConsistencyModelPipeline
 from safetensors.torch import save_file
 
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
@@ -16,7 +17,8 @@ from pipeline.codec import Frame
 from pipeline.hub import Hub
 from pipeline.memory import MemoryLayout
 from pipeline.models import find_entry
-from tests.hub_layout import FakeHub, save_model, save_tiny_vae, serving
+from pipeline.unet_call import guidance_condition
+from tests.hub_layout import FakeHub, save_model, save_tiny_vae, serving, unet_of
 from tests.ldm_layout import same_weights, save_checkpoint
 
 OFFLINE = Hub(offline=True, cache=Path("no such folder"))
@@ -63,6 +65,19 @@ def test_a_students_euler_scheduler_tells_turbo(tmp_path: Path, frames: list[Fra
 def test_a_unet_that_reads_guidance_was_distilled_by_lcm(tmp_path: Path) -> None:
     entry = find_entry(save_model(tmp_path / "any", "sd15", time_cond_proj_dim=8))
     assert (entry.distillation, entry.lora, entry.guides) == ("lcm", "", False)
+
+
+def test_a_unet_that_reads_guidance_is_told_the_published_one(tmp_path: Path, frames: list[Frame]) -> None:
+    model = load(save_model(tmp_path / "any", "sd15", time_cond_proj_dim=8))
+    expected = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, torch.tensor([7.5, 7.5]), 8)
+    told = guidance_condition(model.unet, 2)
+    assert told is not None
+    torch.testing.assert_close(told, expected)
+    picture = painted(model, frames[0])
+    with torch.no_grad():
+        model.unet.time_embedding.cond_proj.weight.mul_(20)
+    assert not torch.equal(painted(model, frames[0]), picture)
+    assert guidance_condition(unet_of("sd15"), 2) is None
 
 
 def test_stable_diffusion_xl_has_two_text_encoders(tmp_path: Path) -> None:
