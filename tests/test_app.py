@@ -47,10 +47,7 @@ def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, caps
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--model", "no-such-model"], ["--model", "nobody/nothing", "--offline"], ["--memory", "no-such-memory"]],
-)
+@pytest.mark.parametrize("arguments", [["--model", "nobody/nothing", "--offline"], ["--memory", "no-such-memory"]])
 def test_what_is_not_there_gets_a_sentence(arguments: list[str], tiny_folder: Path) -> None:
     command = [sys.executable, "app.py", "--model", str(tiny_folder), *arguments]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

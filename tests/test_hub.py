@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import save_file
 
 from pipeline import Engine, FrameSettings, ModelError, load_model
 from pipeline import models as models_module
 from pipeline.catalogue import CATALOGUE
 from pipeline.codec import Frame
 from pipeline.hub import Hub, is_repository, missing_part, wanted_files
+from pipeline.parts import fuse_lora
 from tests.hub_layout import LORA_LAYERS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
+from tests.ldm_layout import same_weights
 
 ENTRY = CATALOGUE["sd15-lcm"]
 BASE, LORA, TINY_VAE = ENTRY.repositories
@@ -74,14 +79,35 @@ def test_a_model_of_the_catalogue_comes_from_the_hub_once_and_paints(
     assert served.asked == []
 
 
-def test_the_lora_of_an_entry_is_in_the_weights_and_no_layer_of_it_stays(hub: Hub, folders: dict[str, Path]) -> None:
-    plain = load_model(folders[BASE], device="cpu", dtype=torch.float32, hub=hub)
-    fused = load("sd15-lcm", hub)
-    # The folder says nothing of few steps, so it got the LoRA of its family too.
-    assert plain.entry.lora == LORA
-    for layer in LORA_LAYERS:
-        assert torch.equal(plain.unet.get_submodule(layer).weight, fused.unet.get_submodule(layer).weight)
-    assert not [name for name, _ in fused.unet.named_modules() if "lora" in name]
+def test_the_lora_of_an_entry_is_in_the_weights_and_no_layer_of_it_stays(
+    hub: Hub, served: FakeHub, tmp_path: Path
+) -> None:
+    served.repositories[LORA] = tmp_path / "lora"
+    added = save_lora(tmp_path / "lora", unet_of("sd15"))
+    plain = UNet2DConditionModel.from_pretrained(served.repositories[BASE], subfolder="unet", variant="fp16")
+    fused = load("sd15-lcm", hub).unet
+    assert fused.state_dict().keys() == plain.state_dict().keys()
+    for name, weight in plain.state_dict().items():
+        more = added.get(name.removesuffix(".weight"), torch.zeros(()))
+        torch.testing.assert_close(fused.state_dict()[name], weight + more, rtol=0, atol=1e-6)
+    assert not [module for module in fused.modules() if isinstance(module, BaseTunerLayer)]
+    assert not hasattr(fused, "peft_config")
+
+
+def test_a_folder_that_says_nothing_of_few_steps_gets_the_lora_of_its_family(hub: Hub, served: FakeHub) -> None:
+    unet = load_model(served.repositories[BASE], device="cpu", dtype=torch.float32, hub=hub).unet
+    assert same_weights(unet, load("sd15-lcm", hub).unet)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_lora_with_diffusers_names_is_fused_as_well(tmp_path: Path, scale: float) -> None:
+    unet = unet_of("sd15")
+    layer = unet.get_submodule(LORA_LAYERS[0])
+    before, (up, down) = layer.weight.detach().clone(), (torch.randn(16, 2), torch.randn(2, 16))
+    name = f"unet.{LORA_LAYERS[0]}"
+    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, tmp_path / "any.safetensors")
+    fuse_lora(unet, tmp_path / "any.safetensors", "sd15", scale)
+    torch.testing.assert_close(unet.get_submodule(LORA_LAYERS[0]).weight, before + scale * up @ down)
 
 
 def test_any_repository_of_the_hub_is_recognised_by_its_configs(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", 
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    live: Any = SimpleNamespace(mint=str, leave=str)
+    entry = SimpleNamespace(defaults=FrameSettings(steps=3))
+    live: Any = SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=SimpleNamespace(entry=entry)))
 
     async def built() -> dict[str, Any]:
         return page.build(live).get_config_file()
@@ -46,6 +47,10 @@ def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: 
         each = RANGES[name]
         assert (shown["minimum"], shown["maximum"]) == (each.minimum, each.maximum)
         assert each.unit in shown["info"]
+
+
+def test_a_fresh_page_begins_with_the_model_s_own_settings(config: dict[str, Any]) -> None:
+    assert component(config, "steps")["value"] == 3
 
 
 def test_the_first_settings_are_in_order() -> None:
