@@ -27,7 +27,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     from demo.limits import add_options
 
     on_spaces = "SPACE_ID" in os.environ
-    parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
+    parser.add_argument(
+        "--model",
+        default="auto",
+        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of a repository "
+        "of the Hugging Face hub, or auto: the best that this machine can run",
+    )
+    parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
@@ -113,17 +119,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Here, not above: a wrong word on the command line should not wait for torch.
     from pipeline.host import hush, keep_freed_memory
 
+    if arguments.offline:
+        # The hub's client reads this when it is imported, for whoever else would use it.
+        os.environ["HF_HUB_OFFLINE"] = "1"
     hush()
     from demo import page
     from demo.limits import limits_of
     from demo.live import Live
     from pipeline import Engine, load_model
     from pipeline.errors import RearviewError
+    from pipeline.hub import Hub
 
     keep_freed_memory()
     limits = limits_of(arguments)
     try:
-        engine = Engine(load_model(arguments.model), memory=arguments.memory, byte_budget=limits.byte_budget)
+        model = load_model(arguments.model, hub=Hub(offline=arguments.offline))
+        sys.stdout.write(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}\n")
+        engine = Engine(model, memory=arguments.memory, byte_budget=limits.byte_budget)
     except RearviewError as error:
         stop_with(str(error))
     for each in (signal.SIGINT, signal.SIGTERM):

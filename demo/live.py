@@ -270,6 +270,8 @@ class Live:
             "type": "hello",
             "size": max(engine.size),
             "model": engine.model.name,
+            "model_title": engine.model.title,
+            "model_reason": engine.model.reason,
             "memory": engine.memory_name,
             "kernel": engine.kernel,
         }

@@ -45,9 +45,9 @@ quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 """How an event of this page runs: at once, and unseen."""
 
 
-def first_settings() -> dict[str, Any]:
-    """The settings that a fresh page shows and sends."""
-    settings = FrameSettings(seed=FIRST_SEED)
+def first_settings(defaults: FrameSettings | None = None) -> dict[str, Any]:
+    """The settings that a fresh page shows and sends: a model's defaults, with a seed."""
+    settings = (defaults or FrameSettings()).changed(seed=FIRST_SEED)
     return {name: getattr(settings, name) for name in DECLARATIONS}
 
 
@@ -90,7 +90,7 @@ def launch_options() -> dict[str, Any]:
 def build(live: Live) -> gr.Blocks:
     """The page whose canvas talks to `live`, and whose videos are translated by the same engine."""
     with gr.Blocks(title="Rearview", analytics_enabled=False, delete_cache=KEPT_FILES) as page:
-        settings = first_settings()
+        settings = first_settings(live.engine.model.entry.defaults)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Live", elem_id="live_tab") as live_tab:
                 canvas = gr.HTML(

@@ -207,15 +207,20 @@ def as_picture(pixels: Tensor) -> Frame:
 
 def encode(vae: Autoencoder, pixels: Tensor) -> Tensor:
     """Pixels `[B, 3, H, W]` in -1..1 to latents `[B, C, h, w]` in the UNet's scale; of a distribution, its mode."""
-    encoded = vae.encode(pixels)
+    encoded = vae.encode(pixels.to(vae.dtype))
     latents: Tensor = encoded.latents if isinstance(vae, AutoencoderTiny) else encoded.latent_dist.mode()
-    return latents * float(vae.config.scaling_factor)
+    return (latents - _shift(vae)) * float(vae.config.scaling_factor)
 
 
 def decode(vae: Autoencoder, latents: Tensor) -> Tensor:
     """Latents `[B, C, h, w]` in the UNet's scale to pixels `[B, 3, H, W]` in about -1..1."""
-    pixels: Tensor = vae.decode(latents / float(vae.config.scaling_factor)).sample
+    pixels: Tensor = vae.decode((latents / float(vae.config.scaling_factor) + _shift(vae)).to(vae.dtype)).sample
     return pixels
+
+
+def _shift(vae: Autoencoder) -> float:
+    """The mean that some autoencoders' latents have, in their own scale."""
+    return 0.0 if isinstance(vae, AutoencoderTiny) else float(vae.config.shift_factor or 0.0)
 
 
 def pixels_per_latent(vae: Autoencoder) -> int:

@@ -21,7 +21,6 @@ from pipeline.memory import create_memory
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
-from pipeline.schedule import Schedule
 from pipeline.session import Session, Translation
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
 from pipeline.stream import StreamState
@@ -62,7 +61,7 @@ class Engine:
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
         encoder = PromptEncoder(model.text_encoders)
-        translator = Translator(model, self.memory, encoder, Schedule.of(model.scheduler))
+        translator = Translator(model, self.memory, encoder, model.schedule)
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)

@@ -42,11 +42,17 @@ def keep_freed_memory() -> bool:
 
 
 def hush() -> None:
-    """Keep the libraries from writing advice and progress bars between our lines; errors still show."""
+    """Keep the libraries from writing advice and progress bars between our lines; errors still show, and how far a
+    download is."""
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
         os.environ.setdefault(name, "error")
     from diffusers.utils import logging as diffusers_logging
+    from huggingface_hub import constants
+    from huggingface_hub.utils.tqdm import enable_progress_bars
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()
+    # This one takes the hub's bars away too.
     transformers_logging.disable_progress_bar()
+    if not constants.HF_HUB_DISABLE_PROGRESS_BARS:
+        enable_progress_bars()

@@ -1,51 +1,41 @@
-"""The catalogue of models, and how one is loaded. Nothing is downloaded, and only safetensors are read."""
+"""How a model of the catalogue, of a folder, of a file or of the hub is found, loaded and checked.
+
+Only safetensors are read.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
+from diffusers import LCMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import CLIPTextModel, CLIPTokenizer
 
+from pipeline.catalogue import CATALOGUE, ENTRY_FILE, ModelEntry, described
 from pipeline.codec import Autoencoder, pixels_per_latent
 from pipeline.conditioning import conditioning_width
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
-from pipeline.memory import MemoryLayout
+from pipeline.hub import INDEX, Hub, is_repository
+from pipeline.parts import Places, places, read_parts
 from pipeline.prompts import TextEncoder
+from pipeline.recognition import recognised
 from pipeline.schedule import Schedule
 
-ENTRY_FILE = "rearview.json"
-AUTOENCODERS = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
+AUTO = "auto"
+"""The name that stands for the best model of this machine."""
+
+BEST, ALWAYS = "sd15-lcm", "embedded"
+GIB = 1 << 30
 
 _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError)
 
 
-@dataclass(frozen=True)
-class ModelEntry:
-    """What the engine must know of a model beside its weights.
-
-    `folder` holds its parts in diffusers' layout. `latent_conditioning` names what is concatenated to the noisy
-    latents (see `pipeline.conditioning`). `native_size` is in pixels; 0 means the size that the UNet's config names.
-    """
-
-    name: str
-    folder: Path
-    native_size: int = 0
-    latent_conditioning: tuple[str, ...] = ()
-    memory_layout: MemoryLayout = field(default_factory=MemoryLayout)
-
-
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model. Engines only read it."""
+    """A loaded model. Engines only read it. `reason` is a sentence on why it was taken, where nobody named it."""
 
     entry: ModelEntry
     native_size: int
@@ -55,68 +45,109 @@ class Model:
     scheduler: LCMScheduler
     device: torch.device
     dtype: torch.dtype
+    reason: str = ""
 
     @property
     def name(self) -> str:
         """The name in the catalogue, or the folder's."""
         return self.entry.name
 
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return self.entry.title or self.entry.name
 
-CATALOGUE: Mapping[str, Path] = {"embedded": Path(__file__).parent / "embedded"}
-"""Folders of the models that have a name."""
+    @property
+    def schedule(self) -> Schedule:
+        """Its few-step schedule; raises `ValueError` for a scheduler that asks for more than these can do."""
+        return Schedule.of(self.scheduler, self.entry.distillation)
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """The name of a model, and a sentence on why it was chosen."""
+
+    name: str
+    reason: str
 
 
 def load_model(
-    name_or_folder: str | PathLike[str],
+    name_or_place: str | PathLike[str],
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    hub: Hub | None = None,
 ) -> Model:
-    """Load a model of the catalogue, or any folder in diffusers' Stable Diffusion layout; raises `ModelError`.
+    """Load a model of the catalogue, a folder in diffusers' layout, a single `.safetensors` file, a repository of the
+    hub ("owner/name"), or, as "auto", the best one of this machine; raises `ModelError`.
 
     Without `device`, CUDA where there is one, else the CPU; without `dtype`, the fastest that this device computes
-    natively.
+    natively; without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold.
     """
-    entry = find_entry(name_or_folder)
+    hub = hub or Hub()
     place = torch.device(device) if device is not None else default_device()
-    model = in_passing_thread(_loaded, entry, place, dtype or default_dtype(place))
+    name = str(name_or_place)
+    chosen = choose_model(hub, place) if name == AUTO else ChosenModel(name, "")
+    entry = find_entry(chosen.name)
+    if isinstance(entry.source, str) and entry.name not in CATALOGUE:
+        entry = recognised(entry, hub.model(entry.source))
+    check_memory(entry, place)
+    at = places(entry, hub)
+    model = in_passing_thread(_loaded, entry, at, place, dtype or default_dtype(place))
     _check_parts(model)
-    return model
+    return replace(model, reason=chosen.reason)
 
 
-def find_entry(name_or_folder: str | PathLike[str]) -> ModelEntry:
-    """The entry of a model by its name or folder; raises `ModelError` for one that is not there."""
-    name = str(name_or_folder)
-    folder = CATALOGUE.get(name, Path(name_or_folder))
-    if not (folder / "model_index.json").is_file():
-        raise ModelError(
-            f"model came as {name!r}; needed: one of {', '.join(CATALOGUE)}, or a folder that holds model_index.json. "
-            "Check the name or the path."
-        )
-    return _read_entry(name if name in CATALOGUE else folder.name, folder)
+def find_entry(name_or_place: str | PathLike[str]) -> ModelEntry:
+    """The entry of a model by its name, its folder or file, or its repository, about which nothing is known before it
+    is here; raises `ModelError` for one that is not there."""
+    name = str(name_or_place)
+    if name in CATALOGUE:
+        entry = CATALOGUE[name]
+        return described(entry, entry.source / ENTRY_FILE) if isinstance(entry.source, Path) else entry
+    place = Path(name_or_place)
+    if (place / INDEX).is_file():
+        return recognised(ModelEntry(place.resolve().name, place), place)
+    if place.is_file():
+        return recognised(ModelEntry(place.stem, place), place)
+    if is_repository(name) and not place.exists():
+        return ModelEntry(name, name)
+    raise ModelError(
+        f"model came as {name!r}; needed: one of {', '.join(CATALOGUE)}, a folder that holds {INDEX}, a .safetensors "
+        "file, or owner/name of a repository of the hub. Check the name or the path."
+    )
 
 
-def _read_entry(name: str, folder: Path) -> ModelEntry:
-    """The entry that a folder's optional `rearview.json` describes; without that file, plain Stable Diffusion's."""
-    file = folder / ENTRY_FILE
-    if not file.is_file():
-        return ModelEntry(name, folder)
-    try:
-        described = json.loads(file.read_text(encoding="utf-8"))
-        layout = _layout(**described.pop("memory_layout", {}))
-        conditioning = tuple(described.pop("latent_conditioning", ()))
-        return ModelEntry(name, folder, latent_conditioning=conditioning, memory_layout=layout, **described)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{file} came in a form that cannot be used ({error}); needed: JSON with native_size, "
-            "latent_conditioning and memory_layout, each optional. Correct it."
-        ) from error
+def choose_model(hub: Hub, device: torch.device) -> ChosenModel:
+    """The best model that `device` can run and that can be had, and why."""
+    best = CATALOGUE[BEST]
+    if device.type != "cuda":
+        return ChosenModel(ALWAYS, f"there is no CUDA device for {BEST}.")
+    free = free_gib(device)
+    if free < best.memory_gib:
+        return ChosenModel(ALWAYS, f"{free:.1f} GiB are free on the GPU, and {BEST} needs {best.memory_gib:g}.")
+    if hub.has(best):
+        return ChosenModel(BEST, f"{free:.1f} GiB are free on the GPU, and the model lies in the hub's cache.")
+    if hub.offline:
+        return ChosenModel(ALWAYS, f"{BEST} is not in the hub's cache, and --offline forbids the net.")
+    problem = hub.problem(best.repositories)
+    if problem is not None:
+        return ChosenModel(ALWAYS, f"{BEST} is not in the hub's cache, and {problem}")
+    return ChosenModel(BEST, f"{free:.1f} GiB are free on the GPU, and the hub can be reached.")
 
 
-def _layout(fuse_at: Literal["attention", "block"] = "attention", **layers: list[str]) -> MemoryLayout:
-    """A memory layout from its JSON form; raises `ValueError` or `TypeError`."""
-    if fuse_at not in ("attention", "block"):
-        raise ValueError(f'fuse_at came as {fuse_at!r}; needed: "attention" or "block"')
-    return MemoryLayout(fuse_at=fuse_at, **{name: tuple(prefixes) for name, prefixes in layers.items()})
+def free_gib(device: torch.device) -> float:
+    """How much memory of a CUDA device is free."""
+    return float(torch.cuda.mem_get_info(device)[0]) / GIB
+
+
+def check_memory(entry: ModelEntry, device: torch.device) -> None:
+    """Raise `ModelError` unless a CUDA device has the free memory that an entry needs; of others nothing is known."""
+    if device.type != "cuda" or free_gib(device) >= entry.memory_gib:
+        return
+    raise ModelError(
+        f"the GPU came with {free_gib(device):.1f} GiB of free memory; needed: {entry.memory_gib:g} for model "
+        f"{entry.name!r}. End other programs on it, or choose a smaller model."
+    )
 
 
 def default_device() -> torch.device:
@@ -138,35 +169,25 @@ def cpu_computes_bfloat16() -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & set(flags))
 
 
-def _loaded(entry: ModelEntry, device: torch.device, dtype: torch.dtype) -> Model:
-    weights: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
-    folder = entry.folder
+def _loaded(entry: ModelEntry, at: Places, device: torch.device, dtype: torch.dtype) -> Model:
     try:
-        unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=dtype, **weights)
-        vae = _autoencoder_class(folder).from_pretrained(folder, subfolder="vae", torch_dtype=dtype, **weights)
-        # Prompts are encoded once and then cached, so the text encoder is kept exact.
-        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **weights)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        scheduler = LCMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+        parts = read_parts(entry, at, dtype)
+        for part in (parts.unet, parts.vae):
+            part.to(memory_format=torch.channels_last)
+        for part in (parts.unet, parts.vae, *(each.model for each in parts.text_encoders)):
+            part.to(device).eval().requires_grad_(False)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"model {entry.name!r} does not fit into the device's memory; needed: about {entry.memory_gib:g} GiB. "
+            "End other programs on it, or choose a smaller model."
+        ) from error
     except _LOAD_ERRORS as error:
         raise ModelError(
-            f"model {entry.name!r} in {folder} cannot be loaded ({error}); needed: unet, vae, text_encoder, tokenizer "
-            "and scheduler in diffusers' layout, weights as safetensors. Check the folder."
+            f"model {entry.name!r} in {at.model} cannot be loaded ({error}); needed: unet, vae, text encoders, "
+            "tokenizers and scheduler of one Stable Diffusion, weights as safetensors. Check the files."
         ) from error
-    for part in (unet, vae):
-        part.to(memory_format=torch.channels_last)
-    for part in (unet, vae, text_encoder):
-        part.to(device).eval().requires_grad_(False)
-    native_size = entry.native_size or int(unet.config.sample_size or 0) * pixels_per_latent(vae)
-    return Model(entry, native_size, unet, vae, (TextEncoder(tokenizer, text_encoder),), scheduler, device, dtype)
-
-
-def _autoencoder_class(folder: Path) -> Any:
-    """The class that `model_index.json` names for the autoencoder."""
-    name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["vae"][1]
-    if name not in AUTOENCODERS:
-        raise ValueError(f"its autoencoder is {name}, needed: one of {', '.join(AUTOENCODERS)}")
-    return AUTOENCODERS[name]
+    native_size = entry.native_size or int(parts.unet.config.sample_size or 0) * pixels_per_latent(parts.vae)
+    return Model(entry, native_size, parts.unet, parts.vae, parts.text_encoders, parts.scheduler, device, dtype)
 
 
 def _check_parts(model: Model) -> None:
@@ -174,7 +195,7 @@ def _check_parts(model: Model) -> None:
     latents, entry = int(model.vae.config.latent_channels), model.entry
     try:
         beside = conditioning_width(entry.latent_conditioning, latents)
-        Schedule.of(model.scheduler)
+        _ = model.schedule
     except ValueError as error:
         raise ModelError(f"model {entry.name!r} cannot be used: {error} Correct its files.") from error
     if model.unet.config.in_channels != latents + beside:
@@ -188,15 +209,26 @@ def _check_parts(model: Model) -> None:
             f"model {entry.name!r} came with a UNet of {model.unet.config.out_channels} output channels; needed: "
             f"the {latents} of its autoencoder. Take parts that belong together."
         )
-    width = sum(encoder.model.config.hidden_size for encoder in model.text_encoders)
-    widths = (width, model.unet.config.cross_attention_dim)
-    if widths[0] != widths[1]:
-        raise ModelError(
-            f"model {entry.name!r} came with prompt embeddings of width {widths[0]} and a UNet that reads {widths[1]}; "
-            "needed: the same. Take parts that belong together."
-        )
+    _check_text(model)
     if model.native_size <= 0:
         raise ModelError(
             f"model {entry.name!r} names no size; needed: native_size in {ENTRY_FILE} or sample_size in the UNet's "
             "config. Add one."
         )
+
+
+def _check_text(model: Model) -> None:
+    """Raise `ModelError` unless the UNet reads what the text encoders give: the tokens of all side by side, and, where
+    it takes pooled text and sizes, the pooled text of the last beside six embedded numbers."""
+    config, encoders = model.unet.config, [encoder.model.config for encoder in model.text_encoders]
+    pairs = [("prompt embeddings", sum(each.hidden_size for each in encoders), config.cross_attention_dim)]
+    if config.addition_embed_type == "text_time":
+        numbers = 6 * config.addition_time_embed_dim
+        pooled = config.projection_class_embeddings_input_dim - numbers
+        pairs.append(("pooled prompts", encoders[-1].projection_dim, pooled))
+    for what, width, read in pairs:
+        if width != read:
+            raise ModelError(
+                f"model {model.name!r} came with {what} of width {width} and a UNet that reads {read}; "
+                "needed: the same. Take parts that belong together."
+            )

@@ -1,12 +1,19 @@
-"""Few-step denoising: which timesteps a frame passes, and the coefficients of a latent consistency model there."""
+"""Few-step denoising: which timesteps a frame passes, and what a prediction means there.
+
+Latent consistency models (LCM) pass a grid of 50 timesteps and mix what they predict by the consistency function.
+Students of adversarial distillation (ADD) predict clean latents outright. Between steps both are noised anew.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from diffusers import LCMScheduler
 from torch import Tensor
+
+from pipeline.catalogue import Distillation
 
 GRID_STEPS = 50
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
@@ -24,6 +31,17 @@ def timestep_indices(strength: float, steps: int) -> tuple[int, ...]:
     stride = max(1, span // steps)
     first = min(first, GRID_STEPS - 1 - (steps - 1) * stride)
     return tuple(first + index * stride for index in range(steps))
+
+
+def trailing_indices(strength: float, steps: int, grid: int = 1000) -> tuple[int, ...]:
+    """Positions on the grid of all timesteps (0 is pure noise): `steps` even shares of the last `strength` of it.
+
+    strength in 0.1..1, steps at most a tenth of the grid. At full strength these are the trailing timesteps of ADD's
+    training (arXiv 2311.17042, section 3: 999, 749, 499, 249 for four), which a strength of k quarters over k steps
+    meets too; in between the start follows strength evenly, so that no move of the slider is without effect.
+    """
+    span = strength * grid
+    return tuple(round(grid - span + index * span / steps) for index in range(steps))
 
 
 @dataclass(frozen=True)
@@ -56,14 +74,15 @@ class StepCoefficients:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The coefficients of all grid positions, and what the UNet predicts."""
+    """The coefficients of all grid positions, what the UNet predicts, and how it learned to do so in few steps."""
 
     grid: tuple[StepCoefficients, ...]
     prediction_type: str
+    distillation: Distillation = "lcm"
 
     @classmethod
-    def of(cls, scheduler: LCMScheduler) -> Schedule:
-        """Read from a scheduler, which stays as it is.
+    def of(cls, scheduler: LCMScheduler, distillation: Distillation = "lcm") -> Schedule:
+        """Read from a scheduler, which stays as it is. Only an LCM gets the grid and the function of LCMs.
 
         Raises `ValueError` for a configuration that asks for more than these coefficients say.
         """
@@ -75,16 +94,23 @@ class Schedule:
         if config.clip_sample or config.thresholding:
             raise ValueError("the scheduler clips or thresholds latents; needed: one with both of these off.")
         own = LCMScheduler.from_config(config)
-        own.set_timesteps(GRID_STEPS, original_inference_steps=GRID_STEPS)
-        grid = tuple(_coefficients(own, int(timestep)) for timestep in own.timesteps)
-        return cls(grid, config.prediction_type)
+        timesteps: Iterable[int] = reversed(range(config.num_train_timesteps))
+        if distillation == "lcm":
+            own.set_timesteps(GRID_STEPS, original_inference_steps=GRID_STEPS)
+            timesteps = own.timesteps.tolist()
+        grid = tuple(_coefficients(own, timestep, distillation) for timestep in timesteps)
+        return cls(grid, config.prediction_type, distillation)
 
     def steps(self, strength: float, steps: int) -> tuple[StepCoefficients, ...]:
         """The steps of one frame, noisiest first."""
-        return tuple(self.grid[index] for index in timestep_indices(strength, steps))
+        is_lcm = self.distillation == "lcm"
+        indices = timestep_indices(strength, steps) if is_lcm else trailing_indices(strength, steps, len(self.grid))
+        return tuple(self.grid[index] for index in indices)
 
 
-def _coefficients(scheduler: Any, timestep: int) -> StepCoefficients:
+def _coefficients(scheduler: Any, timestep: int, distillation: Distillation) -> StepCoefficients:
     alpha = scheduler.alphas_cumprod[timestep].double()
-    c_skip, c_out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)
+    c_skip, c_out = 0.0, 1.0
+    if distillation == "lcm":
+        c_skip, c_out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)
     return StepCoefficients(timestep, float(alpha.sqrt()), float((1 - alpha).sqrt()), float(c_skip), float(c_out))

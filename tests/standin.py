@@ -73,7 +73,7 @@ class StandInSession:
 
 class StandInEngine:
     def __init__(self) -> None:
-        self.model = SimpleNamespace(name="stand-in")
+        self.model = SimpleNamespace(name="stand-in", title="A stand-in", reason="nothing else is here.")
         self.size = (256, 256)
         self.memory_name, self.kernel = "none", "sdpa"
         self.sessions: list[StandInSession] = []

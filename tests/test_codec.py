@@ -156,7 +156,11 @@ def test_both_autoencoders_meet_the_scale_of_their_unet() -> None:
         assert latents.shape[-1] * pixels_per_latent(vae) == 32
         assert torch.equal(latents, encode(vae, pixels))
         assert decode(vae, latents).shape == pixels.shape
-    torch.testing.assert_close(encode(full, pixels), full.encode(pixels).latent_dist.mode() * 0.5)
+    mode = full.encode(pixels).latent_dist.mode()
+    torch.testing.assert_close(encode(full, pixels), mode * 0.5)
+    full.register_to_config(shift_factor=0.25)
+    torch.testing.assert_close(encode(full, pixels), (mode - 0.25) * 0.5)
+    torch.testing.assert_close(decode(full, (mode - 0.25) * 0.5), full.decode(mode).sample)
 
 
 @pytest.mark.parametrize("size", [(48, 40), (64, 32), (3, 200), (200, 3), (33, 41), (3000, 1501)])

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import Model, ModelError, load_model
+from pipeline import FrameSettings, Model, ModelError, load_model
+from pipeline.catalogue import FAMILIES
+from pipeline.hub import is_repository
 from pipeline.memory import MemoryLayout
 from pipeline.models import CATALOGUE, default_dtype, find_entry
 from tests.conftest import FULL_CONDITIONING, TINY_SIZE
@@ -48,8 +50,31 @@ def test_default_dtypes() -> None:
     assert default_dtype(torch.device("mps")) == torch.float32
 
 
-def test_embedded_is_in_the_catalogue() -> None:
-    assert CATALOGUE["embedded"].name == "embedded"
+def test_every_entry_of_the_catalogue_says_what_a_person_must_know() -> None:
+    assert list(CATALOGUE) == ["embedded", "sd15-lcm", "dreamshaper-lcm", "sd-turbo", "sdxl-turbo", "sdxl-lcm"]
+    for name, entry in CATALOGUE.items():
+        assert entry.name == name
+        assert entry.title and entry.licence
+        assert entry.memory_layout == FAMILIES[entry.family].memory_layout
+        assert all(is_repository(each) for each in entry.repositories)
+        assert entry.memory_gib > 0 or entry.name == "embedded"
+    assert {name for name, entry in CATALOGUE.items() if not entry.guides} == {
+        "dreamshaper-lcm",
+        "sd-turbo",
+        "sdxl-turbo",
+    }
+
+
+def test_the_page_begins_with_what_suits_the_model() -> None:
+    assert CATALOGUE["embedded"].defaults == FrameSettings()
+    assert (CATALOGUE["sd15-lcm"].defaults.steps, CATALOGUE["sd-turbo"].defaults.steps) == (4, 2)
+    assert all(entry.defaults.guidance == 1.0 for entry in CATALOGUE.values())
+
+
+def test_an_embedded_model_describes_itself() -> None:
+    entry = find_entry("embedded")
+    assert (entry.native_size, entry.latent_conditioning) == (256, FULL_CONDITIONING)
+    assert entry.memory_layout.fuse_at == "block"
 
 
 def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
@@ -61,7 +86,8 @@ def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "described",
     ["no json", "[]", '{"colour": 3}', '{"memory_layout": {"fuse_at": "nowhere"}}', '{"memory_layout": {"what": [""]}}',
-     '{"latent_conditioning": ["source"]}', '{"latent_conditioning": ["depth"]}', '{"latent_conditioning": 3}'],
+     '{"latent_conditioning": ["source"]}', '{"latent_conditioning": ["depth"]}', '{"latent_conditioning": 3}',
+     '{"distillation": "magic"}', '{"prediction_type": "colour"}'],
 )  # fmt: skip
 def test_a_wrong_description_is_refused(tiny_folder: Path, tmp_path: Path, described: str) -> None:
     folder = shutil.copytree(tiny_folder, tmp_path / "model")

@@ -23,7 +23,8 @@ CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", 
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    live: Any = SimpleNamespace(mint=str, leave=str)
+    entry = SimpleNamespace(defaults=FrameSettings(steps=3))
+    live: Any = SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=SimpleNamespace(entry=entry)))
 
     async def built() -> dict[str, Any]:
         return page.build(live).get_config_file()
@@ -62,8 +63,13 @@ def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: 
         assert each.unit in shown["info"]
 
 
+def test_a_fresh_page_begins_with_the_model_s_own_settings(config: dict[str, Any]) -> None:
+    assert component(config, "steps")["value"] == 3
+
+
 def test_the_first_settings_are_in_order() -> None:
     assert FrameSettings(**page.first_settings()).seed is not None
+    assert page.first_settings(FrameSettings(steps=4, strength=0.6)).items() >= {"steps": 4, "strength": 0.6}.items()
 
 
 def test_the_canvas_carries_its_ids_once() -> None:

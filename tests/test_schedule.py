@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
-from diffusers import LCMScheduler
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler, PNDMScheduler
 
 from pipeline.schedule import PREDICTION_TYPES, Schedule, timestep_indices
 
@@ -66,3 +68,39 @@ def test_reading_a_scheduler_changes_nothing_of_it() -> None:
 def test_what_the_coefficients_do_not_say_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="needed"):
         Schedule.of(LCMScheduler(**config))
+
+
+def test_turbo_passes_the_timesteps_of_its_training() -> None:
+    schedule = Schedule.of(LCMScheduler(), "turbo")
+    assert [step.timestep for step in schedule.steps(1.0, 4)] == [999, 749, 499, 249]
+    assert [step.timestep for step in schedule.steps(1.0, 1)] == [999]
+    assert [step.timestep for step in schedule.steps(0.75, 3)] == [749, 499, 249]
+    assert [step.timestep for step in schedule.steps(0.5, 2)] == [499, 249]
+
+
+def test_turbo_is_no_consistency_model() -> None:
+    for step in Schedule.of(LCMScheduler(), "turbo").steps(0.7, 4):
+        assert (step.c_skip, step.c_out) == (0.0, 1.0)
+        noisy, prediction = torch.tensor([2.0]), torch.tensor([0.5])
+        clean = (noisy - step.sqrt_one_minus_alpha * prediction) / step.sqrt_alpha
+        assert torch.equal(step.denoised(prediction, noisy, "epsilon"), clean)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_every_move_of_strength_moves_where_turbo_starts(steps: int) -> None:
+    schedule = Schedule.of(LCMScheduler(), "turbo")
+    trajectories = [[step.timestep for step in schedule.steps(twentieths / 20, steps)] for twentieths in range(2, 21)]
+    starts = [trajectory[0] for trajectory in trajectories]
+    assert starts == sorted(set(starts))
+    assert all(trajectory == sorted(set(trajectory), reverse=True) for trajectory in trajectories)
+    assert all(0 <= trajectory[-1] for trajectory in trajectories)
+
+
+@pytest.mark.parametrize("kind", [PNDMScheduler, DDIMScheduler, EulerDiscreteScheduler])
+def test_of_another_scheduler_its_betas_and_its_prediction_are_taken(kind: type, tmp_path: Path) -> None:
+    own = {"clip_sample": False} if kind is DDIMScheduler else {}
+    kind(beta_start=0.001, beta_end=0.02, prediction_type="v_prediction", **own).save_pretrained(tmp_path)
+    read = LCMScheduler.from_pretrained(tmp_path)
+    assert read.config.prediction_type == "v_prediction"
+    expected = Schedule.of(LCMScheduler(beta_start=0.001, beta_end=0.02, beta_schedule="linear"))
+    assert [step.sqrt_alpha for step in Schedule.of(read).grid] == [step.sqrt_alpha for step in expected.grid]

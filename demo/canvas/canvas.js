@@ -455,9 +455,14 @@ function say(sentence) {
   find("notice").textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
-function fact(name, text) {
+function fact(name, text, title = "") {
   const place = status.querySelector(`[data-fact="${name}"]`);
   if (place.textContent !== text) place.textContent = text;
+  if (place.title !== title) place.title = title;
+}
+
+function modelFact() {
+  return hello ? [hello.model_title, hello.model_reason].filter(Boolean).join(": ") : "";
 }
 
 function median(values) {
@@ -487,7 +492,7 @@ function showStatus() {
   fact("state", paused && connection === "open" ? "paused" : words[state]);
   fact("fps", pace.frames ? `${fps.toFixed(1)} frames/s` : "");
   fact("latency", latency ? `${latency.toFixed(0)} ms from stroke to picture` : "");
-  fact("engine", hello ? `${hello.model} · ${hello.memory} · ${hello.kernel}` : "");
+  fact("engine", hello ? `${hello.model} · ${hello.memory} · ${hello.kernel}` : "", modelFact());
   fact("bank", `bank ${Math.round(pace.fill * 100)} %`);
 }
 
