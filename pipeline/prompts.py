@@ -25,6 +25,8 @@ CACHED_PROMPTS = 32
 DEEPEST_NESTING = 8
 HIGHEST_WEIGHT = 10.0
 MOST_PARTS = 4
+MOST_READINGS = 80
+"""By a text encoder, of one chunk each, for one prompt: everybody waits for them."""
 MOST_CHUNKS = 4
 """Of 77 tokens each, for all parts of a prompt together: what a UNet's cross-attention reads grows with them."""
 
@@ -163,8 +165,11 @@ class PromptEncoder:
         try:
             with torch.inference_mode():
                 gone = self._shorten(conjunction)
+                self._check_readings(conjunction)
                 tokens = self._tokens_of(conjunction)
                 pooled = self._compels[1].conditioning_provider.get_pooled_embeddings([prompt]) if self._is_xl else None
+        except PromptError:
+            raise
         except _COMPEL_ERRORS as error:
             raise _not_understood(error) from error
         if not bool(tokens.isfinite().all()):
@@ -198,6 +203,19 @@ class PromptEncoder:
         kept = bisect_right(counts, most, key=lambda count: self._chunks(first_pieces(whole, count))) - 1
         flat.children = first_pieces(whole, kept)
         return pieces[kept].strip()
+
+    def _check_readings(self, conjunction: Conjunction) -> None:
+        """Raise `PromptError` where Compel would read too often: each chunk once, and again without each fragment whose
+        weight is below 1."""
+        readings = sum(
+            self._chunks(flat.children) * (1 + sum(each.weight < 1 for each in flat.children))
+            for flat in _flat_prompts(conjunction)
+        )
+        if readings > MOST_READINGS:
+            raise PromptError(
+                f"the prompt came with weights below 1 or blends that take {readings} readings of it; needed: at most "
+                f"{MOST_READINGS}. Put such words together, as in (old red)0.5, or blend fewer prompts."
+            )
 
     def _chunks(self, fragments: Sequence[Fragment]) -> int:
         """How many chunks Compel makes of the fragments of one prompt."""
@@ -238,6 +256,8 @@ def _parsed(prompt: str) -> Conjunction:
         conjunction = Compel.parse_prompt_string(prompt)
     except _COMPEL_ERRORS as error:
         raise _not_understood(error) from error
+    if not conjunction.prompts:
+        raise PromptError("the prompt came with nothing between its parentheses; needed: words. Write some.")
     if len(conjunction.prompts) > MOST_PARTS:
         raise PromptError(
             f"the prompt came with {len(conjunction.prompts)} parts in .and(); needed: at most {MOST_PARTS}. Join some."

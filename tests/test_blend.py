@@ -194,7 +194,7 @@ def test_a_blend_acts_on_the_very_next_frame(engine: Engine, frames: list[Frame]
 
 
 def test_a_picture_does_not_lag_behind_the_slider(tiny_model: Model, frames: list[Frame]) -> None:
-    """Each place of the slider is painted as by itself, whatever the steadiness: without a bank it is the same picture."""
+    """Whatever the steadiness, each place of the slider is painted as by itself."""
     places = [BOTH.changed(prompt_blend=share, steadiness=0.9) for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
     with Engine(tiny_model, "none") as engine:
         moving = played(engine, [frames[0]] * len(places), places)

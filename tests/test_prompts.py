@@ -21,7 +21,7 @@ from tests.conftest import TEXT_WIDTH, tiny_text_encoder, tiny_tokenizer
 
 # The tiny tokenizer has a token for each letter, so that 75 letters fill a chunk.
 LONG = "a cat on a mat, a red house in the fog; " * 3
-TOO_LONG = "a cat on a mat, a red house in the fog; " * 24
+TOO_LONG = "a cat on a mat, a red house in the fog; " * 12
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,9 @@ def test_words_of_every_chunk_act(encoder: PromptEncoder) -> None:
 
 @pytest.mark.parametrize(
     "prompt",
-    [TOO_LONG, f"({TOO_LONG})1.3", f"(fog)0.5 {TOO_LONG} (neon)0.6", "😀" * 1000, f'("{TOO_LONG}", "a").blend(0.7, 0.3)',
-     f'("{TOO_LONG}", "a", "b").and()', f'("{TOO_LONG}", "{TOO_LONG}").and(1, 0.5)', "one. " * 200],
+    [f"(fog)0.5 {TOO_LONG} (neon)0.6", "😀" * 1000, "one. " * 80,
+     f'("{TOO_LONG}", "a").blend(0.7, 0.3)',
+     f'("{TOO_LONG}", "{TOO_LONG}").and(1, 0.5)'],
 )  # fmt: skip
 def test_what_does_not_fit_into_four_chunks_is_left_out_and_told(encoder: PromptEncoder, prompt: str) -> None:
     embeddings = encoder.encode(prompt)
@@ -83,7 +84,7 @@ def test_what_does_not_fit_into_four_chunks_is_left_out_and_told(encoder: Prompt
 
 
 def test_a_cut_prompt_keeps_all_that_fits(encoder: PromptEncoder) -> None:
-    words = [f"w{number:03d}" for number in range(300)]
+    words = [f"w{number:03d}" for number in range(100)]
     cut = encoder.encode(" ".join(words))
     first_gone = words.index(cut.notice.split('"')[1])
     kept = encoder.encode(" ".join(words[:first_gone]))
@@ -95,8 +96,8 @@ def test_a_cut_prompt_keeps_all_that_fits(encoder: PromptEncoder) -> None:
 def test_a_cut_prompt_paints_and_says_so_until_it_is_shorter(engine: Engine, frames: list[Frame]) -> None:
     session = engine.open()
     cut, long, short = (FrameSettings(prompt=prompt) for prompt in (TOO_LONG, LONG, "a cat"))
-    for settings, told in ((cut, True), (short.changed(prompt=TOO_LONG), True), (long, False), (short, False)):
-        assert bool(session.submit(frames[0], settings).result(60).notice) is told
+    for wanted, told in ((cut, True), (cut.changed(steps=2), True), (long, False), (short, False)):
+        assert bool(session.submit(frames[0], wanted).result(60).notice) is told
     for field in ("second_prompt", "negative_prompt"):
         acting = short.changed(**{field: TOO_LONG}, guidance=2.0, prompt_blend=0.5)
         assert "do not act" in session.submit(frames[0], acting).result(60).notice
@@ -153,6 +154,8 @@ def test_a_conjunction_is_longer_and_a_batch_of_one_length(encoder: PromptEncode
         '("a", "b", "c", "d", "e").and()',
         "(" * 9 + "a" + ")" * 9,
         "\ud800",
+        "(a)0.9 (b)0.8 " * 45,
+        f"({', '.join('a' * 100)})".replace("a", '"a"') + f".blend({', '.join('1' * 100)})",
     ],
 )
 def test_malformed_prompts_are_sentences(encoder: PromptEncoder, prompt: str) -> None:
@@ -166,9 +169,9 @@ def test_malformed_prompts_are_sentences(encoder: PromptEncoder, prompt: str) ->
     ["(" * 8 + "a" + ")" * 8, "((((a))))" * 40, "(a (b)1.2 c)1.1 " * 50, '("a", ' * 8 + ")" * 8],
 )
 def test_nested_prompts_take_no_exponential_time(encoder: PromptEncoder, prompt: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     embeds_or_says_why(encoder, prompt)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def embeds_or_says_why(encoder: PromptEncoder, prompt: str) -> None:
@@ -183,7 +186,7 @@ def embeds_or_says_why(encoder: PromptEncoder, prompt: str) -> None:
 
 SYNTAX = st.sampled_from(
     ["(", ")", '"', "'", ",", ".", "+", "-", "\\", " ", "1", "0.5", "-2", "cat", "a", ".blend(", ".and()", ".swap(",
-     "\n", "withLora(", "[", "]", "{", "}", ":", "nan", "inf", "1e9", '("a", "b")', "(a)1.2"]
+     "\n", "a, b. c d " * 9, "withLora(", "[", "]", "{", "}", ":", "nan", "inf", "1e9", '("a", "b")', "(a)1.2"]
 )  # fmt: skip
 
 

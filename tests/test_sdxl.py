@@ -94,7 +94,7 @@ def test_a_unet_call_is_that_of_diffusers(
     pipe.set_progress_bar_config(disable=True)
     with monkeypatch.context() as patch:
         patch.setattr(sdxl_model.unet, "forward", noted)
-        pipe("a red house", height, width, num_inference_steps=2, guidance_scale=1.0, output_type="latent")
+        pipe("a red house", height=height, width=width, num_inference_steps=2, guidance_scale=1.0, output_type="latent")
     assert len(calls) == 2
     memory = create_memory("none", sdxl_model.entry.memory_layout, "sdpa")
     with torch.inference_mode(), memory.installed(sdxl_model.unet):
