@@ -170,7 +170,7 @@ class Connection:
         else:
             if isinstance(reply, bytes):
                 self._outbox.show(Picture(reply, sequence, arrived_at), visitor.frames_at_once)
-                if notice := visitor.new_notice():
+                if (notice := visitor.new_notice()) is not None:
                     self.say(wire.notice_reply(notice))
             else:
                 self.say(reply)

@@ -103,15 +103,16 @@ def build(live: Live) -> gr.Blocks:
             with gr.Tab("Video file", elem_id="video_tab") as video_tab:
                 video = build_video_tab()
         prompt, negative_prompt, style, time = _words(settings)
+        blend = _blend(settings)
         examples = gr.HTML(
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
         sliders = _settings(settings)
         _wire_words(prompt, style, time, examples)
-        _wire_settings(sliders)
+        _wire_settings(blend | sliders)
         _wire_token(page, canvas, live)
         words = {"prompt": prompt, "negative_prompt": negative_prompt}
-        wire_video_tab(page, video, VideoJobs(lambda: live.engine.open()), words | sliders)
+        wire_video_tab(page, video, VideoJobs(lambda: live.engine.open()), words | blend | sliders)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
         video_tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
@@ -138,6 +139,16 @@ def _words(settings: dict[str, Any]) -> tuple[gr.Textbox, gr.Textbox, gr.Radio, 
     )
     _send_changes(negative_prompt, "negative_prompt")
     return prompt, negative_prompt, style, time
+
+
+def _blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
+    """The second prompt, and how far the picture goes towards it."""
+    with gr.Row():
+        return {
+            "second_prompt": _textbox("second_prompt", settings, scale=3),
+            "prompt_blend": _slider("prompt_blend", settings),
+            "prompt_curve": _radio("prompt_curve", settings),
+        }
 
 
 def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:

@@ -54,7 +54,7 @@ class Visitor:
         self.connection: Connection | None = None
         self.departed = False
         self.warned = False
-        self._notice = ""
+        self._notice = self._told = ""
         self.goodbye: asyncio.TimerHandle | None = None
         rate = limits.frames_per_second
         self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
@@ -69,10 +69,10 @@ class Visitor:
         """How many frames may be under way."""
         return self.settings.frames_under_way + FRAMES_BESIDE
 
-    def new_notice(self) -> str:
-        """What the engine has to say since it was asked last; empty for nothing new."""
-        before, self._notice = self._notice, self.session.notice
-        return self._notice if self._notice != before else ""
+    def new_notice(self) -> str | None:
+        """What the engine has to say since it was asked last: `None` for nothing new, empty where that is over."""
+        before, self._told = self._told, self._notice
+        return self._told if self._told != before else None
 
     def floods(self) -> bool:
         """Whether one message more, which has come now, is far too many."""
@@ -142,6 +142,7 @@ class Visitor:
             self._metrics.frame_failed("engine")
             return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
         translation = future.result()
+        self._notice = translation.notice
         return wire.pack_picture(
             frame,
             await self._apart(lambda: wire.encode_picture(translation.picture)),

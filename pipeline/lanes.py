@@ -200,7 +200,7 @@ class Lanes:
                 if behind.origin is entry.origin:
                     behind.origin = state
             seconds = time.perf_counter() - entry.since
-            notice = entry.request.session.notice
+            notice = " ".join(filter(None, (entry.request.session.notice, entry.frame.notice)))
             outcomes.append((entry.request, Translation(picture, seconds, state.bank_fill, number, notice)))
         return outcomes
 

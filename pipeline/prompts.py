@@ -1,8 +1,10 @@
-"""Prompt to embedding by Compel: weights, blends and conjunctions, malformed prompts as sentences, a small cache."""
+"""Prompt to embedding by Compel: weights, blends and conjunctions, long prompts, malformed ones as sentences, a small
+cache."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,17 +12,23 @@ from typing import Any
 
 import pyparsing
 import torch
-from compel import Compel, PromptParser
-from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt
+from compel import Compel, PromptParser, ReturnedEmbeddingsType
+from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt, Fragment
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from pipeline.errors import PromptError
+from pipeline.blend import blended
+from pipeline.errors import ModelError, PromptError
+from pipeline.settings import PromptBlend
 
 CACHED_PROMPTS = 32
 DEEPEST_NESTING = 8
 HIGHEST_WEIGHT = 10.0
 MOST_PARTS = 4
+MOST_READINGS = 80
+"""By a text encoder, of one chunk each, for one prompt: everybody waits for them."""
+MOST_CHUNKS = 4
+"""Of 77 tokens each, for all parts of a prompt together: what a UNet's cross-attention reads grows with them."""
 
 # What Compel's parser and its tree of prompts are known to raise on odd input.
 _COMPEL_ERRORS = (
@@ -34,6 +42,7 @@ _COMPEL_ERRORS = (
     ValueError,
 )
 _OPERATOR = re.compile(r"\.\s*\w+\s*\(")
+_PIECES = re.compile(r"\s*\S{1,20}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +50,17 @@ class TextEncoder:
     """A text encoder and the tokenizer whose numbers it reads."""
 
     tokenizer: CLIPTokenizer
-    model: CLIPTextModel
+    model: CLIPTextModel | CLIPTextModelWithProjection
 
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbeddings:
-    """Prompts as a UNet reads them: `tokens` `[B, L, C]`, one row a prompt."""
+    """Prompts as a UNet reads them, one row a prompt: `tokens` `[B, L, C]`, where the model has them `pooled` `[B, P]`,
+    and a sentence where words were left out."""
 
     tokens: Tensor
+    pooled: Tensor | None = None
+    notice: str = ""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -60,62 +72,180 @@ class PromptEmbeddings:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
         """The same on another device, in another dtype."""
-        return PromptEmbeddings(self.tokens.to(device, dtype))
+        pooled = None if self.pooled is None else self.pooled.to(device, dtype)
+        return PromptEmbeddings(self.tokens.to(device, dtype), pooled, self.notice)
 
     @classmethod
     def joined(cls, rows: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
-        """All rows as one batch; they are of one `shape`."""
-        return cls(torch.cat([each.tokens for each in rows]))
+        """All rows as one batch; they are of one `shape` and of one model. Of their notices, the first."""
+        pooled = [each.pooled for each in rows if each.pooled is not None]
+        notice = next((each.notice for each in rows if each.notice), "")
+        return cls(torch.cat([each.tokens for each in rows]), torch.cat(pooled) if pooled else None, notice)
 
 
 class PromptEncoder:
-    """Encodes prompts with a model's text encoders and remembers the last 32. One thread at a time may use it."""
+    """Encodes prompts with a model's text encoders and remembers the last 32. One thread at a time may use it.
+
+    One encoder is Stable Diffusion's: a UNet reads its last hidden states (in version 2 those are CLIP's last but one,
+    because its files leave the last layer out). Two are Stable Diffusion XL's (section 2.1 of arXiv 2307.01952): the
+    last but one of both, side by side, and the second one's pooled embedding. Both ways are Compel's, `CompelForSD` and
+    `CompelForSDXL`.
+    """
 
     def __init__(self, encoders: Sequence[TextEncoder]) -> None:
+        """Raises `ModelError` for any other number of encoders."""
+        if len(encoders) not in (1, 2):
+            raise ModelError(
+                f"the model came with {len(encoders)} text encoders; needed: Stable Diffusion's one, or the two of "
+                "Stable Diffusion XL. Take another model."
+            )
         # Without memoization Compel's grammar takes a time exponential in the depth of parentheses: minutes for nine.
         pyparsing.ParserElement.enable_packrat()
-        (encoder,) = encoders
-        self._compel = Compel(encoder.tokenizer, encoder.model)
+        self._is_xl = len(encoders) == 2
+        self._compels = [
+            Compel(
+                each.tokenizer,
+                each.model,
+                truncate_long_prompts=False,
+                returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+                if self._is_xl
+                else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED,
+            )
+            for each in encoders
+        ]
         self._cache: OrderedDict[str, PromptEmbeddings] = OrderedDict()
 
     def encode(self, prompt: str) -> PromptEmbeddings:
-        """Prompt embeddings, tokens `[1, 77, C]`, or `[1, 77 * parts, C]` for an `.and()`; too long a part is cut.
+        """Prompt embeddings, tokens `[1, 77 * chunks, C]`, with a pooled `[1, P]` where the model has two encoders.
 
+        A prompt of more than 75 tokens goes on in further chunks, as Compel splits them, and so does each part of an
+        `.and()`; what does not fit into four chunks in all is left out, and the notice says so. The pooled embedding is
+        that of the first 75 tokens as they are written: weights and blends do not act in it, as in Compel.
         Raises `PromptError` for a prompt that cannot be understood.
         """
         if prompt in self._cache:
             self._cache.move_to_end(prompt)
             return self._cache[prompt]
-        embeddings = PromptEmbeddings(self._encoded(_parsed(prompt)))
+        embeddings = self._encoded(prompt)
         self._cache[prompt] = embeddings
         if len(self._cache) > CACHED_PROMPTS:
             self._cache.popitem(last=False)
         return embeddings
 
-    def encode_batch(self, prompts: Sequence[str]) -> PromptEmbeddings:
-        """One row a prompt, the shorter ones continued with tokens of the empty prompt."""
-        rows = [self.encode(prompt) for prompt in prompts]
+    def encode_batch(self, prompts: Sequence[str], blend: PromptBlend | None = None) -> PromptEmbeddings:
+        """One row a prompt, the first of them blended, the shorter ones continued with tokens of the empty prompt."""
+        first, *others = (self.encode(prompt) for prompt in prompts)
+        return PromptEmbeddings.joined(self._of_one_length([self._blended(first, blend), *others]))
+
+    def _blended(self, embeddings: PromptEmbeddings, blend: PromptBlend | None) -> PromptEmbeddings:
+        """After the cache, which a moving slider would fill. All of the way is the other prompt itself."""
+        if blend is None:
+            return embeddings
+        other = self.encode(blend.prompt)
+        if blend.share == 1:
+            return other
+        with torch.inference_mode():
+            first, second = self._of_one_length([embeddings, other])
+            tokens = blended(first.tokens, second.tokens, blend.share, blend.curve)
+            if first.pooled is None or second.pooled is None:
+                return PromptEmbeddings(tokens, notice=first.notice or second.notice)
+            pooled = blended(first.pooled, second.pooled, blend.share, blend.curve)
+            return PromptEmbeddings(tokens, pooled, first.notice or second.notice)
+
+    def _of_one_length(self, rows: Sequence[PromptEmbeddings]) -> list[PromptEmbeddings]:
+        """The same, the shorter ones continued with tokens of the empty prompt."""
         longest = max(row.tokens.shape[1] for row in rows)
-        return PromptEmbeddings.joined([self._continued(row, longest) for row in rows])
+        if all(row.tokens.shape[1] == longest for row in rows):
+            return list(rows)
+        empty = self.encode("").tokens
+        return [replace(row, tokens=continued(row.tokens, empty, longest)) for row in rows]
 
-    def _continued(self, embeddings: PromptEmbeddings, length: int) -> PromptEmbeddings:
-        tokens = embeddings.tokens
-        while tokens.shape[1] < length:
-            tokens = torch.cat([tokens, self.encode("").tokens], dim=1)
-        return replace(embeddings, tokens=tokens)
-
-    def _encoded(self, conjunction: Conjunction) -> Tensor:
-        embeddings: Tensor
+    def _encoded(self, prompt: str) -> PromptEmbeddings:
+        conjunction = _parsed(prompt)
         try:
             with torch.inference_mode():
-                embeddings, _ = self._compel.build_conditioning_tensor_for_conjunction(conjunction)
+                gone = self._shorten(conjunction)
+                self._check_readings(conjunction)
+                tokens = self._tokens_of(conjunction)
+                pooled = self._compels[1].conditioning_provider.get_pooled_embeddings([prompt]) if self._is_xl else None
+        except PromptError:
+            raise
         except _COMPEL_ERRORS as error:
             raise _not_understood(error) from error
-        if not bool(embeddings.isfinite().all()):
+        if not bool(tokens.isfinite().all()):
             raise PromptError(
                 "the prompt came with weights that cancel out; needed: weights whose sum is not zero. Raise one."
             )
-        return embeddings
+        return PromptEmbeddings(tokens, pooled, _left_out(gone) if gone else "")
+
+    def _tokens_of(self, conjunction: Conjunction) -> Tensor:
+        """What each encoder makes of a prompt, side by side on the channels: `[1, L, C]`."""
+        parts = [each.build_conditioning_tensor_for_conjunction(conjunction)[0] for each in self._compels]
+        # Tokenizers that know other words may need other numbers of chunks.
+        longest = max(part.shape[1] for part in parts)
+        empties = [each.conditioning_provider.empty_z for each in self._compels]
+        return torch.cat([continued(*each, longest) for each in zip(parts, empties, strict=True)], dim=-1)
+
+    def _shorten(self, conjunction: Conjunction) -> str:
+        """Take out of a conjunction what does not fit into `MOST_CHUNKS`, which its parts share; the first of the words
+        that are gone, if any."""
+        most = MOST_CHUNKS // len(conjunction.prompts)
+        gone = [self._cut(flat, most) for flat in _flat_prompts(conjunction)]
+        return next(filter(None, gone), "")
+
+    def _cut(self, flat: FlattenedPrompt, most: int) -> str:
+        """Leave in a prompt its first words, as many as fit into `most` chunks; the first one after them."""
+        whole = flat.children
+        if self._chunks(whole) <= most:
+            return ""
+        pieces: list[str] = [piece for each in whole for piece in _PIECES.findall(each.text)]
+        counts = range(len(pieces) + 1)
+        kept = bisect_right(counts, most, key=lambda count: self._chunks(first_pieces(whole, count))) - 1
+        flat.children = first_pieces(whole, kept)
+        return pieces[kept].strip()
+
+    def _check_readings(self, conjunction: Conjunction) -> None:
+        """Raise `PromptError` where Compel would read too often: each chunk once, and again without each fragment whose
+        weight is below 1."""
+        readings = sum(
+            self._chunks(flat.children) * (1 + sum(each.weight < 1 for each in flat.children))
+            for flat in _flat_prompts(conjunction)
+        )
+        if readings > MOST_READINGS:
+            raise PromptError(
+                f"the prompt came with weights below 1 or blends that take {readings} readings of it; needed: at most "
+                f"{MOST_READINGS}. Put such words together, as in (old red)0.5, or blend fewer prompts."
+            )
+
+    def _chunks(self, fragments: Sequence[Fragment]) -> int:
+        """How many chunks Compel makes of the fragments of one prompt."""
+        provider = self._compels[0].conditioning_provider
+        texts, weights = [each.text for each in fragments], [each.weight for each in fragments]
+        tokens, _, _ = provider.get_token_ids_and_expand_weights(texts, weights, device="cpu")
+        return len(tokens) // int(provider.max_token_count)
+
+
+def continued(tokens: Tensor, filling: Tensor, length: int) -> Tensor:
+    """tokens `[1, L, C]`, followed by filling `[1, 77, C]` until they are `length`."""
+    return torch.cat([tokens, *[filling] * ((length - tokens.shape[1]) // filling.shape[1])], dim=1)
+
+
+def first_pieces(fragments: Sequence[Fragment], count: int) -> list[Fragment]:
+    """The fragments of a prompt up to its piece number `count`; pieces are words, or 20 signs of what has no spaces."""
+    kept = []
+    for each in fragments:
+        pieces = _PIECES.findall(each.text)[:count]
+        count -= len(pieces)
+        if pieces:
+            kept.append(Fragment("".join(pieces), each.weight))
+    return kept
+
+
+def _left_out(piece: str) -> str:
+    return (
+        f'A prompt is longer than a model can read: "{piece}" and what comes after it do not act. '
+        f"About {75 * MOST_CHUNKS} words and signs are read; shorten it."
+    )
 
 
 def _parsed(prompt: str) -> Conjunction:
@@ -126,6 +256,8 @@ def _parsed(prompt: str) -> Conjunction:
         conjunction = Compel.parse_prompt_string(prompt)
     except _COMPEL_ERRORS as error:
         raise _not_understood(error) from error
+    if not conjunction.prompts:
+        raise PromptError("the prompt came with nothing between its parentheses; needed: words. Write some.")
     if len(conjunction.prompts) > MOST_PARTS:
         raise PromptError(
             f"the prompt came with {len(conjunction.prompts)} parts in .and(); needed: at most {MOST_PARTS}. Join some."

@@ -91,9 +91,14 @@ FITS: tuple[Fit, ...] = ("crop", "pad")
 FIT = Choice(FITS, "Fit", "pad: show all of a picture; crop: cut what overhangs.")
 BankRenewal = Literal["together", "spread"]
 BANK_RENEWALS: tuple[BankRenewal, ...] = ("together", "spread")
+PromptCurve = Literal["linear", "spherical"]
+PROMPT_CURVES: tuple[PromptCurve, ...] = ("linear", "spherical")
 Pipelined = Literal["off", "on"]
 PIPELINED: tuple[Pipelined, ...] = ("off", "on")
 MAXIMUM_SEED = 2**31 - 1
+GRADUAL = 0.25
+"""How much of what is asked for may change from one frame to the next and still count as the same, which moves: so a
+blend slider does under a hand, while a click on its other end is a new prompt."""
 
 
 def _number(default: float | None, *args: Any, **kwargs: Any) -> Any:
@@ -106,6 +111,16 @@ def _choice(default: str, *args: Any) -> Any:
 
 def _text(default: str, *args: Any) -> Any:
     return field(default=default, metadata={"declaration": Text(*args)})
+
+
+@dataclass(frozen=True)
+class PromptBlend:
+    """Another prompt that a prompt is blended with: its share, above 0 and at most 1, and the way from one to the
+    other."""
+
+    prompt: str
+    share: float
+    curve: PromptCurve
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,27 @@ class FrameSettings:
     )
     negative_prompt: str = _text(
         "", 1000, "Negative prompt", "What to steer away from. Acts while guidance is above 1."
+    )
+    second_prompt: str = _text(
+        "",
+        1000,
+        "Second prompt",
+        "What the blend slider leads to. While this is empty, that slider does nothing.",
+    )
+    prompt_blend: float = _number(
+        0.0,
+        0.0,
+        1.0,
+        0.01,
+        "share of the second prompt",
+        "Prompt blend",
+        "0 paints the first prompt, 1 the second. Does nothing without a second prompt.",
+    )
+    prompt_curve: PromptCurve = _choice(
+        "linear",
+        PROMPT_CURVES,
+        "Blend curve",
+        "Linear: the weighted mean of both prompts. Spherical: along an arc, so that halfway they act as strongly.",
     )
     strength: float = _number(
         0.95,
@@ -227,9 +263,38 @@ class FrameSettings:
         """What is asked for, and what is steered away from."""
         return self.prompt, self.negative_prompt
 
+    @property
+    def blend(self) -> PromptBlend | None:
+        """What the prompt is blended with; `None` where that would change nothing."""
+        if self.prompt_blend == 0 or not self.second_prompt.strip() or self.second_prompt == self.prompt:
+            return None
+        return PromptBlend(self.second_prompt, self.prompt_blend, self.prompt_curve)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What is asked for: every prompt that acts, with its share above 0; together they are 1."""
+        blend = self.blend
+        if blend is None:
+            return {self.prompt: 1.0}
+        both = {self.prompt: 1 - blend.share, blend.prompt: blend.share}
+        return {prompt: share for prompt, share in both.items() if share > 0}
+
     def paints_as(self, other: FrameSettings) -> bool:
         """Whether one frame by itself would be painted the same under both."""
-        return self == replace(other, steadiness=self.steadiness, pipelined=self.pipelined)
+        curves = {self.prompt_curve, other.prompt_curve} if len(self.shares) > 1 else ()
+        beside = ("steadiness", "pipelined", "prompt", "second_prompt", "prompt_blend", "prompt_curve")
+        same = self == replace(other, **{name: getattr(self, name) for name in beside})
+        return same and self.shares == other.shares and len(curves) < 2
+
+    def asks_as(self, other: FrameSettings) -> bool:
+        """Whether what is asked for is the same, or has moved by no more than `GRADUAL`.
+
+        Half the sum of how much each prompt's share has changed (their total variation distance): 1 for another prompt,
+        what the slider has moved by for a blend, and 0 for words that do not act, such as a second prompt at 0.
+        """
+        ours, theirs = self.shares, other.shares
+        moved = sum(abs(ours.get(prompt, 0) - theirs.get(prompt, 0)) for prompt in ours.keys() | theirs.keys()) / 2
+        return self.negative_prompt == other.negative_prompt and moved <= GRADUAL
 
     @property
     def frames_under_way(self) -> int:

@@ -79,6 +79,16 @@ class UnderWay:
         return len(self.embeddings)
 
     @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels; frames of one `shape` have one."""
+        return self.asked.frame.shape[0], self.asked.frame.shape[1]
+
+    @property
+    def notice(self) -> str:
+        """A sentence where whoever asked for it has to know something."""
+        return self.embeddings.notice
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings."""
         return *self.source.shape, *self.embeddings.shape
@@ -114,7 +124,8 @@ class Translator:
         model, settings = self.model, asked.settings
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings)
         with torch.inference_mode():
-            embeddings = self.prompts.encode_batch(branch_prompts(settings)).to(model.device, model.dtype)
+            rows = self.prompts.encode_batch(branch_prompts(settings), settings.blend)
+            embeddings = rows.to(model.device, model.dtype)
             source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
             beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
@@ -137,7 +148,8 @@ class Translator:
             timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
             embeddings = PromptEmbeddings.joined([frame.embeddings for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
-            predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call))
+            size = frames[0][0].frame_size
+            predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call, size))
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
                 prediction = guided(predictions[first : first + frame.batch_rows], frame.asked.settings.guidance)

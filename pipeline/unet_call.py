@@ -11,6 +11,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
+from pipeline.errors import ModelError
 from pipeline.prompts import PromptEmbeddings
 
 IMITATED_GUIDANCE = 7.5
@@ -20,12 +21,13 @@ IMITATED_GUIDANCE = 7.5
 @dataclass(frozen=True, eq=False)
 class UnetInputs:
     """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) and a prompt's embeddings
-    a row, and a memory's opened call."""
+    a row, a memory's opened call, and the (height, width) in pixels that all of its frames have."""
 
     samples: Tensor
     timesteps: Sequence[int]
     embeddings: PromptEmbeddings
     memory: Any
+    frame_size: tuple[int, int]
 
 
 def guidance_condition(unet: UNet2DConditionModel, rows: int) -> Tensor | None:
@@ -47,6 +49,34 @@ def predicted(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
         encoder_hidden_states=inputs.embeddings.tokens,
         timestep_cond=guidance_condition(unet, len(inputs.samples)),
         cross_attention_kwargs={"memory": inputs.memory},
+        added_cond_kwargs=added(unet, inputs.embeddings, inputs.frame_size),
         return_dict=False,
     )[0]
     return prediction.float()
+
+
+def added(
+    unet: UNet2DConditionModel, embeddings: PromptEmbeddings, frame_size: tuple[int, int]
+) -> dict[str, Tensor] | None:
+    """What Stable Diffusion XL's UNet adds to its timesteps: pooled embeddings `[B, P]`, and sizes `[B, 6]` (section
+    2.2 of arXiv 2307.01952), those of a whole picture of `frame_size`; `None` for a UNet that takes no such thing.
+
+    Raises `ModelError` without pooled embeddings.
+    """
+    if unet.config.addition_embed_type != "text_time":
+        return None
+    if embeddings.pooled is None:
+        raise ModelError(
+            "the model came with a UNet that reads pooled embeddings, and one text encoder; needed: Stable Diffusion "
+            "XL's two, text_encoder and text_encoder_2. Take parts that belong together."
+        )
+    return {"text_embeds": embeddings.pooled, "time_ids": time_ids(frame_size, embeddings.pooled)}
+
+
+def time_ids(frame_size: tuple[int, int], pooled: Tensor) -> Tensor:
+    """(original height and width, top and left of the crop, target height and width) in pixels: float32 `[B, 6]`, for
+    the B rows of `pooled` and on its device."""
+    height, width = frame_size
+    sides = (height, width, 0, 0, height, width)
+    # Filled on the device: a tensor made of a list would be copied there, and the host would wait for it.
+    return torch.cat([torch.full((len(pooled), 1), float(side), device=pooled.device) for side in sides], dim=1)

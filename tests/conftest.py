@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.codec import Frame
-from pipeline.memory import MemoryRow
+from pipeline.memory import MemoryLayout, MemoryRow
+from pipeline.models import ModelEntry
+from pipeline.prompts import TextEncoder
 
 TEXT_WIDTH = 32
 TINY_SIZE = 32
+SDXL_WIDTHS = (32, 24)
+SDXL_POOLED, SDXL_TIME_WIDTH = 16, 8
 FULL_CONDITIONING = ("source", "phase", "strength")
 
 
@@ -103,6 +107,51 @@ def save_tiny_model(
     return folder
 
 
+def tiny_sdxl_text_encoders() -> tuple[TextEncoder, TextEncoder]:
+    """Two, as Stable Diffusion XL has them: of two widths, the second with a projection, and padded with "!"."""
+    words = len(byte_vocabulary())
+    configs = [
+        CLIPTextConfig(
+            vocab_size=words,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            projection_dim=SDXL_POOLED,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            bos_token_id=words - 2,
+            eos_token_id=words - 1,
+            pad_token_id=words - 1,
+            initializer_factor=5.0,
+        )
+        for width in SDXL_WIDTHS
+    ]
+    padded = CLIPTokenizer(vocab=byte_vocabulary(), merges=[], model_max_length=77, pad_token="!")
+    return (
+        TextEncoder(tiny_tokenizer(), CLIPTextModel(configs[0]).eval()),
+        TextEncoder(padded, CLIPTextModelWithProjection(configs[1]).eval()),
+    )
+
+
+def tiny_sdxl_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=TINY_SIZE // 8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=sum(SDXL_WIDTHS),
+        attention_head_dim=(2, 4),
+        transformer_layers_per_block=(1, 2),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=SDXL_TIME_WIDTH,
+        projection_class_embeddings_input_dim=SDXL_POOLED + 6 * SDXL_TIME_WIDTH,
+    ).eval()
+
+
 def memory_rows(remembered: Sequence[Any], settings: FrameSettings, seed: int = 0) -> list[MemoryRow]:
     """Rows of a UNet call that remember these, under one settings, each with a generator of its own."""
     return [MemoryRow(each, settings, torch.Generator().manual_seed(seed)) for each in remembered]
@@ -128,6 +177,24 @@ def tiny_model(tiny_folder: Path) -> Model:
 @pytest.fixture(scope="session")
 def plain_model(plain_folder: Path) -> Model:
     return load_model(plain_folder, device="cpu", dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def sdxl_model() -> Model:
+    """Stable Diffusion XL's layout: two text encoders, sizes and a pooled embedding beside the timestep, and several
+    transformer blocks in one attention block."""
+    torch.manual_seed(0)
+    layout = MemoryLayout(fuse=("mid_block", "up_blocks.0"))
+    return Model(
+        entry=ModelEntry("tiny-sdxl", Path(), memory_layout=layout),
+        native_size=TINY_SIZE,
+        unet=tiny_sdxl_unet().requires_grad_(False),
+        vae=tiny_vae(4).eval().requires_grad_(False),
+        text_encoders=tiny_sdxl_text_encoders(),
+        scheduler=LCMScheduler(prediction_type="epsilon"),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
 
 
 @pytest.fixture

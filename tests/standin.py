@@ -59,7 +59,8 @@ class StandInSession:
 
     def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
         count = len(self.settings)
-        future.set_result(SimpleNamespace(picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count))
+        answer = SimpleNamespace(picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count, notice=self.notice)
+        future.set_result(answer)
 
     def reset(self) -> None:
         self.resets += 1

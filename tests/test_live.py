@@ -157,15 +157,22 @@ def test_pipelined_frames_may_all_be_under_way(client: TestClient, live: Live, e
         assert sorted(unpacked(socket.receive_bytes())[3] for _ in range(5)) == [1, 2, 3, 4, 5]
 
 
-def test_what_the_engine_has_to_say_is_told_once(client: TestClient, live: Live, engine: StandInEngine) -> None:
+def test_what_the_engine_has_to_say_is_told_once_and_when_it_is_over(
+    client: TestClient, live: Live, engine: StandInEngine
+) -> None:
     with client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)
         engine.sessions[0].notice = "the device's memory is full"
         for number in range(3):
             socket.send_bytes(frame(number))
         came = [socket.receive() for _ in range(4)]
+        engine.sessions[0].notice = ""
+        for number in range(3, 6):
+            socket.send_bytes(frame(number))
+        came += [socket.receive() for _ in range(4)]
     told = [json.loads(each["text"]) for each in came if each.get("text")]
-    assert told == [{"type": "notice", "message": "the device's memory is full"}]
+    assert [each["message"] for each in told] == ["the device's memory is full", ""]
+    assert {each["type"] for each in told} == {"notice"}
 
 
 def test_reset_reaches_the_session(client: TestClient, live: Live, engine: StandInEngine) -> None:

@@ -67,6 +67,19 @@ def test_a_fresh_page_begins_with_the_model_s_own_settings(config: dict[str, Any
     assert component(config, "steps")["value"] == 3
 
 
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_every_setting_goes_to_the_wire_when_it_changes(config: dict[str, Any], name: str) -> None:
+    sent = [each for each in config["dependencies"] if f"rearview?.set({{ {name}: value }})" in (each["js"] or "")]
+    events = {event for each in sent for _, event in each["targets"]}
+    assert events == {"input", "change"}
+
+
+def test_the_slider_between_two_prompts_says_when_it_does_nothing(config: dict[str, Any]) -> None:
+    for name in ("second_prompt", "prompt_blend"):
+        assert "nothing" in component(config, name)["info"]
+    assert component(config, "second_prompt")["value"] == "" and component(config, "prompt_blend")["value"] == 0
+
+
 def test_the_first_settings_are_in_order() -> None:
     assert FrameSettings(**page.first_settings()).seed is not None
     assert page.first_settings(FrameSettings(steps=4, strength=0.6)).items() >= {"steps": 4, "strength": 0.6}.items()
