@@ -185,6 +185,12 @@ def error_reply(message: str, **more: Any) -> dict[str, Any]:
     return {"type": "error", "message": shortened(message, MAXIMUM_SENTENCE), **more}
 
 
+def applied_reply(revision: int, settings: dict[str, Any], resting: dict[str, str]) -> dict[str, Any]:
+    """The settings that are used from now on, and of those that do not act beside the others, a sentence that says
+    why."""
+    return {"type": "applied", "revision": revision, "settings": settings, "resting": resting}
+
+
 def dropped_reply(sequence: int | None) -> dict[str, Any]:
     """The news that this frame gets no picture: a newer one took its place, or it came too soon."""
     return {"type": "dropped", "sequence": sequence}

@@ -111,10 +111,10 @@ class Lanes:
         """Let the frames that are ready pass their next step; the outcomes of those that came to an end."""
         outcomes: list[Outcome] = []
         chosen = self._chosen()
-        for group in by_shape(chosen):
-            outcomes += self._step(group)
         for entry in chosen:
             self._served[entry.request.session] += entry.frame.batch_rows
+        for group in by_shape(chosen):
+            outcomes += self._step(group)
         while heads := [lane[0] for lane in self._lanes.values() if lane[0].frame.is_denoised]:
             for group in by_shape(heads):
                 outcomes += self._finish(group)
@@ -144,6 +144,8 @@ class Lanes:
 
     def _step(self, entries: list[Entry]) -> list[Outcome]:
         start = time.perf_counter()
+        # Counted first: another step of the same frame may take fewer.
+        rows = sum(entry.frame.batch_rows for entry in entries)
         outcomes: list[Outcome] = []
         # What fails rewinds the frames behind it, which may be in this very call: results first, failures after them.
         settled = [
@@ -156,7 +158,6 @@ class Lanes:
         for entry, result in settled:
             if isinstance(result, Exception):
                 outcomes += self._failed(entry, result)
-        rows = sum(entry.frame.batch_rows for entry in entries)
         sessions = len({entry.request.session for entry in entries})
         self._observer(Tick(rows, sessions, time.perf_counter() - start))
         return outcomes

@@ -58,6 +58,10 @@ class PromptEmbeddings:
         """What rows must have in common to share a UNet call."""
         return tuple(self.tokens.shape[1:])
 
+    def first(self, rows: int) -> PromptEmbeddings:
+        """The first so many rows."""
+        return replace(self, tokens=self.tokens[:rows])
+
     def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
         """The same on another device, in another dtype."""
         return PromptEmbeddings(self.tokens.to(device, dtype))

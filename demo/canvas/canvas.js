@@ -627,6 +627,16 @@ async function onPicture(buffer) {
   bitmap.close();
 }
 
+// Says beside each setting that does not act now why it does not.
+function showResting(sentences) {
+  for (const name of Object.keys(rearview.settings)) {
+    const place = document.getElementById(name);
+    if (!place) continue;
+    if (name in sentences) place.dataset.resting = sentences[name];
+    else delete place.dataset.resting;
+  }
+}
+
 function onNews(news) {
   if (news.type === "hello") {
     hello = news;
@@ -634,6 +644,7 @@ function onNews(news) {
   } else if (news.type === "applied") {
     revisions.set(news.revision % 65536, news.settings);
     rearview.acknowledged = news.settings;
+    showResting(news.resting);
     for (const old of [...revisions.keys()].slice(0, -50)) revisions.delete(old);
     if (refused === "setting") withdraw();
   } else if (news.type === "reset") {
