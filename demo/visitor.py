@@ -150,6 +150,7 @@ class Visitor:
             seconds=translation.seconds,
             bank_fill=translation.bank_fill,
             count=translation.frame,
+            blurred=translation.flagged,
         )
 
     def _refused(self, sentence: str, sequence: int | None) -> Reply:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
+from pipeline.safety import FLAGGED
 from pipeline.session import Session, Translation, without_bank
 from pipeline.stream import StreamState
 from pipeline.translator import Asked, Past, Translator, UnderWay
@@ -183,15 +185,16 @@ class Lanes:
     def _finish(self, heads: list[Entry]) -> list[Outcome]:
         """Decode and commit the first frames of some lanes."""
 
-        def decoded(entries: Sequence[Entry]) -> list[Any]:
-            return self._translator.decoded([entry.frame for entry in entries])
+        def looked_over(entries: Sequence[Entry]) -> list[tuple[Tensor, bool]]:
+            pixels = self._translator.decoded([entry.frame for entry in entries])
+            return list(zip(pixels, self._translator.flags(pixels), strict=True))
 
         outcomes: list[Outcome] = []
-        for entry, pixels in settled_apart(decoded, heads):
+        for entry, decoded in settled_apart(looked_over, heads):
             try:
-                if isinstance(pixels, Exception):
-                    raise pixels
-                picture, state = self._translator.done(entry.frame, entry.origin, pixels)
+                if isinstance(decoded, Exception):
+                    raise decoded
+                picture, state = self._translator.done(entry.frame, entry.origin, *decoded)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
                 outcomes += self._failed(entry, error)
                 continue
@@ -201,8 +204,9 @@ class Lanes:
                 if behind.origin is entry.origin:
                     behind.origin = state
             seconds = time.perf_counter() - entry.since
-            notice = entry.request.session.notice
-            outcomes.append((entry.request, Translation(picture, seconds, state.bank_fill, number, notice)))
+            notice = FLAGGED if state.flagged else entry.request.session.notice
+            translation = Translation(picture, seconds, state.bank_fill, number, notice, state.flagged)
+            outcomes.append((entry.request, translation))
         return outcomes
 
     def _failed(self, entry: Entry, error: Exception) -> list[Outcome]:

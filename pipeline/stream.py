@@ -107,13 +107,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class StreamState:
-    """What one frame of a stream leaves to the next. A new one is committed whole, or not at all."""
+    """What one frame of a stream leaves to the next, and whether its picture was flagged. A new one is committed whole,
+    or not at all."""
 
     seen: Seen = Seen()
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
     noise: Mapping[NoiseKey, Tensor] = field(default_factory=dict)
     history: History | None = None
     bank_fill: float = 0.0
+    flagged: bool = False
 
     def nbytes(self, memory: Memory) -> int:
         """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""

@@ -21,6 +21,7 @@ from pipeline.history import steadied
 from pipeline.memory import Memory, MemoryRow
 from pipeline.models import Model
 from pipeline.prompts import PromptEmbeddings, PromptEncoder
+from pipeline.safety import SafetyChecker, blurred
 from pipeline.schedule import Schedule, StepCoefficients
 from pipeline.settings import FrameSettings
 from pipeline.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
@@ -105,12 +106,13 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures."""
+    """The parts of a model and a memory that turn frames into pictures, and what looks these over, if anything."""
 
     model: Model
     memory: Memory
     prompts: PromptEncoder
     schedule: Schedule
+    safety: SafetyChecker | None = None
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
         """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
@@ -171,8 +173,15 @@ class Translator:
             pixels = decode(self.model.vae, latents.to(self.model.dtype))
             return [pixels[index : index + 1] for index in range(len(frames))]
 
-    def done(self, frame: UnderWay, past: StreamState, pixels: Tensor) -> tuple[Frame, StreamState]:
-        """The picture `[H, W, 3]` of a frame, and what it leaves to the next.
+    def flags(self, pixels: Sequence[Tensor]) -> list[bool]:
+        """Whether each of these pixels `[1, 3, H, W]`, of one shape, is flagged; none is without a checker."""
+        return [False] * len(pixels) if self.safety is None else self.safety.flags(torch.cat(list(pixels)))
+
+    def done(
+        self, frame: UnderWay, past: StreamState, pixels: Tensor, flagged: bool = False
+    ) -> tuple[Frame, StreamState]:
+        """The picture `[H, W, 3]` of a frame, and what it leaves to the next; one that is flagged comes out blurred and
+        leaves no picture to hold on to.
 
         Raises `FrameError` for pixels that are no numbers.
         """
@@ -182,9 +191,12 @@ class Translator:
                 "or load the model with dtype=torch.float32."
             )
         settings = frame.asked.settings
+        fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
+        if flagged:
+            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, flagged)
+            return blurred(as_picture(pixels)), state
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, as_picture(pixels), history, settings.steadiness)
-        fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
         return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill)
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
@@ -193,7 +205,8 @@ class Translator:
         while not frame.is_denoised:
             (frame,) = self.stepped([(frame, past)])
         (pixels,) = self.decoded([frame])
-        return self.done(frame, past, pixels)
+        (flagged,) = self.flags([pixels])
+        return self.done(frame, past, pixels, flagged)
 
 
 def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:

@@ -59,7 +59,9 @@ class StandInSession:
 
     def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
         count = len(self.settings)
-        future.set_result(SimpleNamespace(picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count))
+        future.set_result(
+            SimpleNamespace(picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count, flagged=False)
+        )
 
     def reset(self) -> None:
         self.resets += 1

@@ -321,8 +321,8 @@ def test_a_pipelined_frame_that_fails_leaves_nothing_to_those_behind_it(
     visitor, ground = Visitor(0, [bad if number == failing else steps for number in range(5)]), Ground(translator)
     done = translator.done
 
-    def spoiled(frame: UnderWay, past: StreamState, pixels: torch.Tensor) -> Any:
-        return done(frame, past, pixels * float("nan") if frame.asked.settings is bad else pixels)
+    def spoiled(frame: UnderWay, past: StreamState, pixels: torch.Tensor, flagged: bool) -> Any:
+        return done(frame, past, pixels * float("nan") if frame.asked.settings is bad else pixels, flagged)
 
     object.__setattr__(translator, "done", spoiled)
     while visitor.sent < 5:

@@ -11,6 +11,7 @@ const FRAME_HEADER_BYTES = 16;
 const PICTURE_HEADER_BYTES = 28;
 const WIRE_VERSION = 1;
 const KIND_FRAME = 1;
+const KIND_BLURRED = 3;
 const SOCKET_TRIES_BEFORE_POST = 2;
 const RENEWALS_BEFORE_RELOAD = 3;
 const POST_PING_MS = 20000;
@@ -451,8 +452,11 @@ let hello = null;
 let paused = false;
 let connection = "connecting";
 
+// Not set again while it stands: a screen reader would read it again.
 function say(sentence) {
-  find("notice").textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  const text = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  const place = find("notice");
+  if (place.textContent !== text) place.textContent = text;
 }
 
 function fact(name, text) {
@@ -598,6 +602,7 @@ function settled() {
 
 async function onPicture(buffer) {
   const header = new DataView(buffer);
+  const blurred = header.getUint8(1) === KIND_BLURRED;
   const revision = header.getUint16(2, true);
   const sequence = header.getUint32(4, true);
   const started = header.getFloat64(8, true);
@@ -619,12 +624,19 @@ async function onPicture(buffer) {
     if (!settling || !pace.latencies.length) pace.latencies = [...pace.latencies.slice(-15), now - started];
     pace.frames += 1;
     pace.fill = fill;
-    if (refused === "frame") withdraw();
+    if (blurred) sayBlurred();
+    else if (refused === "frame" || refused === "blurred") withdraw();
     rearview.applied = revisions.get(revision) ?? rearview.applied;
     rearview.last = { sequence, frame, engineMs, fill, latencyMs: now - started };
     showStatus();
   }
   bitmap.close();
+}
+
+function sayBlurred() {
+  if (refused === "setting") return;
+  refused = "blurred";
+  say("The safety checker flagged this picture, so it is shown blurred. Change your drawing or your words.");
 }
 
 // Says beside each setting that does not act now why it does not.
