@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 DEFAULT_PORT = 7860
+SAFETY_VARIABLE = "REARVIEW_SAFETY"
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
 END_WITHIN_S = 4.5
@@ -44,6 +45,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         default=on_spaces,
         help="a proxy stands in front: take a visitor's address from the last hop of X-Forwarded-For",
+    )
+    parser.add_argument(
+        "--safety",
+        default=os.environ.get(SAFETY_VARIABLE, "off"),
+        metavar="on|off|FOLDER",
+        help="blur pictures that Stable Diffusion's safety checker flags: on for the hub's own, or a folder or "
+        f"repository with another; also as {SAFETY_VARIABLE} (default off; turn it on for a public host)",
     )
     add_options(parser, os.environ)
     return parser.parse_args(argv)
@@ -104,6 +112,15 @@ def harden(server: Any, maximum_message_bytes: int) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * SILENT_PEER_S))
 
 
+def safety_checker(word: str, device: Any) -> Any:
+    """What `--safety` asks for, or `None` for "off"; raises `ModelError`."""
+    if word == "off":
+        return None
+    from pipeline.safety import HUB_CHECKER, load_safety_checker
+
+    return load_safety_checker(HUB_CHECKER if word == "on" else word, device)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl-C or SIGTERM; then let the frames under way finish, and tell the pages."""
     arguments = parse(argv)
@@ -135,7 +152,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         model = load_model(arguments.model, hub=Hub(offline=arguments.offline))
         sys.stdout.write(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}\n")
-        engine = Engine(model, memory=arguments.memory, byte_budget=limits.byte_budget)
+        safety = safety_checker(arguments.safety, model.device)
+        engine = Engine(model, memory=arguments.memory, byte_budget=limits.byte_budget, safety=safety)
     except RearviewError as error:
         stop_with(str(error))
     for each in (signal.SIGINT, signal.SIGTERM):

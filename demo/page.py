@@ -189,6 +189,9 @@ def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
             )
             dice = gr.Button("Roll another seed", elem_id="dice", min_width=140)
             dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
+        with gr.Row():
+            components["guidance_kind"] = _radio("guidance_kind", settings)
+            components["residual_scale"] = _slider("residual_scale", settings)
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = _radio("pipelined", settings)
             components["bank_renewal"] = _radio("bank_renewal", settings)

@@ -88,7 +88,8 @@ class Visitor:
         return False
 
     def change(self, changes: Any) -> list[dict[str, Any]]:
-        """Take each setting that is in order; the replies name what is used now and what was refused."""
+        """Take each setting that is in order; the replies name what is used now, what of it rests, and what was
+        refused."""
         if not isinstance(changes, dict):
             came = type(changes).__name__
             return [wire.error_reply(f"settings came as {came}; needed: names and values. Send an object.")]
@@ -106,7 +107,7 @@ class Visitor:
             sentence = f"{len(unknown)} settings came that nobody has, such as {wire.shortened(name, 40)!r}; needed: "
             refused.append(wire.error_reply(sentence + f"{', '.join(names)}.", setting=name[:40]))
         self.revision += 1
-        return [{"type": "applied", "revision": self.revision, "settings": asdict(self.settings)}, *refused]
+        return [wire.applied_reply(self.revision, asdict(self.settings), self.settings.resting), *refused]
 
     async def translate(self, message: bytes) -> Reply:
         """Answer one binary message: a picture, or what became of the frame instead.
@@ -150,6 +151,7 @@ class Visitor:
             seconds=translation.seconds,
             bank_fill=translation.bank_fill,
             count=translation.frame,
+            blurred=translation.flagged,
         )
 
     def _refused(self, sentence: str, sequence: int | None) -> Reply:

@@ -19,6 +19,7 @@ from PIL import Image
 VERSION = 1
 KIND_FRAME = 1
 KIND_PICTURE = 2
+KIND_BLURRED = 3
 MAXIMUM_MESSAGE_BYTES = 512 * 1024
 MAXIMUM_SIDE = 4096
 MAXIMUM_PIXELS = 2048 * 2048
@@ -42,7 +43,8 @@ FRAME_HEADER = struct.Struct("<BBHId")
 """Version, kind, reserved, sequence, client time in ms; a JPEG or PNG follows."""
 
 PICTURE_HEADER = struct.Struct("<BBHIdffI")
-"""Version, kind, settings revision, sequence, client time, engine ms, bank fill 0..1, frame number; a JPEG follows."""
+"""Version, kind, settings revision, sequence, client time, engine ms, bank fill 0..1, frame number; a JPEG follows. The
+kind says whether the picture is blurred because the safety checker flagged it."""
 
 
 class WireError(ValueError):
@@ -77,11 +79,13 @@ def unpack_frame(message: bytes, maximum_bytes: int = MAXIMUM_MESSAGE_BYTES) -> 
     return Frame(sequence, client_time, message[FRAME_HEADER.size :])
 
 
-def pack_picture(frame: Frame, jpeg: bytes, *, revision: int, seconds: float, bank_fill: float, count: int) -> bytes:
+def pack_picture(
+    frame: Frame, jpeg: bytes, *, revision: int, seconds: float, bank_fill: float, count: int, blurred: bool = False
+) -> bytes:
     """The reply to `frame`: its sequence and client time, what the engine says, and the picture."""
     header = PICTURE_HEADER.pack(
         VERSION,
-        KIND_PICTURE,
+        KIND_BLURRED if blurred else KIND_PICTURE,
         revision % 2**16,
         frame.sequence,
         frame.client_time,
@@ -187,6 +191,12 @@ def sequence_of(message: bytes) -> int | None:
 def error_reply(message: str, **more: Any) -> dict[str, Any]:
     """A sentence for the person, as JSON; it repeats no more of what came than a person reads."""
     return {"type": "error", "message": shortened(message, MAXIMUM_SENTENCE), **more}
+
+
+def applied_reply(revision: int, settings: dict[str, Any], resting: dict[str, str]) -> dict[str, Any]:
+    """The settings that are used from now on, and of those that do not act beside the others, a sentence that says
+    why."""
+    return {"type": "applied", "revision": revision, "settings": settings, "resting": resting}
 
 
 def dropped_reply(sequence: int | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pipeline.memory import create_memory
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
+from pipeline.safety import SafetyChecker
 from pipeline.session import Session, Translation
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
 from pipeline.stream import StreamState
@@ -50,9 +51,11 @@ class Engine:
         size: tuple[int, int] | None = None,
         maximum_rows: int = MAXIMUM_ROWS,
         byte_budget: int | None = None,
+        safety: SafetyChecker | None = None,
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
-        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number.
+        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
+        that `safety` flags come out blurred.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -61,7 +64,7 @@ class Engine:
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
         encoder = PromptEncoder(model.text_encoders)
-        translator = Translator(model, self.memory, encoder, model.schedule)
+        translator = Translator(model, self.memory, encoder, model.schedule, safety)
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)

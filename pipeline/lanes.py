@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
+from pipeline.safety import FLAGGED
 from pipeline.session import Session, Translation, without_bank
 from pipeline.stream import StreamState
 from pipeline.translator import Asked, Past, Translator, UnderWay
@@ -111,10 +113,10 @@ class Lanes:
         """Let the frames that are ready pass their next step; the outcomes of those that came to an end."""
         outcomes: list[Outcome] = []
         chosen = self._chosen()
-        for group in by_shape(chosen):
-            outcomes += self._step(group)
         for entry in chosen:
             self._served[entry.request.session] += entry.frame.batch_rows
+        for group in by_shape(chosen):
+            outcomes += self._step(group)
         while heads := [lane[0] for lane in self._lanes.values() if lane[0].frame.is_denoised]:
             for group in by_shape(heads):
                 outcomes += self._finish(group)
@@ -144,6 +146,8 @@ class Lanes:
 
     def _step(self, entries: list[Entry]) -> list[Outcome]:
         start = time.perf_counter()
+        # Counted first: another step of the same frame may take fewer.
+        rows = sum(entry.frame.batch_rows for entry in entries)
         outcomes: list[Outcome] = []
         # What fails rewinds the frames behind it, which may be in this very call: results first, failures after them.
         settled = [
@@ -156,7 +160,6 @@ class Lanes:
         for entry, result in settled:
             if isinstance(result, Exception):
                 outcomes += self._failed(entry, result)
-        rows = sum(entry.frame.batch_rows for entry in entries)
         sessions = len({entry.request.session for entry in entries})
         self._observer(Tick(rows, sessions, time.perf_counter() - start))
         return outcomes
@@ -182,15 +185,16 @@ class Lanes:
     def _finish(self, heads: list[Entry]) -> list[Outcome]:
         """Decode and commit the first frames of some lanes."""
 
-        def decoded(entries: Sequence[Entry]) -> list[Any]:
-            return self._translator.decoded([entry.frame for entry in entries])
+        def looked_over(entries: Sequence[Entry]) -> list[tuple[Tensor, bool]]:
+            pixels = self._translator.decoded([entry.frame for entry in entries])
+            return list(zip(pixels, self._translator.flags(pixels), strict=True))
 
         outcomes: list[Outcome] = []
-        for entry, pixels in settled_apart(decoded, heads):
+        for entry, decoded in settled_apart(looked_over, heads):
             try:
-                if isinstance(pixels, Exception):
-                    raise pixels
-                picture, state = self._translator.done(entry.frame, entry.origin, pixels)
+                if isinstance(decoded, Exception):
+                    raise decoded
+                picture, state = self._translator.done(entry.frame, entry.origin, *decoded)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
                 outcomes += self._failed(entry, error)
                 continue
@@ -200,8 +204,10 @@ class Lanes:
                 if behind.origin is entry.origin:
                     behind.origin = state
             seconds = time.perf_counter() - entry.since
-            notice = " ".join(filter(None, (entry.request.session.notice, entry.frame.notice)))
-            outcomes.append((entry.request, Translation(picture, seconds, state.bank_fill, number, notice)))
+            said = (entry.request.session.notice, entry.frame.notice)
+            notice = FLAGGED if state.flagged else " ".join(filter(None, said))
+            translation = Translation(picture, seconds, state.bank_fill, number, notice, state.flagged)
+            outcomes.append((entry.request, translation))
         return outcomes
 
     def _failed(self, entry: Entry, error: Exception) -> list[Outcome]:

@@ -70,6 +70,11 @@ class PromptEmbeddings:
         """What rows must have in common to share a UNet call."""
         return tuple(self.tokens.shape[1:])
 
+    def first(self, rows: int) -> PromptEmbeddings:
+        """The first so many rows."""
+        pooled = None if self.pooled is None else self.pooled[:rows]
+        return replace(self, tokens=self.tokens[:rows], pooled=pooled)
+
     def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
         """The same on another device, in another dtype."""
         pooled = None if self.pooled is None else self.pooled.to(device, dtype)

@@ -67,6 +67,16 @@ class StepCoefficients:
             return self.sqrt_alpha * noisy - self.sqrt_one_minus_alpha * prediction
         return prediction
 
+    def prediction_of(self, noise: Tensor, noisy: Tensor, prediction_type: str) -> Tensor:
+        """The prediction that would mean this noise in the noisy latents, all `[B, C, h, w]`: from
+        `noisy = sqrt_alpha * clean + sqrt_one_minus_alpha * noise` and the velocity
+        `sqrt_alpha * noise - sqrt_one_minus_alpha * clean` (arXiv 2202.00512, appendix D)."""
+        if prediction_type == "epsilon":
+            return noise
+        if prediction_type == "v_prediction":
+            return (noise - self.sqrt_one_minus_alpha * noisy) / self.sqrt_alpha
+        return (noisy - self.sqrt_one_minus_alpha * noise) / self.sqrt_alpha
+
     def denoised(self, prediction: Tensor, noisy: Tensor, prediction_type: str) -> Tensor:
         """The consistency function (arXiv 2310.04378, eq. 9): all `[B, C, h, w]`."""
         return self.c_out * self.predicted_clean(prediction, noisy, prediction_type) + self.c_skip * noisy

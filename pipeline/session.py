@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Translation:
-    """One finished frame: `picture` `[H, W, 3]`, the engine's seconds, the bank's fill (0..1), the frame's number, and
-    a sentence where the visitor has to know something."""
+    """One finished frame: `picture` `[H, W, 3]`, the engine's seconds, the bank's fill (0..1), the frame's number, a
+    sentence where the visitor has to know something, and whether the picture was flagged and is blurred."""
 
     picture: Frame
     seconds: float
     bank_fill: float
     frame: int
     notice: str = ""
+    flagged: bool = False
 
 
 def without_bank(settings: FrameSettings) -> FrameSettings:
@@ -48,6 +49,7 @@ class Session:
         self._lock = Lock()
         self._state = StreamState()
         self._frames = 0
+        self._flagged = 0
         self._closed = False
         self._parked = False
         self._notice = ""
@@ -147,6 +149,11 @@ class Session:
         return self._frames
 
     @property
+    def flagged(self) -> int:
+        """Of how many frames since the session was opened the safety checker flagged the picture."""
+        return self._flagged
+
+    @property
     def bank_fill(self) -> float:
         """How full the bank was after the last frame, 0..1."""
         return self._state.bank_fill
@@ -170,6 +177,7 @@ class Session:
             if self._state is before:
                 self._state = after
             self._frames += 1
+            self._flagged += after.flagged
             self.last_frame_at = time.monotonic()
             return self._frames
 

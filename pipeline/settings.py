@@ -95,10 +95,16 @@ PromptCurve = Literal["linear", "spherical"]
 PROMPT_CURVES: tuple[PromptCurve, ...] = ("linear", "spherical")
 Pipelined = Literal["off", "on"]
 PIPELINED: tuple[Pipelined, ...] = ("off", "on")
+GuidanceKind = Literal["full", "onetime", "self", "none"]
+GUIDANCE_KINDS: tuple[GuidanceKind, ...] = ("full", "onetime", "self", "none")
 MAXIMUM_SEED = 2**31 - 1
 GRADUAL = 0.25
 """How much of what is asked for may change from one frame to the next and still count as the same, which moves: so a
 blend slider does under a hand, while a click on its other end is a new prompt."""
+
+NEGATIVE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind full or onetime."
+GUIDANCE_RESTS = "Rests now: it acts with another kind of guidance than none."
+RESIDUAL_SCALE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind onetime or self."
 
 
 def _number(default: float | None, *args: Any, **kwargs: Any) -> Any:
@@ -136,9 +142,7 @@ class FrameSettings:
         "Prompt",
         'What the picture should become. Weights: (neon)1.4, blends: ("oil", "neon").blend(0.7, 0.3).',
     )
-    negative_prompt: str = _text(
-        "", 1000, "Negative prompt", "What to steer away from. Acts while guidance is above 1."
-    )
+    negative_prompt: str = _text("", 1000, "Negative prompt", "What guidance steers away from.")
     second_prompt: str = _text(
         "",
         1000,
@@ -186,7 +190,23 @@ class FrameSettings:
         0.1,
         "times",
         "Guidance",
-        "1 follows the prompt as it is; more exaggerates it and doubles the work.",
+        "1 follows the prompt as it is; more exaggerates it, for the work that its kind costs.",
+    )
+    guidance_kind: GuidanceKind = _choice(
+        "full",
+        GUIDANCE_KINDS,
+        "Guidance kind",
+        "What guidance leads away from. Full: the negative prompt, for twice the work. Onetime: the same, for one step "
+        "of the work. Self: your drawing, for none. None: guidance rests.",
+    )
+    residual_scale: float = _number(
+        1.0,
+        0.0,
+        2.0,
+        0.05,
+        "times the residual noise",
+        "Residual scale",
+        "How much of it onetime and self guidance lead away from; other values than 1 want a low strength.",
     )
     fusion_strength: float = _number(
         0.75,
@@ -295,6 +315,28 @@ class FrameSettings:
         ours, theirs = self.shares, other.shares
         moved = sum(abs(ours.get(prompt, 0) - theirs.get(prompt, 0)) for prompt in ours.keys() | theirs.keys()) / 2
         return self.negative_prompt == other.negative_prompt and moved <= GRADUAL
+
+    @property
+    def guides(self) -> bool:
+        """Whether guidance changes the picture."""
+        return self.guidance > 1 and self.guidance_kind != "none"
+
+    @property
+    def negative_acts(self) -> bool:
+        """Whether the negative prompt changes the picture."""
+        return self.guides and self.guidance_kind != "self"
+
+    @property
+    def resting(self) -> dict[str, str]:
+        """The settings that do not act beside the others as they are now, each with a sentence that says what to do."""
+        rests: dict[str, str] = {}
+        if not self.negative_acts:
+            rests["negative_prompt"] = NEGATIVE_RESTS
+        if self.guidance_kind == "none":
+            rests["guidance"] = GUIDANCE_RESTS
+        if not self.guides or self.guidance_kind == "full":
+            rests["residual_scale"] = RESIDUAL_SCALE_RESTS
+        return rests
 
     @property
     def frames_under_way(self) -> int:

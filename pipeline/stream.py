@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.codec import Frame
 from pipeline.cuts import Thumbnail, has_moved, is_cut
+from pipeline.guidance import rows_of_frame
 from pipeline.history import History
 from pipeline.memory import Memory
 from pipeline.settings import FrameSettings
@@ -110,13 +111,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class StreamState:
-    """What one frame of a stream leaves to the next. A new one is committed whole, or not at all."""
+    """What one frame of a stream leaves to the next, and whether its picture was flagged. A new one is committed whole,
+    or not at all."""
 
     seen: Seen = Seen()
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
     noise: Mapping[NoiseKey, Tensor] = field(default_factory=dict)
     history: History | None = None
     bank_fill: float = 0.0
+    flagged: bool = False
 
     def nbytes(self, memory: Memory) -> int:
         """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
@@ -127,11 +130,10 @@ class StreamState:
     def full_nbytes(self, memory: Memory, settings: FrameSettings) -> int:
         """What `nbytes` comes to under other settings once the bank is as full as they allow; this state is of a frame
         of the same size, with a bank and with steadiness."""
-        branches = 2 if settings.guidance > 1 else 1
         row = memory.full_nbytes(next(iter(self.rows.values())), settings)
         noise = next(iter(self.noise.values())).nbytes
         painted = self.history.nbytes if self.history is not None and settings.steadiness > 0 else 0
-        return settings.steps * (branches * row + noise) + self.seen.nbytes + painted
+        return rows_of_frame(settings) * row + settings.steps * noise + self.seen.nbytes + painted
 
     def moved(self, memory: Memory, device: torch.device) -> StreamState:
         """The same with all tensors on another device."""

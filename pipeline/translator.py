@@ -16,11 +16,12 @@ from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.cuts import thumbnail_of
 from pipeline.errors import FrameError
-from pipeline.guidance import branch_prompts, guided
+from pipeline.guidance import branch_count, branch_prompts, guided
 from pipeline.history import steadied
 from pipeline.memory import Memory, MemoryRow
 from pipeline.models import Model
 from pipeline.prompts import PromptEmbeddings, PromptEncoder
+from pipeline.safety import SafetyChecker, blurred
 from pipeline.schedule import Schedule, StepCoefficients
 from pipeline.settings import FrameSettings
 from pipeline.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
@@ -41,9 +42,10 @@ class Asked:
 class UnderWay:
     """A frame on its way: what it was begun with, and where it is.
 
-    source and clean are latents `[1, C, h, w]`, beside what the model sees beside the noisy ones, embeddings
-    have a row a guidance branch; `rows` is what its steps so far leave to the next frame's, staged until this one has
-    succeeded.
+    source, clean and anchor are latents `[1, C, h, w]`: those of the frame, those that its last step gave, and those
+    that residual guidance leads away from. beside is what the model sees beside the noisy ones; embeddings have a row a
+    prompt that takes part. `step` is how many steps it has passed, and `rows` what these leave to the next frame's,
+    staged until this one has succeeded.
     """
 
     asked: Asked
@@ -54,13 +56,10 @@ class UnderWay:
     source: Tensor
     beside: Tensor
     clean: Tensor
+    anchor: Tensor
     noise: Mapping[NoiseKey, Tensor]
+    step: int = 0
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
-
-    @property
-    def step(self) -> int:
-        """How many steps it has passed."""
-        return len(self.rows) // len(self.embeddings)
 
     @property
     def is_denoised(self) -> bool:
@@ -75,8 +74,13 @@ class UnderWay:
 
     @property
     def batch_rows(self) -> int:
-        """Rows that it takes in a UNet call: one a guidance branch."""
-        return len(self.embeddings)
+        """Rows that its next step takes in a UNet call: one a guidance branch."""
+        return branch_count(self.asked.settings, self.step)
+
+    @property
+    def row_keys(self) -> list[RowKey]:
+        """The rows of its next step, in batch order."""
+        return [(self.step, branch) for branch in range(self.batch_rows)]
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -95,9 +99,9 @@ class UnderWay:
 
     def memory_rows(self, past: Past) -> list[MemoryRow]:
         """What each branch of its next step looks back at."""
-        keys = [(self.step, branch) for branch in range(self.batch_rows)]
         rows = past.rows if self.carried.features else {}
         asked, frame = self.asked, self.seen.frames
+        keys = self.row_keys
         return [MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key)) for key in keys]
 
     def noisy(self) -> Tensor:
@@ -112,12 +116,13 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures."""
+    """The parts of a model and a memory that turn frames into pictures, and what looks these over, if anything."""
 
     model: Model
     memory: Memory
     prompts: PromptEncoder
     schedule: Schedule
+    safety: SafetyChecker | None = None
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
         """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
@@ -129,13 +134,15 @@ class Translator:
             source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
             beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
-        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, noise_of(asked, source, past))
+        noise = noise_of(asked, source, past)
+        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise)
 
     def rebased(self, frame: UnderWay, past: Past) -> UnderWay:
         """The same frame at its beginning again, with another past: the one that it had has failed."""
         asked = frame.asked
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), asked.settings)
-        return replace(frame, seen=seen, carried=carried, clean=frame.source, rows={})
+        source = frame.source
+        return replace(frame, seen=seen, carried=carried, clean=source, anchor=source, step=0, rows={})
 
     def stepped(self, frames: Sequence[tuple[UnderWay, Past]]) -> list[UnderWay]:
         """All frames, each with its past, one step further by one UNet call. They have to be of one `shape`."""
@@ -146,25 +153,30 @@ class Translator:
                 for latents, (frame, _) in zip(noisy, frames, strict=True)
             ]
             timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
-            embeddings = PromptEmbeddings.joined([frame.embeddings for frame, _ in frames])
+            embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
             size = frames[0][0].frame_size
             predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call, size))
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
-                prediction = guided(predictions[first : first + frame.batch_rows], frame.asked.settings.guidance)
-                clean = frame.steps[frame.step].denoised(prediction, latents, self.schedule.prediction_type)
+                own = predictions[first : first + frame.batch_rows]
+                clean, anchor = self._denoised(frame, latents, own)
                 rows = {**frame.rows, **self._renewed(frame, past, call, first)}
-                stepped.append(replace(frame, clean=clean, rows=rows))
+                stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows))
                 first += frame.batch_rows
             return stepped
 
+    def _denoised(self, frame: UnderWay, noisy: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean latents that the predictions of a step's branches mean together, and the anchor from then on."""
+        step, kind = frame.steps[frame.step], self.schedule.prediction_type
+        prediction, anchor = guided(predictions, noisy, frame.anchor, step, kind, frame.asked.settings)
+        return step.denoised(prediction, noisy, kind), anchor
+
     def _renewed(self, frame: UnderWay, past: Past, call: Any, first: int) -> dict[RowKey, Any]:
         """What each branch of a frame's step, from batch row `first` on, leaves to the next frame's."""
-        keys = [(frame.step, branch) for branch in range(frame.batch_rows)]
         if frame.seen.stillness.rests(frame.asked.settings):
-            return {key: past.rows.get(key) for key in keys}
-        return {key: self.memory.updated(call, first + branch) for branch, key in enumerate(keys)}
+            return {key: past.rows.get(key) for key in frame.row_keys}
+        return {key: self.memory.updated(call, first + branch) for branch, key in enumerate(frame.row_keys)}
 
     def decoded(self, frames: Sequence[UnderWay]) -> list[Tensor]:
         """Pixels `[1, 3, H, W]` of each frame, which have to be of one shape."""
@@ -173,8 +185,15 @@ class Translator:
             pixels = decode(self.model.vae, latents.to(self.model.dtype))
             return [pixels[index : index + 1] for index in range(len(frames))]
 
-    def done(self, frame: UnderWay, past: StreamState, pixels: Tensor) -> tuple[Frame, StreamState]:
-        """The picture `[H, W, 3]` of a frame, and what it leaves to the next.
+    def flags(self, pixels: Sequence[Tensor]) -> list[bool]:
+        """Whether each of these pixels `[1, 3, H, W]`, of one shape, is flagged; none is without a checker."""
+        return [False] * len(pixels) if self.safety is None else self.safety.flags(torch.cat(list(pixels)))
+
+    def done(
+        self, frame: UnderWay, past: StreamState, pixels: Tensor, flagged: bool = False
+    ) -> tuple[Frame, StreamState]:
+        """The picture `[H, W, 3]` of a frame, and what it leaves to the next; one that is flagged comes out blurred and
+        leaves no picture to hold on to.
 
         Raises `FrameError` for pixels that are no numbers.
         """
@@ -184,9 +203,12 @@ class Translator:
                 "or load the model with dtype=torch.float32."
             )
         settings = frame.asked.settings
+        fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
+        if flagged:
+            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, flagged)
+            return blurred(as_picture(pixels)), state
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, as_picture(pixels), history, settings.steadiness)
-        fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
         return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill)
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
@@ -195,7 +217,8 @@ class Translator:
         while not frame.is_denoised:
             (frame,) = self.stepped([(frame, past)])
         (pixels,) = self.decoded([frame])
-        return self.done(frame, past, pixels)
+        (flagged,) = self.flags([pixels])
+        return self.done(frame, past, pixels, flagged)
 
 
 def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:

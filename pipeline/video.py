@@ -84,6 +84,7 @@ def translate_video(
     check_paths(source, out)
     facts = facts_of(source)
     size = even(restored_size(facts.size, session.size, settings.fit))
+    flagged_before = session.flagged
     ending: Ending = "whole"
     with VideoReader(source) as reader, VideoWriter(out, size, facts.pixel_aspect, reader) as writer:
         try:
@@ -106,7 +107,7 @@ def translate_video(
         writer.commit()
         if reader.broken_off and ending == "whole":
             ending = "damaged"
-        notes = (*writer.left_out, *_damages(reader, ending))
+        notes = (*writer.left_out, *_damages(reader, ending), *_blurs(session.flagged - flagged_before))
         return VideoReport(writer.frames, facts.frames, ending, notes)
 
 
@@ -120,6 +121,12 @@ def _damages(reader: VideoReader, ending: Ending) -> list[str]:
     elif ending == "whole" and reader.end and reader.reached < SUSPICIOUS_SHARE * reader.end:
         notes.append(f"it ends after {reader.reached:.1f} of the {reader.end:.1f} seconds that it promises.")
     return notes
+
+
+def _blurs(count: int) -> list[str]:
+    """A sentence on the frames whose pictures were flagged, if any were."""
+    frames = "1 frame is" if count == 1 else f"{count} frames are"
+    return [f"{frames} blurred: the safety checker flagged what was painted."] if count else []
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

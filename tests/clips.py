@@ -115,6 +115,7 @@ class Mirror:
     def __init__(self, size: tuple[int, int] = (64, 64), on_frame: Callable[[int], None] | None = None) -> None:
         self.size = size
         self.frames = 0
+        self.flagged = 0
         self.closed = False
         self._on_frame = on_frame
 

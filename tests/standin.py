@@ -59,7 +59,9 @@ class StandInSession:
 
     def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
         count = len(self.settings)
-        answer = SimpleNamespace(picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count, notice=self.notice)
+        answer = SimpleNamespace(
+            picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count, notice=self.notice, flagged=False
+        )
         future.set_result(answer)
 
     def reset(self) -> None:

@@ -44,7 +44,8 @@ def test_a_budget_is_never_exceeded() -> None:
 @pytest.mark.parametrize(
     "change",
     [{}, {"steps": 3}, {"guidance": 2.0}, {"bank_frames": 0.25}, {"bank_frames": 4.0, "steps": 2}, {"steadiness": 0.0},
-     {"bank_frames": 0.0}],
+     {"bank_frames": 0.0}, {"steps": 3, "guidance": 2.0, "guidance_kind": "onetime"},
+     {"steps": 2, "guidance": 2.0, "guidance_kind": "self"}],
 )  # fmt: skip
 @pytest.mark.parametrize("memory", ["feature-bank", "none"])
 def test_what_a_session_will_hold_is_known_before_its_first_frame(

@@ -20,6 +20,7 @@ from pipeline.memory import create_memory
 from pipeline.prompts import PromptEncoder
 from pipeline.schedule import Schedule
 from pipeline.session import Translation
+from pipeline.settings import GUIDANCE_KINDS
 from pipeline.stream import StreamState
 from pipeline.translator import Asked, Translator, UnderWay
 from tests.conftest import TINY_SIZE, moving_square
@@ -118,6 +119,7 @@ SETTINGS = st.builds(
     steps=st.integers(1, 4),
     strength=st.sampled_from([0.3, 0.6, 0.95]),
     guidance=st.sampled_from([1.0, 2.5]),
+    guidance_kind=st.sampled_from(GUIDANCE_KINDS),
     bank_frames=st.sampled_from([0.0, 0.25, 1.0, 2.0]),
     bank_interval=st.integers(1, 3),
     fusion_strength=st.sampled_from([0.0, 0.5, 0.75]),
@@ -182,6 +184,20 @@ def test_pipelined_denoising_gives_a_picture_a_tick_and_loses_none(translator: T
     ground.flush()
     assert len(ground.ticks) == 8 + steps - 1
     assert_alike(visitor.pictures, alone(translator, visitor, 8))
+
+
+@pytest.mark.parametrize("kind, rows", [("onetime", [2, 3, 4, 4]), ("full", [2, 4, 6, 6]), ("self", [1, 2, 3, 3])])
+def test_pipelined_frames_of_every_kind_of_guidance_are_as_alone(
+    translator: Translator, kind: str, rows: list[int]
+) -> None:
+    each = LIVELY.changed(steps=3, guidance=2.0, guidance_kind=kind, negative_prompt="boat", pipelined="on")
+    visitor, ground = Visitor(0, [each]), Ground(translator)
+    for _ in range(4):
+        assert ground.send(visitor)
+        ground.tick()
+    assert [tick.rows for tick in ground.ticks] == rows
+    ground.flush()
+    assert_alike(visitor.pictures, alone(translator, visitor, 4))
 
 
 def test_one_frame_under_way_waits_for_the_last(translator: Translator) -> None:
@@ -305,8 +321,8 @@ def test_a_pipelined_frame_that_fails_leaves_nothing_to_those_behind_it(
     visitor, ground = Visitor(0, [bad if number == failing else steps for number in range(5)]), Ground(translator)
     done = translator.done
 
-    def spoiled(frame: UnderWay, past: StreamState, pixels: torch.Tensor) -> Any:
-        return done(frame, past, pixels * float("nan") if frame.asked.settings is bad else pixels)
+    def spoiled(frame: UnderWay, past: StreamState, pixels: torch.Tensor, flagged: bool) -> Any:
+        return done(frame, past, pixels * float("nan") if frame.asked.settings is bad else pixels, flagged)
 
     object.__setattr__(translator, "done", spoiled)
     while visitor.sent < 5:

@@ -11,6 +11,7 @@ const FRAME_HEADER_BYTES = 16;
 const PICTURE_HEADER_BYTES = 28;
 const WIRE_VERSION = 1;
 const KIND_FRAME = 1;
+const KIND_BLURRED = 3;
 const SOCKET_TRIES_BEFORE_POST = 2;
 const RENEWALS_BEFORE_RELOAD = 3;
 const POST_PING_MS = 20000;
@@ -451,8 +452,11 @@ let hello = null;
 let paused = false;
 let connection = "connecting";
 
+// Not set again while it stands: a screen reader would read it again.
 function say(sentence) {
-  find("notice").textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  const text = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  const place = find("notice");
+  if (place.textContent !== text) place.textContent = text;
 }
 
 function fact(name, text, title = "") {
@@ -603,6 +607,7 @@ function settled() {
 
 async function onPicture(buffer) {
   const header = new DataView(buffer);
+  const blurred = header.getUint8(1) === KIND_BLURRED;
   const revision = header.getUint16(2, true);
   const sequence = header.getUint32(4, true);
   const started = header.getFloat64(8, true);
@@ -624,12 +629,29 @@ async function onPicture(buffer) {
     if (!settling || !pace.latencies.length) pace.latencies = [...pace.latencies.slice(-15), now - started];
     pace.frames += 1;
     pace.fill = fill;
-    if (refused === "frame") withdraw();
+    if (blurred) sayBlurred();
+    else if (refused === "frame" || refused === "blurred") withdraw();
     rearview.applied = revisions.get(revision) ?? rearview.applied;
     rearview.last = { sequence, frame, engineMs, fill, latencyMs: now - started };
     showStatus();
   }
   bitmap.close();
+}
+
+function sayBlurred() {
+  if (refused === "setting") return;
+  refused = "blurred";
+  say("The safety checker flagged this picture, so it is shown blurred. Change your drawing or your words.");
+}
+
+// Says beside each setting that does not act now why it does not.
+function showResting(sentences) {
+  for (const name of Object.keys(rearview.settings)) {
+    const place = document.getElementById(name);
+    if (!place) continue;
+    if (name in sentences) place.dataset.resting = sentences[name];
+    else delete place.dataset.resting;
+  }
 }
 
 function onNews(news) {
@@ -639,6 +661,7 @@ function onNews(news) {
   } else if (news.type === "applied") {
     revisions.set(news.revision % 65536, news.settings);
     rearview.acknowledged = news.settings;
+    showResting(news.resting);
     for (const old of [...revisions.keys()].slice(0, -50)) revisions.delete(old);
     if (refused === "setting") withdraw();
   } else if (news.type === "reset") {
