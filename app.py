@@ -29,6 +29,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     on_spaces = "SPACE_ID" in os.environ
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument(
+        "--control",
+        metavar="NAME",
+        help="hold the picture to the lines of the drawing: sketch-sd15, lineart-sdxl, controlnet-scribble-sd15, ..., "
+        "a folder in diffusers' layout, or owner/name of a repository of the Hugging Face hub",
+    )
+    parser.add_argument(
+        "--control-picture",
+        metavar="KIND",
+        help="which lines it was trained on: scribble, sketch, lineart or canny (default: as known, else scribble)",
+    )
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
     parser.add_argument("--share", action="store_true", help="open a public link through gradio.live")
@@ -117,13 +128,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     from demo import page
     from demo.limits import limits_of
     from demo.live import Live
-    from pipeline import Engine, load_model
+    from pipeline import Engine, load_control, load_model
     from pipeline.errors import RearviewError
 
     keep_freed_memory()
     limits = limits_of(arguments)
     try:
-        engine = Engine(load_model(arguments.model), memory=arguments.memory, byte_budget=limits.byte_budget)
+        model = load_model(arguments.model)
+        control = load_control(arguments.control, model, arguments.control_picture) if arguments.control else None
+        engine = Engine(model, memory=arguments.memory, byte_budget=limits.byte_budget, control=control)
     except RearviewError as error:
         stop_with(str(error))
     for each in (signal.SIGINT, signal.SIGTERM):

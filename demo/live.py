@@ -272,6 +272,7 @@ class Live:
             "model": engine.model.name,
             "memory": engine.memory_name,
             "kernel": engine.kernel,
+            "control": engine.control_name,
         }
 
 

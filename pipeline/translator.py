@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
+from pipeline.control import Control
 from pipeline.cuts import thumbnail_of
 from pipeline.errors import FrameError
 from pipeline.guidance import branch_prompts, guided
@@ -42,8 +43,8 @@ class UnderWay:
     """A frame on its way: what it was begun with, and where it is.
 
     source and clean are latents `[1, C, h, w]`, beside what the model sees beside the noisy ones, embeddings
-    have a row a guidance branch; `rows` is what its steps so far leave to the next frame's, staged until this one has
-    succeeded.
+    have a row a guidance branch; control is what a control made of it; `rows` is what its steps so far leave to the
+    next frame's, staged until this one has succeeded.
     """
 
     asked: Asked
@@ -55,6 +56,7 @@ class UnderWay:
     beside: Tensor
     clean: Tensor
     noise: Mapping[NoiseKey, Tensor]
+    control: Any = None
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
 
     @property
@@ -102,12 +104,13 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures."""
+    """The parts of a model and a memory that turn frames into pictures, and what controls them, if anything."""
 
     model: Model
     memory: Memory
     prompts: PromptEncoder
     schedule: Schedule
+    control: Control | None = None
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
         """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
@@ -117,8 +120,10 @@ class Translator:
             embeddings = self.prompts.encode_batch(branch_prompts(settings)).to(model.device, model.dtype)
             source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
             beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
+            control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
-        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, noise_of(asked, source, past))
+        noise = noise_of(asked, source, past)
+        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, noise, control)
 
     def rebased(self, frame: UnderWay, past: Past) -> UnderWay:
         """The same frame at its beginning again, with another past: the one that it had has failed."""
@@ -137,7 +142,11 @@ class Translator:
             timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
             embeddings = PromptEmbeddings.joined([frame.embeddings for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
-            predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call))
+            inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call)
+            if self.control is not None:
+                controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
+                inputs = replace(inputs, control=self.control.residuals(inputs, controlled))
+            predictions = predicted(self.model.unet, inputs)
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
                 prediction = guided(predictions[first : first + frame.batch_rows], frame.asked.settings.guidance)

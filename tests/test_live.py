@@ -43,7 +43,14 @@ def client(live: Live) -> Iterator[TestClient]:
 def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None:
     with client.websocket_connect(SOCKET_PATH) as socket:
         hello = greet(socket, live)
-        assert hello == {"type": "hello", "size": 256, "model": "stand-in", "memory": "none", "kernel": "sdpa"}
+        assert hello == {
+            "type": "hello",
+            "size": 256,
+            "model": "stand-in",
+            "memory": "none",
+            "kernel": "sdpa",
+            "control": None,
+        }
         socket.send_bytes(frame(41))
         reply = socket.receive_bytes()
     version, kind, revision, sequence, client_time, engine_ms, fill, count = unpacked(reply)
