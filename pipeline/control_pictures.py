@@ -6,7 +6,6 @@ All functions are pure: `uint8 [H, W, 3]` in, `uint8 [H, W, 3]` out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
@@ -32,6 +31,17 @@ WIDEST_COLOUR = 7
 """The same for light strokes and coloured ones, which small areas between dark lines are easily taken for."""
 LEAST_CONTRAST = 36
 """By how much, of 255 in one channel of Lab, a stroke differs from what is on both of its sides."""
+DRAWING_BLUR, PHOTO_BLUR = 1.1, 1.5
+"""Standard deviations in pixels of the blur before edges are looked for."""
+LEAST_GRADIENT = 90.0
+"""Sobel's gradient of a blurred drawing in Lab from which on an edge begins: that of a step of 31 of 255."""
+TIMES_MEAN_GRADIENT = 2.1
+"""The same for a photo, in mean gradients of its light: a dim or soft one has weaker edges, and in one that is full of
+textures many of them are none."""
+LEAST_PHOTO_GRADIENT = 40.0
+"""Below which it never falls: a sensor's noise on a plain wall has less."""
+GOES_ON = 0.43
+"""Share of the gradient that begins an edge with which it goes on."""
 LEAST_LINE = 10
 """Pixels below which a line is a speckle."""
 CANNY_THRESHOLDS = (100, 200)
@@ -40,20 +50,6 @@ LEAST_CANNY = 16
 """Pixels below which one of its edges is a speckle."""
 FULL_BAR = 0.9
 """Share of a row that shows something at once where a bar ends; a drawing's own white margin ends with less."""
-
-
-@dataclass(frozen=True)
-class Edges:
-    """What counts as an edge: the standard deviation in pixels of a blur before it, and from which gradient on it goes
-    on, and begins. A step of `s` has a gradient of `3.2 s / blur`."""
-
-    blur: float
-    goes_on: float
-    begins: float
-
-
-DRAWN = Edges(1.1, 40, 90)
-PHOTOGRAPHED = Edges(1.5, 64, 150)
 
 
 def scribble(frame: Frame) -> Frame:
@@ -136,8 +132,8 @@ def distance_to_lines(frame: Frame) -> NDArray[np.float32]:
 def lines(lab: Frame) -> Mask:
     """The lines of a picture `[H, W, 3]` in Lab, one pixel wide."""
     if not is_drawing(lab):
-        return without_speckles(edges(lab, PHOTOGRAPHED), LEAST_LINE)
-    drawn = edges(lab, DRAWN)
+        return without_speckles(edges(lab, PHOTO_BLUR), LEAST_LINE)
+    drawn = edges(lab, DRAWING_BLUR, LEAST_GRADIENT)
     filled = cv2.morphologyEx(drawn | strokes(lab, drawn), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return thinned(without_speckles(_bytes(filled), LEAST_LINE))
 
@@ -149,10 +145,21 @@ def is_drawing(lab: Frame) -> bool:
     return bool((cv2.dilate(grey, around) - cv2.erode(grey, around) <= FLAT_RANGE).mean() >= FLAT)
 
 
-def edges(lab: Frame, looked_for: Edges) -> Mask:
-    """Canny's edges of a picture `[H, W, 3]` in Lab, by that channel which changes most at each pixel."""
-    smooth = cv2.GaussianBlur(lab, (0, 0), looked_for.blur, borderType=cv2.BORDER_REPLICATE)
-    return _bytes(cv2.Canny(smooth, looked_for.goes_on, looked_for.begins, L2gradient=True))
+def edges(lab: Frame, blur: float, gradient: float | None = None) -> Mask:
+    """Canny's edges of a picture `[H, W, 3]` in Lab, by that channel which changes most at each pixel.
+
+    An edge begins at `gradient`, by default as it does in a photo.
+    """
+    smooth = cv2.GaussianBlur(lab, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
+    if gradient is None:
+        gradient = max(LEAST_PHOTO_GRADIENT, TIMES_MEAN_GRADIENT * mean_gradient(_bytes(smooth[..., 0])))
+    return _bytes(cv2.Canny(smooth, GOES_ON * gradient, gradient, L2gradient=True))
+
+
+def mean_gradient(light: Mask) -> float:
+    """The mean of Sobel's gradient, its sides added up, over all pixels `[H, W]`."""
+    across, down = cv2.spatialGradient(light)
+    return (cv2.norm(across, cv2.NORM_L1) + cv2.norm(down, cv2.NORM_L1)) / light.size
 
 
 def strokes(lab: Frame, edges: Mask) -> Mask:
