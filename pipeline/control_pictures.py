@@ -125,7 +125,8 @@ def distance_to_lines(frame: Frame) -> NDArray[np.float32]:
     scale = min(1.0, WORKING_SIDE / min(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     lab = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
-    away = cv2.distanceTransform(255 - lines(_bytes(lab)), cv2.DIST_L2, cv2.DIST_MASK_5)
+    # Without any line the distance is the largest number there is.
+    away = np.minimum(cv2.distanceTransform(255 - lines(_bytes(lab)), cv2.DIST_L2, cv2.DIST_MASK_5), max(size))
     return np.asarray(cv2.resize(away, (width, height), interpolation=cv2.INTER_CUBIC), np.float32) / np.float32(scale)
 
 

@@ -20,15 +20,20 @@ from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, Fra
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
 
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    live: Any = SimpleNamespace(mint=str, leave=str)
+def built(control: str | None) -> dict[str, Any]:
+    """The page of an engine with a control, or without one."""
+    live: Any = SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(control_name=control))
 
-    async def built() -> dict[str, Any]:
+    async def config() -> dict[str, Any]:
         return page.build(live).get_config_file()
 
     # In a running loop, because Gradio makes one that it never closes where there is none.
-    return asyncio.run(built())
+    return asyncio.run(config())
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return built("sketch-sd15")
 
 
 def component(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
@@ -46,6 +51,12 @@ def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: 
         each = RANGES[name]
         assert (shown["minimum"], shown["maximum"]) == (each.minimum, each.maximum)
         assert each.unit in shown["info"]
+
+
+def test_the_control_has_a_slider_where_one_is_loaded(config: dict[str, Any]) -> None:
+    ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
+    assert ids[0] - ids[1] == {"control_strength"}
+    assert ids[1] <= ids[0]
 
 
 def test_the_first_settings_are_in_order() -> None:
