@@ -36,6 +36,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument(
+        "--control",
+        metavar="NAME",
+        help="hold the picture to the lines of the drawing: sketch-sd15, lineart-sdxl, controlnet-scribble-sd15, ..., "
+        "a folder in diffusers' layout, or owner/name of a repository of the Hugging Face hub",
+    )
+    parser.add_argument(
+        "--control-picture",
+        metavar="KIND",
+        help="which lines it was trained on: scribble, sketch, lineart or canny (default: as known, else scribble)",
+    )
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
     parser.add_argument("--share", action="store_true", help="open a public link through gradio.live")
@@ -112,13 +123,13 @@ def harden(server: Any, maximum_message_bytes: int) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * SILENT_PEER_S))
 
 
-def safety_checker(word: str, device: Any) -> Any:
+def safety_checker(word: str, device: Any, hub: Any) -> Any:
     """What `--safety` asks for, or `None` for "off"; raises `ModelError`."""
     if word == "off":
         return None
     from pipeline.safety import HUB_CHECKER, load_safety_checker
 
-    return load_safety_checker(HUB_CHECKER if word == "on" else word, device)
+    return load_safety_checker(HUB_CHECKER if word == "on" else word, device, hub=hub)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -143,17 +154,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     from demo import page
     from demo.limits import limits_of
     from demo.live import Live
-    from pipeline import Engine, load_model
+    from pipeline import Engine, load_control, load_model
     from pipeline.errors import RearviewError
     from pipeline.hub import Hub
 
     keep_freed_memory()
     limits = limits_of(arguments)
+    hub = Hub(offline=arguments.offline)
     try:
-        model = load_model(arguments.model, hub=Hub(offline=arguments.offline))
+        model = load_model(arguments.model, hub=hub)
         sys.stdout.write(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}\n")
-        safety = safety_checker(arguments.safety, model.device)
-        engine = Engine(model, memory=arguments.memory, byte_budget=limits.byte_budget, safety=safety)
+        control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
+        engine = Engine(
+            model,
+            memory=arguments.memory,
+            byte_budget=limits.byte_budget,
+            safety=safety_checker(arguments.safety, model.device, hub),
+            control=control,
+        )
     except RearviewError as error:
         stop_with(str(error))
     for each in (signal.SIGINT, signal.SIGTERM):

@@ -274,6 +274,7 @@ class Live:
             "model_reason": engine.model.reason,
             "memory": engine.memory_name,
             "kernel": engine.kernel,
+            "control": engine.control_name,
         }
 
 

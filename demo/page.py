@@ -17,6 +17,7 @@ from pipeline.settings import CHOICES, DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESET
 CANVAS = Path(__file__).resolve().parent / "canvas"
 MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
+CONTROL_SLIDER = "control_strength"
 MEMORY_BUTTONS = {
     "steady": "Memory: steady",
     "paper": "Memory: paper",
@@ -107,7 +108,7 @@ def build(live: Live) -> gr.Blocks:
         examples = gr.HTML(
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
-        sliders = _settings(settings)
+        sliders = _settings(settings, controlled=live.engine.control_name is not None)
         _wire_words(prompt, style, time, examples)
         _wire_settings(blend | sliders)
         _wire_token(page, canvas, live)
@@ -165,16 +166,17 @@ def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
     )
 
 
-def _settings(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
+def _settings(settings: dict[str, Any], controlled: bool) -> dict[str, gr.components.Component]:
     components: dict[str, gr.components.Component] = {}
     with gr.Row():
         for name in MAIN_SLIDERS:
             components[name] = _slider(name, settings)
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion("More", open=True, elem_id="more"):
-        for pair in (MORE_SLIDERS[:2], MORE_SLIDERS[2:]):
+        control = (CONTROL_SLIDER,) if controlled else ()
+        for names in ((*control, *MORE_SLIDERS[:2]), MORE_SLIDERS[2:]):
             with gr.Row():
-                for name in pair:
+                for name in names:
                     components[name] = _slider(name, settings)
         with gr.Row(elem_classes="rv-seed"):
             components["seed"] = gr.Number(

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.control import Control, load_control
     from pipeline.engine import Engine
     from pipeline.errors import (
         FrameError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.video import VideoReport, translate_video, translated_frames
 
 __all__ = [
+    "Control",
     "Engine",
     "FrameError",
     "FrameSettings",
@@ -43,12 +45,14 @@ __all__ = [
     "Translation",
     "VideoError",
     "VideoReport",
+    "load_control",
     "load_model",
     "translate_video",
     "translated_frames",
 ]
 
 _HOMES = {
+    "control": ("Control", "load_control"),
     "engine": ("Engine",),
     "errors": (
         "FrameError",

@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.attention import choose_kernel
 from pipeline.budget import ByteBudget
 from pipeline.codec import LONGEST_SIDE, Frame, pixels_per_latent
+from pipeline.control import Control
 from pipeline.errors import ModelError, NoRoomError, SessionClosedError
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
 from pipeline.memory import create_memory
@@ -52,10 +53,11 @@ class Engine:
         maximum_rows: int = MAXIMUM_ROWS,
         byte_budget: int | None = None,
         safety: SafetyChecker | None = None,
+        control: Control | None = None,
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
-        that `safety` flags come out blurred.
+        that `safety` flags come out blurred; `control` was loaded for this very model.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -63,8 +65,14 @@ class Engine:
         self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
+        if control is not None and control.unet is not model.unet:
+            raise ModelError(
+                f"control {control.name!r} was loaded for another model than {model.name!r}; needed: its own. "
+                "Load it again with this one."
+            )
+        self.control = control
         encoder = PromptEncoder(model.text_encoders)
-        translator = Translator(model, self.memory, encoder, model.schedule, safety)
+        translator = Translator(model, self.memory, encoder, model.schedule, safety, control)
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
@@ -83,6 +91,8 @@ class Engine:
             undo.callback(give_unet_back, model)
             undo.enter_context(convolutions_packed(model.unet, model.vae))
             undo.enter_context(self.memory.installed(model.unet))
+            if control is not None:
+                undo.enter_context(control.installed(self.kernel))
             self._undo = undo.pop_all()
         # A daemon: a program that forgets to close its engine still ends.
         self._thread = Thread(target=self._run, name="rearview-engine", daemon=True)
@@ -102,6 +112,11 @@ class Engine:
     def memory_name(self) -> str:
         """The memory's name, for the status line."""
         return self.memory.name
+
+    @property
+    def control_name(self) -> str | None:
+        """The control's name, for the page; `None` without one."""
+        return None if self.control is None else self.control.name
 
     @property
     def busy(self) -> bool:

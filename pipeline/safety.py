@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
@@ -25,6 +24,7 @@ from transformers import CLIPConfig
 from pipeline.codec import Frame
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
+from pipeline.hub import Hub, is_repository
 
 HUB_CHECKER = "CompVis/stable-diffusion-safety-checker"
 PARTS = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -106,31 +106,28 @@ def blurred(picture: Frame) -> Frame:
 
 
 def load_safety_checker(
-    folder_or_id: str, device: torch.device, *, dtype: torch.dtype | None = None, offline: bool = False
+    folder_or_id: str, device: torch.device, *, dtype: torch.dtype | None = None, hub: Hub | None = None
 ) -> SafetyChecker:
     """Load a checker from a folder in the layout of `HUB_CHECKER`, or from a repository of the hub, which is fetched
-    once; `offline` takes only what is in the hub's cache. Without `dtype`, float16 on CUDA and float32 elsewhere.
+    once. Without `dtype`, float16 on CUDA and float32 elsewhere.
 
     Raises `ModelError`.
     """
-    folder = _folder_of(folder_or_id, offline)
+    folder = _folder_of(folder_or_id, hub or Hub())
     _check_parts(folder_or_id, folder)
     wanted = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     return in_passing_thread(_loaded, folder, device, wanted)
 
 
-def _folder_of(folder_or_id: str, offline: bool) -> Path:
+def _folder_of(folder_or_id: str, hub: Hub) -> Path:
     if Path(folder_or_id).is_dir():
         return Path(folder_or_id)
-    try:
-        return Path(snapshot_download(folder_or_id, allow_patterns=list(PARTS), local_files_only=offline))
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"the safety checker came as {folder_or_id!r}, which is no folder and is not to be had from the hub "
-            f"({reason}); needed: a folder with {', '.join(PARTS)}, or a repository such as {HUB_CHECKER}. Check the "
-            "name, or connect to the net once."
-        ) from error
+    if is_repository(folder_or_id):
+        return hub.network(folder_or_id)
+    raise ModelError(
+        f"the safety checker came as {folder_or_id!r}; needed: a folder with {', '.join(PARTS)}, or a repository such "
+        f"as {HUB_CHECKER}. Check the name."
+    )
 
 
 def _check_parts(name: str, folder: Path) -> None:

@@ -260,6 +260,15 @@ class FrameSettings:
         "Steadiness",
         "How much of the last picture stays where the input shows nothing new; 0 paints each anew.",
     )
+    control_strength: float = _number(
+        1.0,
+        0.0,
+        2.0,
+        0.05,
+        "times",
+        "Control strength",
+        "How closely the picture keeps to the lines of what it is made from, where a control is loaded; 0 lets go.",
+    )
     pipelined: Pipelined = _choice(
         "off",
         PIPELINED,

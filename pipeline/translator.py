@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
+from pipeline.control import Control
 from pipeline.cuts import thumbnail_of
 from pipeline.errors import FrameError
 from pipeline.guidance import branch_count, branch_prompts, guided
@@ -44,8 +45,8 @@ class UnderWay:
 
     source, clean and anchor are latents `[1, C, h, w]`: those of the frame, those that its last step gave, and those
     that residual guidance leads away from. beside is what the model sees beside the noisy ones; embeddings have a row a
-    prompt that takes part. `step` is how many steps it has passed, and `rows` what these leave to the next frame's,
-    staged until this one has succeeded.
+    prompt that takes part; control is what a control made of the frame. `step` is how many steps it has passed, and
+    `rows` what these leave to the next frame's, staged until this one has succeeded.
     """
 
     asked: Asked
@@ -58,6 +59,7 @@ class UnderWay:
     clean: Tensor
     anchor: Tensor
     noise: Mapping[NoiseKey, Tensor]
+    control: Any = None
     step: int = 0
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
 
@@ -116,13 +118,15 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures, and what looks these over, if anything."""
+    """The parts of a model and a memory that turn frames into pictures, and what controls these and looks them over, if
+    anything."""
 
     model: Model
     memory: Memory
     prompts: PromptEncoder
     schedule: Schedule
     safety: SafetyChecker | None = None
+    control: Control | None = None
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
         """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
@@ -133,9 +137,10 @@ class Translator:
             embeddings = rows.to(model.device, model.dtype)
             source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
             beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
+            control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
         noise = noise_of(asked, source, past)
-        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise)
+        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise, control)
 
     def rebased(self, frame: UnderWay, past: Past) -> UnderWay:
         """The same frame at its beginning again, with another past: the one that it had has failed."""
@@ -155,8 +160,11 @@ class Translator:
             timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
             embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
-            size = frames[0][0].frame_size
-            predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call, size))
+            inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call, frames[0][0].frame_size)
+            if self.control is not None:
+                controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
+                inputs = replace(inputs, control=self.control.residuals(inputs, controlled))
+            predictions = predicted(self.model.unet, inputs)
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
                 own = predictions[first : first + frame.batch_rows]

@@ -19,15 +19,35 @@ IMITATED_GUIDANCE = 7.5
 
 
 @dataclass(frozen=True, eq=False)
+class Residuals:
+    """What a control adds inside a UNet, `[B, C, h, w]` each: to the features of each down block, and of the middle if
+    there is one more (a T2I-Adapter), or to all that the down blocks hand over, and to the middle (a ControlNet)."""
+
+    blocks: tuple[Tensor, ...] = ()
+    skips: tuple[Tensor, ...] = ()
+    middle: Tensor | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As diffusers' UNet takes them."""
+        if self.blocks:
+            # A new list for each call: the UNet takes its items out.
+            return {"down_intrablock_additional_residuals": list(self.blocks)}
+        return {"down_block_additional_residuals": self.skips, "mid_block_additional_residual": self.middle}
+
+
+@dataclass(frozen=True, eq=False)
 class UnetInputs:
     """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) and a prompt's embeddings
-    a row, a memory's opened call, and the (height, width) in pixels that all of its frames have."""
+    a row, a memory's opened call, the (height, width) in pixels that all of its frames have, and what a control adds,
+    if any row is controlled."""
 
     samples: Tensor
     timesteps: Sequence[int]
     embeddings: PromptEmbeddings
     memory: Any
     frame_size: tuple[int, int]
+    control: Residuals | None = None
 
 
 def guidance_condition(unet: UNet2DConditionModel, rows: int) -> Tensor | None:
@@ -41,29 +61,35 @@ def guidance_condition(unet: UNet2DConditionModel, rows: int) -> Tensor | None:
     return embedding.to(unet.dtype)
 
 
+def network_arguments(network: Any, inputs: UnetInputs) -> dict[str, Any]:
+    """What a UNet and a ControlNet beside it are called with alike: tensors with a row each `[B, ...]`."""
+    return {
+        "sample": inputs.samples.to(network.dtype, memory_format=torch.channels_last),
+        "timestep": torch.tensor(inputs.timesteps, device=inputs.samples.device),
+        "encoder_hidden_states": inputs.embeddings.tokens,
+        "added_cond_kwargs": added(network, inputs.embeddings, inputs.frame_size),
+    }
+
+
 def predicted(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
     """The UNet's prediction for each row, `[B, C, h, w]` float32."""
     prediction: Tensor = unet(
-        inputs.samples.to(unet.dtype, memory_format=torch.channels_last),
-        torch.tensor(inputs.timesteps, device=inputs.samples.device),
-        encoder_hidden_states=inputs.embeddings.tokens,
+        **network_arguments(unet, inputs),
+        **({} if inputs.control is None else inputs.control.arguments),
         timestep_cond=guidance_condition(unet, len(inputs.samples)),
         cross_attention_kwargs={"memory": inputs.memory},
-        added_cond_kwargs=added(unet, inputs.embeddings, inputs.frame_size),
         return_dict=False,
     )[0]
     return prediction.float()
 
 
-def added(
-    unet: UNet2DConditionModel, embeddings: PromptEmbeddings, frame_size: tuple[int, int]
-) -> dict[str, Tensor] | None:
-    """What Stable Diffusion XL's UNet adds to its timesteps: pooled embeddings `[B, P]`, and sizes `[B, 6]` (section
-    2.2 of arXiv 2307.01952), those of a whole picture of `frame_size`; `None` for a UNet that takes no such thing.
+def added(network: Any, embeddings: PromptEmbeddings, frame_size: tuple[int, int]) -> dict[str, Tensor] | None:
+    """What Stable Diffusion XL's networks add to its timesteps: pooled embeddings `[B, P]`, and sizes `[B, 6]` (section
+    2.2 of arXiv 2307.01952), those of a whole picture of `frame_size`; `None` for a network that takes no such thing.
 
     Raises `ModelError` without pooled embeddings.
     """
-    if unet.config.addition_embed_type != "text_time":
+    if network.config.addition_embed_type != "text_time":
         return None
     if embeddings.pooled is None:
         raise ModelError(

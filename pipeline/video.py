@@ -148,6 +148,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
+    parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
     return parser.parse_args(argv)
 
 
@@ -219,12 +221,15 @@ def _translated(arguments: argparse.Namespace, settings: FrameSettings) -> Video
     hush()
     from tqdm import tqdm
 
+    from pipeline.control import load_control
     from pipeline.engine import Engine
     from pipeline.models import load_model
 
     keep_freed_memory()
     with ExitStack() as stack:
-        engine = stack.enter_context(Engine(load_model(arguments.model), memory=arguments.memory, size=arguments.size))
+        model = load_model(arguments.model)
+        control = load_control(arguments.control, model, arguments.control_picture) if arguments.control else None
+        engine = stack.enter_context(Engine(model, memory=arguments.memory, size=arguments.size, control=control))
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.
         bar = stack.enter_context(tqdm(unit=" frames", dynamic_ncols=True, disable=None))

@@ -22,6 +22,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (arguments.model, arguments.offline, arguments.memory) == ("auto", False, "feature-bank")
     assert (arguments.host, arguments.port) == ("127.0.0.1", 7860)
     assert (arguments.share, arguments.auth) == (False, None)
+    assert (arguments.control, arguments.control_picture) == (None, None)
 
 
 def test_on_spaces_every_address_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +51,10 @@ def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, caps
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--model", "nobody/nothing", "--offline"], ["--memory", "no-such-memory"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--model", "nobody/nothing", "--offline"], ["--memory", "no-such-memory"], ["--control", "sketch-sd15"]],
+)
 def test_what_is_not_there_gets_a_sentence(arguments: list[str], tiny_folder: Path) -> None:
     command = [sys.executable, "app.py", "--model", str(tiny_folder), *arguments]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -51,6 +51,7 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "model_reason": "nothing else is here.",
             "memory": "none",
             "kernel": "sdpa",
+            "control": None,
         }
         socket.send_bytes(frame(41))
         reply = socket.receive_bytes()

@@ -21,16 +21,25 @@ from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, Fra
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
 
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    entry = SimpleNamespace(defaults=FrameSettings(steps=3))
-    live: Any = SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=SimpleNamespace(entry=entry)))
+def live_with(control: str | None) -> Any:
+    """What a page asks of an engine with a control, or without one."""
+    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3)))
+    return SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=model, control_name=control))
 
-    async def built() -> dict[str, Any]:
-        return page.build(live).get_config_file()
+
+def built(control: str | None) -> dict[str, Any]:
+    """The page of an engine with a control, or without one."""
+
+    async def config() -> dict[str, Any]:
+        return page.build(live_with(control)).get_config_file()
 
     # In a running loop, because Gradio makes one that it never closes where there is none.
-    return asyncio.run(built())
+    return asyncio.run(config())
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return built("sketch-sd15")
 
 
 def component(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
@@ -38,11 +47,9 @@ def component(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
 
 
 def test_pages_that_were_closed_do_not_add_up() -> None:
-    live: Any = SimpleNamespace(mint=str, leave=str)
-
     async def states_after(pages: int) -> int:
         holder = StateHolder()
-        holder.set_blocks(page.build(live))
+        holder.set_blocks(page.build(live_with(None)))
         for number in range(pages):
             holder[f"page {number}"]
         return len(holder.session_data)
@@ -78,6 +85,12 @@ def test_the_slider_between_two_prompts_says_when_it_does_nothing(config: dict[s
     for name in ("second_prompt", "prompt_blend"):
         assert "nothing" in component(config, name)["info"]
     assert component(config, "second_prompt")["value"] == "" and component(config, "prompt_blend")["value"] == 0
+
+
+def test_the_control_has_a_slider_where_one_is_loaded(config: dict[str, Any]) -> None:
+    ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
+    assert ids[0] - ids[1] == {"control_strength"}
+    assert ids[1] <= ids[0]
 
 
 def test_the_first_settings_are_in_order() -> None:

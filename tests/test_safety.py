@@ -22,6 +22,7 @@ import app
 from demo import wire
 from pipeline import Engine, FrameError, FrameSettings, Model, ModelError
 from pipeline.codec import Frame, as_pixels
+from pipeline.hub import Hub
 from pipeline.memory import create_memory
 from pipeline.prompts import PromptEncoder
 from pipeline.safety import (
@@ -39,6 +40,7 @@ from pipeline.schedule import Schedule
 from pipeline.translator import Translator
 from pipeline.video import translate_video
 from tests.clips import write_clip
+from tests.hub_layout import FakeHub, serving
 from tests.test_lanes import Ground, Visitor
 
 CPU = torch.device("cpu")
@@ -293,19 +295,27 @@ def test_files_that_cannot_be_used_are_a_sentence(hub_folder: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["nobody/no-such-checker", "/no/such/folder", "no name"])
 def test_what_is_nowhere_is_a_sentence(name: str) -> None:
-    with pytest.raises(ModelError, match="is not to be had from the hub.*needed"):
-        load_safety_checker(name, CPU, offline=True)
+    with pytest.raises(ModelError, match="needed"):
+        load_safety_checker(name, CPU, hub=Hub(offline=True))
+
+
+def test_a_checker_of_the_hub_is_fetched_once(hub_folder: Path, tmp_path: Path) -> None:
+    with serving(FakeHub({HUB_CHECKER: hub_folder})) as served:
+        hub = Hub(endpoint=served.url, cache=tmp_path / "cache")
+        assert load_safety_checker(HUB_CHECKER, CPU, hub=hub).flags(pixels(0)) == [True]
+    # The hub is gone.
+    assert load_safety_checker(HUB_CHECKER, CPU, hub=hub).flags(pixels(0)) == [True]
 
 
 def test_the_flag_is_off_by_default_and_also_a_variable(monkeypatch: pytest.MonkeyPatch, hub_folder: Path) -> None:
     monkeypatch.delenv(app.SAFETY_VARIABLE, raising=False)
     assert app.parse([]).safety == "off" and app.parse(["--safety", "on"]).safety == "on"
     monkeypatch.setenv(app.SAFETY_VARIABLE, str(hub_folder))
-    loaded = app.safety_checker(app.parse([]).safety, CPU)
+    loaded = app.safety_checker(app.parse([]).safety, CPU, Hub())
     assert loaded is not None and loaded.flags(pixels(0)) == [True]
-    assert app.safety_checker("off", CPU) is None
+    assert app.safety_checker("off", CPU, Hub()) is None
 
 
 def test_on_means_the_hubs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.safety.load_safety_checker", lambda name, device: name)
-    assert app.safety_checker("on", CPU) == HUB_CHECKER
+    monkeypatch.setattr("pipeline.safety.load_safety_checker", lambda name, device, hub: name)
+    assert app.safety_checker("on", CPU, Hub()) == HUB_CHECKER

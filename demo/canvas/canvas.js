@@ -496,7 +496,8 @@ function showStatus() {
   fact("state", paused && connection === "open" ? "paused" : words[state]);
   fact("fps", pace.frames ? `${fps.toFixed(1)} frames/s` : "");
   fact("latency", latency ? `${latency.toFixed(0)} ms from stroke to picture` : "");
-  fact("engine", hello ? `${hello.model} · ${hello.memory} · ${hello.kernel}` : "", modelFact());
+  const parts = hello ? [hello.model, hello.control, hello.memory, hello.kernel] : [];
+  fact("engine", parts.filter(Boolean).join(" · "), modelFact());
   fact("bank", `bank ${Math.round(pace.fill * 100)} %`);
 }
 

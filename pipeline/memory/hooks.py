@@ -1,4 +1,4 @@
-"""Changes to a UNet that come off again."""
+"""Changes to a network that come off again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from torch import nn
 
 
-def attention_layers(unet: UNet2DConditionModel) -> dict[str, Attention]:
+def attention_layers(network: nn.Module) -> dict[str, Attention]:
     """Every attention layer by its name, such as `"mid_block.attentions.0.transformer_blocks.0.attn1"`."""
-    return {name: module for name, module in unet.named_modules() if isinstance(module, Attention)}
+    return {name: module for name, module in network.named_modules() if isinstance(module, Attention)}
 
 
 def is_self_attention(layer: str) -> bool:
@@ -21,9 +21,9 @@ def is_self_attention(layer: str) -> bool:
 
 
 @contextmanager
-def processors_replaced(unet: UNet2DConditionModel, processor_of: Callable[[str], Any]) -> Iterator[None]:
+def processors_replaced(network: nn.Module, processor_of: Callable[[str], Any]) -> Iterator[None]:
     """While entered, each attention layer runs `processor_of(layer)`; after it, the very same processors as before."""
-    layers = attention_layers(unet)
+    layers = attention_layers(network)
     before = {name: layer.processor for name, layer in layers.items()}
     try:
         for name, layer in layers.items():
