@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 DEFAULT_PORT = 7860
@@ -28,6 +29,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     on_spaces = "SPACE_ID" in os.environ
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
+    parser.add_argument(
+        "--loras",
+        type=Path,
+        metavar="FOLDER",
+        help="LoRA files to pick from on the page; each acts on the pictures of everybody on this server",
+    )
+    parser.add_argument("--embeddings", type=Path, metavar="FOLDER", help="textual inversions: words for prompts")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
@@ -117,19 +125,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     from demo import page
     from demo.limits import limits_of
     from demo.live import Live
-    from pipeline import Engine, load_model
+    from demo.lora import Loras, Styles
+    from pipeline import Engine, load_model, read_embeddings, read_loras, with_embeddings
     from pipeline.errors import RearviewError
 
     keep_freed_memory()
     limits = limits_of(arguments)
     try:
-        engine = Engine(load_model(arguments.model), memory=arguments.memory, byte_budget=limits.byte_budget)
+        model = load_model(arguments.model)
+        words = read_embeddings(arguments.embeddings, model) if arguments.embeddings else None
+        model = with_embeddings(model, words.embeddings if words else ())
+        shelf = read_loras(arguments.loras, model) if arguments.loras else None
+        engine = Engine(model, memory=arguments.memory, byte_budget=limits.byte_budget)
     except RearviewError as error:
         stop_with(str(error))
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopped.set())
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
-    blocks = page.build(live)
+    for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
+        sys.stdout.write(f"Left out: {sentence}\n")
+    blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
     try:
         app, address, shared = blocks.launch(
             server_name=arguments.host,

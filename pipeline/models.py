@@ -45,7 +45,7 @@ class ModelEntry:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model. Engines only read it."""
+    """A loaded model. Engines only read it; what changes it while one is open goes through `Engine.change`."""
 
     entry: ModelEntry
     native_size: int

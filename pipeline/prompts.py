@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyparsing
 import torch
 from compel import Compel, PromptParser
+from compel.embeddings_provider import BaseTextualInversionManager
 from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -38,10 +39,26 @@ _OPERATOR = re.compile(r"\.\s*\w+\s*\(")
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """A text encoder and the tokenizer whose numbers it reads."""
+    """A text encoder and the tokenizer whose numbers it reads.
+
+    `expansions` has all the numbers that stand for a learned word of several vectors, by the first of them, which is
+    the one that the tokenizer gives.
+    """
 
     tokenizer: CLIPTokenizer
     model: CLIPTextModel
+    expansions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LearnedWords(BaseTextualInversionManager):  # type: ignore[misc]  # Compel has no types
+    """What Compel asks about learned words of several vectors."""
+
+    expansions: Mapping[int, tuple[int, ...]]
+
+    def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
+        """The numbers of a text with all those of each learned word."""
+        return [number for each in token_ids for number in self.expansions.get(each, (each,))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +91,14 @@ class PromptEncoder:
     def __init__(self, encoders: Sequence[TextEncoder]) -> None:
         # Without memoization Compel's grammar takes a time exponential in the depth of parentheses: minutes for nine.
         pyparsing.ParserElement.enable_packrat()
-        (encoder,) = encoders
-        self._compel = Compel(encoder.tokenizer, encoder.model)
+        self._encoders = tuple(encoders)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was encoded so far: a text encoder has changed."""
+        (encoder,) = self._encoders
+        # A new one, because Compel remembers the empty prompt.
+        self._compel = Compel(encoder.tokenizer, encoder.model, LearnedWords(encoder.expansions))
         self._cache: OrderedDict[str, PromptEmbeddings] = OrderedDict()
 
     def encode(self, prompt: str) -> PromptEmbeddings:
