@@ -42,15 +42,13 @@ UNSUPPORTED = {
     "lora_mid": "LoCon with a Tucker core",
     "oft_": "OFT",
     "on_input": "IA3",
-    ".diff": "whole weights beside low-rank ones",
+    r"\.diff(_b)?$": "whole weights beside low-rank ones",
     "w_norm": "changes of norms",
-    "lora_B.bias": "biases",
-    "lora_up.bias": "biases",
-    "lora_transformer_": "a LoRA for a transformer",
-    "transformer.": "a LoRA for a transformer",
+    r"lora_(B|up)\.bias$": "biases",
+    r"^(lora_transformer_|transformer\.)": "a LoRA for a transformer",
     "emb_params": "a textual inversion, which belongs into the folder of --embeddings",
 }
-"""What a name in a file says of a file that is not plain LoRA."""
+"""What a part of a name, a regular expression, says of a file that is not plain LoRA."""
 
 _FACTOR = re.compile(r"(?P<path>.+)\.lora_(?P<factor>[AB])\.weight")
 _ALPHA = ".alpha"
@@ -144,7 +142,7 @@ def read_header(file: Path) -> Header:
 def layers_of(name: str, header: Header, target: Target) -> dict[Layer, Factors]:
     """Which layers the file called `name` changes, and where it holds the factors; raises `LoraError`."""
     for mark, kind in UNSUPPORTED.items():
-        if any(mark in each for each in header.shapes):
+        if any(re.search(mark, each) for each in header.shapes):
             raise LoraError(f"{name} holds {kind}; needed: plain LoRA of linear layers and convolutions. Leave it out.")
     try:
         sources, alphas = converted_names(header, target.unet_config)
