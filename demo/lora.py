@@ -118,7 +118,14 @@ def build_loras(page: gr.Blocks, loras: Loras, prompt: gr.Textbox) -> None:
     names = [each.name for each in loras.shelf.loras]
     gr.HTML(paragraph(FOR_EVERYBODY if names else NO_FILES), apply_default_css=False)
     picks = gr.CheckboxGroup(
-        names, value=[], show_label=False, container=False, elem_id="loras", elem_classes="rv-pills"
+        names,
+        value=[],
+        show_label=False,
+        container=False,
+        # Gradio takes what is no event's input for a display.
+        interactive=True,
+        elem_id="loras",
+        elem_classes="rv-pills",
     )
     rows, sliders = [], []
     for index, lora in enumerate(loras.shelf.loras):
@@ -131,12 +138,13 @@ def build_loras(page: gr.Blocks, loras: Loras, prompt: gr.Textbox) -> None:
                 label=lora.name,
                 elem_id=f"lora_scale_{index}",
                 min_width=220,
+                buttons=[],
             )
             _phrases(lora.triggers, prompt, f"lora_{index}_trigger")
         rows.append(row)
         sliders.append(slider)
     status = gr.HTML(status_html(NOTHING_ACTS), apply_default_css=False, elem_id="lora_status")
-    gr.HTML(listing(loras.shelf.refused), apply_default_css=False, elem_id="lora_refused")
+    _refused(loras.shelf.refused, "lora_refused")
 
     def pick(event: gr.SelectData) -> list[Any]:
         return shown(loras, loras.set(event.value, FIRST_SCALE if event.selected else None))
@@ -168,7 +176,12 @@ def build_words(words: EmbeddingShelf, prompt: gr.Textbox) -> None:
     """The words that prompts may hold beside those of the language."""
     gr.HTML(paragraph(ADD_TO_PROMPT if words.embeddings else NO_FILES), apply_default_css=False)
     _phrases([each.word for each in words.embeddings], prompt, "word")
-    gr.HTML(listing(words.refused), apply_default_css=False, elem_id="words_refused")
+    _refused(words.refused, "words_refused")
+
+
+def _refused(sentences: Sequence[str], elem_id: str) -> None:
+    if sentences:
+        gr.HTML(listing(sentences), apply_default_css=False, elem_id=elem_id)
 
 
 def _phrases(phrases: Sequence[str], prompt: gr.Textbox, elem_id: str) -> None:
@@ -191,17 +204,15 @@ def appended(prompt: str, phrase: str) -> str:
 
 def paragraph(text: str) -> str:
     """A quiet line of text."""
-    return f'<p class="rv-hint">{html.escape(text)}</p>'
+    return f'<p class="rv-note">{html.escape(text)}</p>'
 
 
 def status_html(sentence: str) -> str:
     """What acts now, for eyes and screen readers."""
-    return f'<p class="rv-hint" role="status">{html.escape(sentence)}</p>'
+    return f'<p class="rv-note" role="status">{html.escape(sentence)}</p>'
 
 
 def listing(sentences: Sequence[str]) -> str:
-    """A list of files that cannot be used, and why; empty where there are none."""
-    if not sentences:
-        return ""
+    """A list of files that cannot be used, and why."""
     items = "".join(f"<li>{html.escape(each)}</li>" for each in sentences)
     return f'<details class="rv-refused"><summary>{len(sentences)} cannot be used</summary><ul>{items}</ul></details>'

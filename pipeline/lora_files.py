@@ -106,7 +106,7 @@ def read_loras(folder: Path, model: Model) -> LoraShelf:
 def weight_files(folder: Path) -> list[Path]:
     """The files in `folder` that hold weights, in the order of their names; raises `LoraError` for no folder."""
     try:
-        files = sorted(folder.iterdir())
+        files = sorted(folder.iterdir(), key=lambda each: (each.name.casefold(), each.name))
     except OSError as error:
         raise LoraError(
             f"{folder} cannot be read as a folder ({error.strerror}); needed: a folder of {SUFFIX} files. "

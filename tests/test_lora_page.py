@@ -65,6 +65,7 @@ def test_the_panel_shows_styles_words_and_what_cannot_be_used(loras: Loras) -> N
     words = EmbeddingShelf((Embedding("<cat>", (torch.zeros(1, 2),)),), ())
     config = config_of(Styles(loras, words))
     assert [each[0] for each in config["loras"]["choices"]] == ["Ink", "Lace"]
+    assert config["loras"]["interactive"] is True
     slider = config["lora_scale_1"]
     assert (slider["minimum"], slider["maximum"], slider["label"]) == (SCALE.minimum, SCALE.maximum, "Lace")
     assert (SCALE.minimum, SCALE.maximum) == (0.0, 1.5)
