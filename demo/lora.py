@@ -68,9 +68,11 @@ class Loras:
         except CancelledError:
             return self.sentence()
         except RearviewError as error:
-            with self._lock:
-                self._asked = {lora.name: value for lora, value in self._fused.scales.items()}
+            self._ask_for_what_acts()
             return str(error)
+        except BaseException:
+            self._ask_for_what_acts()
+            raise
         self._live.tell(AGAIN)
         return self.sentence()
 
@@ -80,6 +82,10 @@ class Loras:
             self._asked = kept if scale is None else {**kept, name: scale}
             blend = {self._by_name[each]: value for each, value in self._asked.items()}
             return self._live.engine.change("loras", lambda model: self._fused.blend(blend))
+
+    def _ask_for_what_acts(self) -> None:
+        with self._lock:
+            self._asked = {lora.name: value for lora, value in self._fused.scales.items()}
 
     def sentence(self) -> str:
         """What acts now."""

@@ -78,19 +78,14 @@ class Lora:
             ) from error
 
 
-def product(change: LowRank) -> Tensor:
-    """`up @ down` in float32, `[C', C * kh * kw]`."""
-    return change.up.float().flatten(1) @ change.down.float().flatten(1)
-
-
 def blended(weight: Tensor, parts: Sequence[tuple[float, LowRank]]) -> Tensor:
     """A weight `[C', ...]` with changes, each at its scale: summed up in float32 in the order of `parts`, and rounded
     once to the weight's dtype."""
-    total = weight.to(torch.float32, copy=True)
+    total = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True).flatten(1)
     for scale, change in parts:
-        rank = change.down.shape[0]
-        total.add_(product(change).reshape(weight.shape), alpha=scale * change.alpha / rank)
-    return total.to(weight.dtype)
+        up, down = change.up.float().flatten(1), change.down.float().flatten(1)
+        total.addmm_(up, down, alpha=scale * change.alpha / len(down))
+    return total.view(weight.shape).to(weight.dtype)
 
 
 def parts_of(model: Model) -> dict[str, nn.Module]:
@@ -169,10 +164,14 @@ class FusedLoras:
             return
         weight = self._weight(layer)
         with torch.no_grad():
+            if not recipe:
+                weight.copy_(self._originals[layer])
+                del self._originals[layer], self._recipes[layer]
+                return
             if layer not in self._originals:
                 self._originals[layer] = weight.clone()
-            original = self._originals[layer]
-            fused = blended(original, [(scale, self._read[lora][layer]) for lora, scale in recipe])
+            parts = [(scale, self._read[lora][layer]) for lora, scale in recipe]
+            fused = blended(self._originals[layer], parts)
             if not bool(fused.isfinite().all()):
                 raise LoraError(
                     f"{' and '.join(lora.name for lora, _ in recipe)} came with numbers that are no weights of "
@@ -181,5 +180,3 @@ class FusedLoras:
                 )
             weight.copy_(fused)
         self._recipes[layer] = recipe
-        if not recipe:
-            del self._recipes[layer], self._originals[layer]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline import Engine, FrameSettings, FusedLoras, LoraError, Model, SessionClosedError, read_loras
 from pipeline.codec import Frame
-from pipeline.lora import Factors, Layer, Lora, LowRank, blended, parts_of, product
+from pipeline.lora import Factors, Layer, Lora, LowRank, blended, parts_of
 from pipeline.lora_files import Header, Target, layers_of, read_lora, target_of, triggers_of
 from tests.lora_files import ALL_LAYERS, RANK, Changes, changes_of, kohya, old_diffusers, peft, saved, weight_of
 
@@ -102,7 +102,8 @@ def test_the_alpha_in_the_notes_of_diffusers_counts(model: Model, tmp_path: Path
         fused.blend({read_lora(file, target_of(model)): 1.0})
         for layer, alpha in zip(changes, (8, 6), strict=True):
             added = weight_of(model, layer) - before[name_of(layer)]
-            torch.testing.assert_close(added, alpha / RANK**0.5 * product(changes[layer]), rtol=1e-4, atol=1e-5)
+            expected = alpha / RANK**0.5 * changes[layer].up @ changes[layer].down
+            torch.testing.assert_close(added, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_names_of_sdxl_and_its_second_text_encoder_are_known() -> None:
