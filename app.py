@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 DEFAULT_PORT = 7860
@@ -35,6 +36,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "of the Hugging Face hub, or auto: the best that this machine can run",
     )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
+    parser.add_argument(
+        "--loras",
+        type=Path,
+        metavar="FOLDER",
+        help="LoRA files to pick from on the page; each acts on the pictures of everybody on this server",
+    )
+    parser.add_argument("--embeddings", type=Path, metavar="FOLDER", help="textual inversions: words for prompts")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
     parser.add_argument(
         "--control",
@@ -154,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from demo import page
     from demo.limits import limits_of
     from demo.live import Live
-    from pipeline import Engine, load_control, load_model
+    from demo.lora import Loras, Styles
+    from pipeline import Engine, load_control, load_model, read_embeddings, read_loras, with_embeddings
     from pipeline.errors import RearviewError
     from pipeline.hub import Hub
 
@@ -164,6 +173,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         model = load_model(arguments.model, hub=hub)
         sys.stdout.write(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}\n")
+        words = read_embeddings(arguments.embeddings, model) if arguments.embeddings else None
+        model = with_embeddings(model, words.embeddings if words else ())
+        shelf = read_loras(arguments.loras, model) if arguments.loras else None
         control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
         engine = Engine(
             model,
@@ -177,7 +189,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopped.set())
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
-    blocks = page.build(live)
+    for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
+        sys.stdout.write(f"Left out: {sentence}\n")
+    blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
     try:
         app, address, shared = blocks.launch(
             server_name=arguments.host,

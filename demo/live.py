@@ -111,6 +111,16 @@ class Live:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.reception.depart, page)
 
+    def tell(self, news: dict[str, Any]) -> None:
+        """Send words to every page that is connected by a socket. May be called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, news)
+
+    def _tell(self, news: dict[str, Any]) -> None:
+        for visitor in tuple(self.reception.visitors.values()):
+            if visitor.connection is not None:
+                visitor.connection.say(news)
+
     def close(self) -> None:
         """Let the frames under way finish, tell the pages, close every session, and stop the codec threads.
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from demo.live import Live
+from demo.lora import Styles, build_styles
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
 from pipeline.settings import CHOICES, DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
@@ -88,8 +89,9 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def build(live: Live) -> gr.Blocks:
-    """The page whose canvas talks to `live`, and whose videos are translated by the same engine."""
+def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
+    """The page whose canvas talks to `live`, and whose videos are translated by the same engine; `styles` are those
+    that the host has beside the model."""
     with gr.Blocks(title="Rearview", analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
         with gr.Tabs(elem_id="tabs"):
@@ -105,6 +107,7 @@ def build(live: Live) -> gr.Blocks:
                 video = build_video_tab()
         prompt, negative_prompt, style, time = _words(settings)
         blend = _blend(settings)
+        build_styles(page, styles or Styles(), prompt)
         examples = gr.HTML(
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )

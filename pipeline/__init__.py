@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.engine import Engine
     from pipeline.errors import (
         FrameError,
+        LoraError,
         MemoryNameError,
         ModelError,
         NoRoomError,
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
         SessionClosedError,
         VideoError,
     )
+    from pipeline.lora import FusedLoras
+    from pipeline.lora_files import read_loras
     from pipeline.models import Model, load_model
     from pipeline.session import Session, Translation
     from pipeline.settings import FrameSettings, SettingsError
+    from pipeline.textual_inversion import read_embeddings, with_embeddings
     from pipeline.video import VideoReport, translate_video, translated_frames
 
 __all__ = [
@@ -32,6 +36,8 @@ __all__ = [
     "Engine",
     "FrameError",
     "FrameSettings",
+    "FusedLoras",
+    "LoraError",
     "MemoryNameError",
     "Model",
     "ModelError",
@@ -47,8 +53,11 @@ __all__ = [
     "VideoReport",
     "load_control",
     "load_model",
+    "read_embeddings",
+    "read_loras",
     "translate_video",
     "translated_frames",
+    "with_embeddings",
 ]
 
 _HOMES = {
@@ -56,6 +65,7 @@ _HOMES = {
     "engine": ("Engine",),
     "errors": (
         "FrameError",
+        "LoraError",
         "MemoryNameError",
         "ModelError",
         "NoRoomError",
@@ -65,9 +75,12 @@ _HOMES = {
         "SessionClosedError",
         "VideoError",
     ),
+    "lora": ("FusedLoras",),
+    "lora_files": ("read_loras",),
     "models": ("Model", "load_model"),
     "session": ("Session", "Translation"),
     "settings": ("FrameSettings", "SettingsError"),
+    "textual_inversion": ("read_embeddings", "with_embeddings"),
     "video": ("VideoReport", "translate_video", "translated_frames"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

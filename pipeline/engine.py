@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import dataclass
 from threading import Condition, Lock, Thread, current_thread
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import cv2
 import numpy as np
+import torch
 
 from pipeline.attention import choose_kernel
 from pipeline.budget import ByteBudget
@@ -35,8 +38,18 @@ NO_BANK = (
 MAXIMUM_ROWS = 16
 """Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
 
+T = TypeVar("T")
+
 _served: WeakSet[Any] = WeakSet()
 _served_lock = Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What is to be done with the model between two UNet calls, and the future of its result."""
+
+    function: Callable[[Model], Any]
+    future: Future[Any]
 
 
 class Engine:
@@ -71,8 +84,8 @@ class Engine:
                 "Load it again with this one."
             )
         self.control = control
-        encoder = PromptEncoder(model.text_encoders)
-        translator = Translator(model, self.memory, encoder, model.schedule, safety, control)
+        self._prompts = PromptEncoder(model.text_encoders)
+        translator = Translator(model, self.memory, self._prompts, model.schedule, safety, control)
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
@@ -80,6 +93,8 @@ class Engine:
         self._changed = Condition()
         # One slot a session, oldest waiting first: a newer frame takes the place of the one it drops.
         self._waiting: dict[Session, Request] = {}
+        # One slot a kind of change, the newest wins as well.
+        self._changes: dict[str, Change] = {}
         # In the order in which they were opened.
         self._sessions: dict[Session, None] = {}
         self._working = False
@@ -224,6 +239,24 @@ class Engine:
         if self._budget is not None:
             self._budget.give_back(session)
 
+    def change(self, kind: str, function: Callable[[Model], T]) -> Future[T]:
+        """Run `function(model)` on the engine's thread between two UNet calls; what it returns or raises comes with the
+        future. It writes into the model's tensors and replaces none.
+
+        Frames under way go on with the changed model, and each session's next picture is painted anew. Of several
+        functions of one `kind` that wait, the newest is run and the futures of the others are cancelled. Raises
+        `SessionClosedError` on a closed engine; a function that waits when it is closed is cancelled.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            self._refuse_if_closed()
+            dropped = self._changes.pop(kind, None)
+            self._changes[kind] = Change(function, future)
+            self._changed.notify()
+        if dropped is not None:
+            cancel(dropped.future)
+        return future
+
     def _make_room(self) -> Session | None:
         """Take the bank from the session that came last, of those that may have one: the device's memory is full."""
         for session in reversed(tuple(self._sessions)):
@@ -241,9 +274,12 @@ class Engine:
         with self._changed:
             self._closed = True
             sessions = list(self._sessions)
+            changes, self._changes = list(self._changes.values()), {}
             self._changed.notify()
         for session in sessions:
             session.close()
+        for change in changes:
+            cancel(change.future)
         if current_thread() is not self._thread:
             self._thread.join()
         self._undo.close()
@@ -257,7 +293,7 @@ class Engine:
             observer(tick)
 
     def _run(self) -> None:
-        """Take, answer, tick: until the engine is closed and no frame is under way.
+        """Take, answer, change, tick: until the engine is closed and no frame is under way.
 
         What waits is taken before anybody is answered: many answer a picture with a new frame at once, which would push
         it out of the mailbox.
@@ -267,6 +303,7 @@ class Engine:
             requests = self._taken(can_wait=not (outcomes or self._lanes))
             for request, outcome in outcomes:
                 answer(request.future, outcome)
+            self._apply_changes()
             outcomes = [outcome for request in requests for outcome in self._lanes.enter(request)]
             outcomes += self._lanes.tick()
 
@@ -275,12 +312,40 @@ class Engine:
         with self._changed:
             if can_wait:
                 self._working = False
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._waiting or self._changes or self._closed)
             self._working = True
             chosen = [] if self._closed else [each for each in self._waiting.values() if self._lanes.has_room(each)]
             for request in chosen:
                 del self._waiting[request.session]
         return [request for request in chosen if request.future.set_running_or_notify_cancel()]
+
+    def _apply_changes(self) -> None:
+        with self._changed:
+            changes, self._changes = list(self._changes.values()), {}
+            sessions = list(self._sessions)
+        for change in changes:
+            if not change.future.set_running_or_notify_cancel():
+                continue
+            settle(self.model.device)
+            try:
+                result, error = change.function(self.model), None
+            except Exception as raised:  # noqa: BLE001 - it belongs to whoever waits for this change
+                result, error = None, raised
+            settle(self.model.device)
+            self._prompts.forget()
+            for session in sessions:
+                session.repaint()
+            # Last, so that whoever has waited sees the change in the next picture.
+            if error is None:
+                change.future.set_result(result)
+            else:
+                change.future.set_exception(error)
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a device has done what it was told: on another stream it may still read what is to be written."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def answer(future: Future[Translation], outcome: Translation | Exception) -> None:
@@ -291,7 +356,7 @@ def answer(future: Future[Translation], outcome: Translation | Exception) -> Non
         future.set_exception(outcome)
 
 
-def cancel(future: Future[Translation]) -> None:
+def cancel(future: Future[Any]) -> None:
     """Cancel a future that waits, so that everybody who waits for it knows: `concurrent.futures.wait` does not hear
     of a cancellation alone."""
     if future.cancel():

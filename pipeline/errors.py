@@ -19,6 +19,10 @@ class ModelError(RearviewError, RuntimeError):
     """A model cannot be found or loaded, or its parts do not fit together."""
 
 
+class LoraError(RearviewError, RuntimeError):
+    """A file of LoRA or of a learned word cannot be read, or does not fit the model."""
+
+
 class MemoryNameError(RearviewError, ValueError):
     """There is no memory of that name."""
 

@@ -35,7 +35,10 @@ _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, Safet
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model. Engines only read it. `reason` is a sentence on why it was taken, where nobody named it."""
+    """A loaded model. Engines only read it; what changes it while one is open goes through `Engine.change`.
+
+    `reason` is a sentence on why it was taken, where nobody named it.
+    """
 
     entry: ModelEntry
     native_size: int

@@ -20,7 +20,7 @@ def convolutions_packed(*roots: nn.Module) -> Iterator[None]:
 
     PyTorch keeps weights in its own order and has oneDNN reorder them at every call, which for one small picture costs
     as much as a tenth of a UNet. Nothing happens to modules that are not on a CPU, or whose dtype oneDNN lacks there.
-    Weights that change while this is entered are not seen.
+    A weight that is changed in place is packed anew at the next call.
     """
     convolutions = [each for root in roots for each in root.modules() if is_packable(each)]
     try:
@@ -36,6 +36,9 @@ def is_packable(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether this is a plain convolution that oneDNN computes on this CPU."""
     if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
         return False
+    # Changes of a tensor that was made in inference mode are not counted.
+    if module.weight.is_inference():
+        return False
     return module.weight.device.type == "cpu" and has_kernels(module.weight.dtype)
 
 
@@ -49,18 +52,21 @@ def has_kernels(dtype: torch.dtype) -> bool:
 def packed(convolution: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     """A forward of the convolution, `[B, C, H, W]` to `[B, C', H', W']`.
 
-    The weights are packed at the first call, when the size of its input is known.
+    The weights are packed at the first call, when the size of its input is known, and after each change in place.
     """
     shape = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
-    weights: list[Tensor] = []
+    weights: dict[int, Tensor] = {}
 
     def forward(pixels: Tensor) -> Tensor:
+        # PyTorch counts the changes in place of a tensor, and says so under no public name.
+        version = convolution.weight._version
         # The operators with which PyTorch's own compiler packs weights; they have no public name.
-        if not weights:
+        if version not in weights:
+            weights.clear()
             plain = convolution.weight.detach().contiguous().to_mkldnn()
-            weights.append(_nn.mkldnn_reorder_conv2d_weight(plain, *shape, pixels.shape))
+            weights[version] = _nn.mkldnn_reorder_conv2d_weight(plain, *shape, pixels.shape)
         output: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            pixels, weights[0], convolution.bias, *shape, "none", [], ""
+            pixels, weights[version], convolution.bias, *shape, "none", [], ""
         )
         return output
 

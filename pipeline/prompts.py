@@ -6,13 +6,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyparsing
 import torch
 from compel import Compel, PromptParser, ReturnedEmbeddingsType
+from compel.embeddings_provider import BaseTextualInversionManager
 from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt, Fragment
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -47,10 +48,26 @@ _PIECES = re.compile(r"\s*\S{1,20}")
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """A text encoder and the tokenizer whose numbers it reads."""
+    """A text encoder and the tokenizer whose numbers it reads.
+
+    `expansions` has all the numbers that stand for a learned word of several vectors, by the first of them, which is
+    the one that the tokenizer gives.
+    """
 
     tokenizer: CLIPTokenizer
     model: CLIPTextModel | CLIPTextModelWithProjection
+    expansions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LearnedWords(BaseTextualInversionManager):  # type: ignore[misc]  # Compel has no types
+    """What Compel asks about learned words of several vectors."""
+
+    expansions: Mapping[int, tuple[int, ...]]
+
+    def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
+        """The numbers of a text with all those of each learned word."""
+        return [number for each in token_ids for number in self.expansions.get(each, (each,))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +124,23 @@ class PromptEncoder:
         # Without memoization Compel's grammar takes a time exponential in the depth of parentheses: minutes for nine.
         pyparsing.ParserElement.enable_packrat()
         self._is_xl = len(encoders) == 2
+        self._encoders = tuple(encoders)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was encoded so far: a text encoder has changed."""
+        # New ones, because Compel remembers the empty prompt.
         self._compels = [
             Compel(
                 each.tokenizer,
                 each.model,
+                LearnedWords(each.expansions),
                 truncate_long_prompts=False,
                 returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
                 if self._is_xl
                 else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED,
             )
-            for each in encoders
+            for each in self._encoders
         ]
         self._cache: OrderedDict[str, PromptEmbeddings] = OrderedDict()
 

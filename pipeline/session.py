@@ -105,6 +105,12 @@ class Session:
         with self._lock:
             self._state, self._notice = StreamState(), notice
 
+    def repaint(self) -> None:
+        """The engine's call when its model has changed: the next picture holds on to nothing of the last; the memory
+        stays, but for what a frame under way would leave."""
+        with self._lock:
+            self._state = self._state.without_picture()
+
     @property
     def notice(self) -> str:
         """Why the session has no bank; empty where it may have one."""

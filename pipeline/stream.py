@@ -135,6 +135,10 @@ class StreamState:
         painted = self.history.nbytes if self.history is not None and settings.steadiness > 0 else 0
         return rows_of_frame(settings) * row + settings.steps * noise + self.seen.nbytes + painted
 
+    def without_picture(self) -> StreamState:
+        """The same for a model that has changed: the next picture is painted anew, and the bank learns again."""
+        return replace(self, history=None, seen=replace(self.seen, stillness=Stillness()))
+
     def moved(self, memory: Memory, device: torch.device) -> StreamState:
         """The same with all tensors on another device."""
         rows = {key: memory.moved(row, device) for key, row in self.rows.items()}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+from pipeline import packing
 from pipeline.packing import convolutions_packed, has_kernels, is_packable
 
 
@@ -37,14 +40,21 @@ def test_bfloat16_differs_by_rounding_only() -> None:
         torch.testing.assert_close(layers(pixels), some_layers(torch.bfloat16)(pixels), rtol=0.05, atol=0.02)
 
 
-def test_the_weights_are_packed_once() -> None:
-    layers, pixels = some_layers(), torch.randn(1, 3, 16, 16)
+def test_the_weights_are_packed_once_and_after_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers, pixels, packings = some_layers(), torch.randn(1, 3, 16, 16), []
+    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight
+    counted = SimpleNamespace(mkldnn_reorder_conv2d_weight=lambda *given: packings.append(given) or reorder(*given))
+    monkeypatch.setattr(packing, "_nn", counted)
     with torch.inference_mode(), convolutions_packed(layers):
         before = layers(pixels)
-        for convolution in layers:
-            if isinstance(convolution, nn.Conv2d):
-                convolution.weight.zero_()
         assert torch.equal(layers(pixels), before)
+        assert len(packings) == 4
+        layers[0].weight.mul_(0.5)
+        after = layers(pixels)
+        assert len(packings) == 5
+        layers[0].weight.mul_(2.0)
+        assert torch.equal(layers(pixels), before)
+    assert not torch.allclose(after, before)
 
 
 @pytest.mark.parametrize("fails", [False, True])

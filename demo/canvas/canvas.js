@@ -667,6 +667,8 @@ function onNews(news) {
     if (refused === "setting") withdraw();
   } else if (news.type === "reset") {
     pace.fill = 0;
+  } else if (news.type === "again") {
+    changed();
   } else if (news.type === "error") {
     refused = news.setting ? "setting" : "frame";
     say(news.message);
@@ -897,6 +899,11 @@ const rearview = {
     clearTimeout(wordsTimer);
     wordsTimer = words ? setTimeout(sendUnsent, WORDS_DEBOUNCE_MS) : null;
     if (!words) sendUnsent();
+  },
+
+  // The same canvas once more, for a model that has changed.
+  again() {
+    changed();
   },
 
   connect(token) {
