@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SessionClosedError,
         VideoError,
     )
+    from pipeline.hub import Hub
     from pipeline.models import Model, load_model
     from pipeline.session import Session, Translation
     from pipeline.settings import FrameSettings, SettingsError
@@ -30,6 +31,7 @@ __all__ = [
     "Engine",
     "FrameError",
     "FrameSettings",
+    "Hub",
     "MemoryNameError",
     "Model",
     "ModelError",
@@ -61,6 +63,7 @@ _HOMES = {
         "SessionClosedError",
         "VideoError",
     ),
+    "hub": ("Hub",),
     "models": ("Model", "load_model"),
     "session": ("Session", "Translation"),
     "settings": ("FrameSettings", "SettingsError"),

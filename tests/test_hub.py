@@ -172,7 +172,7 @@ def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pipeline.hub.snapshot_download", full)
-    with pytest.raises(ModelError, match="does not fit on the disk.*HF_HOME"):
+    with pytest.raises(ModelError, match="No space left on device.*HF_HOME"):
         load("sd15-lcm", hub)
 
 
@@ -185,7 +185,16 @@ def test_a_lora_of_another_architecture_is_refused(hub: Hub, served: FakeHub, tm
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("anna/fast", True), ("anna", False), ("anna/fast/now", False), ("/anna", False), ("./anna", False)],
+    [
+        ("anna/fast", True),
+        ("anna", False),
+        ("anna/fast/now", False),
+        ("/anna", False),
+        ("./anna", False),
+        ("anna/a--b", False),
+        ("anna/fast.git", False),
+        ("anna/v1.5_x", True),
+    ],
 )
 def test_what_reads_as_a_repository(name: str, answer: bool) -> None:
     assert is_repository(name) == answer
