@@ -167,15 +167,23 @@ def save_tiny_vae(folder: Path) -> Path:
     return folder
 
 
-LORA_LAYERS = ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.proj_in")
+LORA_ENDS = (
+    ".to_q", ".to_k", ".to_v", ".to_out.0", ".proj_in", ".proj_out", ".ff.net.0.proj", ".ff.net.2",
+    ".conv1", ".conv2", ".conv_shortcut", ".downsamplers.0.conv", ".upsamplers.0.conv", ".time_emb_proj",
+)  # fmt: skip
+"""The layers that the LCM-LoRAs change."""
 
 
-def save_lora(folder: Path, unet: UNet2DConditionModel, rank: int = 2, alpha: float = 1.0) -> dict[str, torch.Tensor]:
-    """As latent-consistency/lcm-lora-sdv1-5: Kohya's names in the root; what it adds to each layer's weight."""
+def save_lora(
+    folder: Path, unet: UNet2DConditionModel, ends: tuple[str, ...] = LORA_ENDS[:1]
+) -> dict[str, torch.Tensor]:
+    """As latent-consistency/lcm-lora-sdv1-5, in Kohya's names, for the layers with these `ends`; what it adds to the
+    weight of each."""
+    rank, alpha = 2, 1.0
     generator = torch.Generator().manual_seed(5)
     folder.mkdir(parents=True, exist_ok=True)
     tensors, added = {}, {}
-    for layer in LORA_LAYERS:
+    for layer in [name for name, _ in unet.named_modules() if name.endswith(ends)]:
         weight = unet.get_submodule(layer).weight
         down = torch.randn(rank, weight.shape[1], *weight.shape[2:], generator=generator)
         up = torch.randn(weight.shape[0], rank, *[1] * (weight.ndim - 2), generator=generator)

@@ -47,13 +47,19 @@ def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, caps
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--model", "nobody/nothing", "--offline"], ["--memory", "no-such-memory"]])
-def test_what_is_not_there_gets_a_sentence(arguments: list[str], tiny_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "nobody/nothing", "--offline"], "--offline forbids the net"),
+        (["--memory", "no-such-memory"], "needed: one of"),
+    ],
+)
+def test_what_is_not_there_gets_a_sentence(arguments: list[str], words: str, tiny_folder: Path) -> None:
     command = [sys.executable, "app.py", "--model", str(tiny_folder), *arguments]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 1
     assert "Rearview cannot start" in finished.stderr
-    assert "needed" in finished.stderr
+    assert "needed" in finished.stderr and words in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
