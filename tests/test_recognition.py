@@ -57,6 +57,7 @@ def test_stable_diffusion_2_predicts_velocity(tmp_path: Path, frames: list[Frame
     model = load(save_model(tmp_path / "any", "sd21", prediction_type="v_prediction"))
     assert (model.entry.family, model.scheduler.config.prediction_type) == ("sd21", "v_prediction")
     assert (model.entry.distillation, model.entry.lora) == ("none", "")
+    assert "rough after a few steps" in model.reason
     assert painted(model, frames[0]).float().std() > 0
 
 
