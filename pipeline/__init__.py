@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SessionClosedError,
         VideoError,
     )
+    from pipeline.hub import Hub
     from pipeline.lora import FusedLoras
     from pipeline.lora_files import read_loras
     from pipeline.models import Model, load_model
@@ -37,6 +38,7 @@ __all__ = [
     "FrameError",
     "FrameSettings",
     "FusedLoras",
+    "Hub",
     "LoraError",
     "MemoryNameError",
     "Model",
@@ -75,6 +77,7 @@ _HOMES = {
         "SessionClosedError",
         "VideoError",
     ),
+    "hub": ("Hub",),
     "lora": ("FusedLoras",),
     "lora_files": ("read_loras",),
     "models": ("Model", "load_model"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -16,6 +15,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
+    XetDownloadError,
 )
 
 from pipeline.catalogue import ENTRY_FILE, ModelEntry
@@ -37,10 +37,16 @@ _WEIGHTS = re.compile(
     r"(?:-\d{5}-of-(?P<shards>\d{5}))?\.safetensors"
 )
 _PICKLE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# The hub's own rule for names (huggingface_hub's `validate_repo_id`).
+_REPOSITORY = re.compile(r"(?!.*(?:--|\.\.|\.git$))(?=.{1,96}$)\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?", re.ASCII)
 
 # The root of what the hub's client raises about the net: its own errors are made of it too.
-_NET_ERRORS: tuple[type[Exception], ...] = (HfHubHTTPError.__bases__[0], OfflineModeIsEnabled, LocalEntryNotFoundError)
+_NET_ERRORS: tuple[type[Exception], ...] = (
+    HfHubHTTPError.__bases__[0],
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    XetDownloadError,
+)
 
 
 def is_repository(name: str) -> bool:
@@ -157,6 +163,8 @@ class Hub:
         return None
 
     def _folder(self, repository: str, wanted: _Wanted) -> Path:
+        if not is_repository(repository):
+            raise ModelError(f"repository came as {repository!r}; needed: owner/name. Correct it.")
         found = self._cached(repository, wanted)
         if found is not None:
             return found
@@ -203,11 +211,9 @@ class Hub:
         except _NET_ERRORS as error:
             raise _refused(repository, error) from error
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise _refused(repository, error) from error
             raise ModelError(
-                f"{repository} does not fit on the disk; needed: room in the hub's cache. Make room, or let the "
-                "variable HF_HOME name a folder on a larger disk."
+                f"{repository} cannot be written to the hub's cache ({_first_line(error)}); needed: room, and the "
+                "right to write there. Make room, or let the variable HF_HOME name another folder."
             ) from error
 
 

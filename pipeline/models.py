@@ -28,6 +28,7 @@ AUTO = "auto"
 """The name that stands for the best model of this machine."""
 
 BEST, ALWAYS = "sd15-lcm", "embedded"
+ROUGH = "nothing made it fast, so its pictures are rough after a few steps; models with LCM or turbo are not."
 GIB = 1 << 30
 
 _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError)
@@ -37,7 +38,7 @@ _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, Safet
 class Model:
     """A loaded model. Engines only read it; what changes it while one is open goes through `Engine.change`.
 
-    `reason` is a sentence on why it was taken, where nobody named it.
+    `reason` is a sentence on why it was taken, where nobody named it, or on what to expect of it.
     """
 
     entry: ModelEntry
@@ -97,7 +98,7 @@ def load_model(
     at = places(entry, hub)
     model = in_passing_thread(_loaded, entry, at, place, dtype or default_dtype(place))
     _check_parts(model)
-    return replace(model, reason=chosen.reason)
+    return replace(model, reason=chosen.reason or (ROUGH if entry.distillation == "none" else ""))
 
 
 def find_entry(name_or_place: str | PathLike[str]) -> ModelEntry:

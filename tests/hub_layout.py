@@ -19,7 +19,7 @@ from huggingface_hub import close_session
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tests.conftest import TEXT_WIDTH, TINY_SIZE, byte_vocabulary, tiny_tokenizer, tiny_vae
+from tests.conftest import TEXT_WIDTH, TINY_SIZE, byte_vocabulary, tiny_vae
 
 SECOND_WIDTH = 40
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -102,6 +102,23 @@ def text_encoders_of(family: str) -> dict[str, Any]:
     return {"text_encoder": first, "text_encoder_2": CLIPTextModelWithProjection(text_config(SECOND_WIDTH))}
 
 
+def text_key(name: str) -> str:
+    """What a tensor of a text encoder is called in files of the hub, whatever the installed release calls it."""
+    return name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}"
+
+
+def save_tokenizer(folder: Path, pad: str) -> None:
+    """The files that the hub has, which newer releases of transformers write otherwise."""
+    folder.mkdir(parents=True)
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    special = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": pad}
+    (folder / "vocab.json").write_text(json.dumps(byte_vocabulary()))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True, **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
 def save_model(
     folder: Path,
     family: str = "sd15",
@@ -120,14 +137,16 @@ def save_model(
         if not weights:
             part.config.save_pretrained(folder / name) if "text" in name else part.save_config(folder / name)
         elif "text" in name:
-            part.save_pretrained(folder / name)
-            if variant:
-                plain = folder / name / "model.safetensors"
-                plain.rename(plain.with_name(f"model.{variant}.safetensors"))
+            part.config.save_pretrained(folder / name)
+            tensors = {text_key(key): each for key, each in part.state_dict().items()}
+            # Files of older releases of transformers hold this too.
+            tensors["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+            save_file(tensors, folder / name / f"model{f'.{variant}' if variant else ''}.safetensors", {"format": "pt"})
         else:
             part.save_pretrained(folder / name, variant=variant)
-    for name in [each.replace("text_encoder", "tokenizer") for each in text_encoders_of(family)]:
-        tiny_tokenizer().save_pretrained(folder / name)
+    save_tokenizer(folder / "tokenizer", "<|endoftext|>")
+    if family == "sdxl":
+        save_tokenizer(folder / "tokenizer_2", "!")
     # As the real ones are: PNDM for bases, Euler with trailing timesteps for the students of ADD.
     scheduler = (
         EulerDiscreteScheduler(timestep_spacing="trailing", prediction_type=prediction_type, **BETAS)
@@ -148,15 +167,23 @@ def save_tiny_vae(folder: Path) -> Path:
     return folder
 
 
-LORA_LAYERS = ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.proj_in")
+LORA_ENDS = (
+    ".to_q", ".to_k", ".to_v", ".to_out.0", ".proj_in", ".proj_out", ".ff.net.0.proj", ".ff.net.2",
+    ".conv1", ".conv2", ".conv_shortcut", ".downsamplers.0.conv", ".upsamplers.0.conv", ".time_emb_proj",
+)  # fmt: skip
+"""The layers that the LCM-LoRAs change."""
 
 
-def save_lora(folder: Path, unet: UNet2DConditionModel, rank: int = 2, alpha: float = 1.0) -> dict[str, torch.Tensor]:
-    """As latent-consistency/lcm-lora-sdv1-5: Kohya's names in the root; what it adds to each layer's weight."""
+def save_lora(
+    folder: Path, unet: UNet2DConditionModel, ends: tuple[str, ...] = LORA_ENDS[:1]
+) -> dict[str, torch.Tensor]:
+    """As latent-consistency/lcm-lora-sdv1-5, in Kohya's names, for the layers with these `ends`; what it adds to the
+    weight of each."""
+    rank, alpha = 2, 1.0
     generator = torch.Generator().manual_seed(5)
     folder.mkdir(parents=True, exist_ok=True)
     tensors, added = {}, {}
-    for layer in LORA_LAYERS:
+    for layer in [name for name, _ in unet.named_modules() if name.endswith(ends)]:
         weight = unet.get_submodule(layer).weight
         down = torch.randn(rank, weight.shape[1], *weight.shape[2:], generator=generator)
         up = torch.randn(weight.shape[0], rank, *[1] * (weight.ndim - 2), generator=generator)

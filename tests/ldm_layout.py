@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.hub_layout import kl_autoencoder, text_encoders_of, unet_of
+from tests.hub_layout import kl_autoencoder, text_encoders_of, text_key, unet_of
 
 UNET_ENDS = {
     "time_embedding.linear_1": "time_embed.0",
@@ -51,19 +51,15 @@ def save_checkpoint(file: Path, family: str, metadata: dict[str, str] | None = N
     tensors |= {f"first_stage_model.{name}": each for name, each in vae_tensors(parts["vae"]).items()}
     first = parts["text_encoder"].state_dict()
     if family == "sd15":
-        tensors |= {f"cond_stage_model.transformer.{with_wrapper(name)}": each for name, each in first.items()}
+        tensors |= {f"cond_stage_model.transformer.{text_key(name)}": each for name, each in first.items()}
     elif family == "sd21":
         tensors |= open_clip_tensors("cond_stage_model.model.", first)
     else:
         prefix = "conditioner.embedders"
-        tensors |= {f"{prefix}.0.transformer.{with_wrapper(name)}": each for name, each in first.items()}
+        tensors |= {f"{prefix}.0.transformer.{text_key(name)}": each for name, each in first.items()}
         tensors |= open_clip_tensors(f"{prefix}.1.model.", parts["text_encoder_2"].state_dict())
     save_file({name: each.contiguous().clone() for name, each in tensors.items()}, file, metadata)
     return parts
-
-
-def with_wrapper(name: str) -> str:
-    return name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}"
 
 
 def unet_tensors(unet: UNet2DConditionModel) -> dict[str, Tensor]:

@@ -52,15 +52,19 @@ def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, caps
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--model", "nobody/nothing", "--offline"], ["--memory", "no-such-memory"], ["--control", "sketch-sd15"]],
+    ("arguments", "words"),
+    [
+        (["--model", "nobody/nothing", "--offline"], "--offline forbids the net"),
+        (["--memory", "no-such-memory"], "needed: one of"),
+        (["--control", "sketch-sd15", "--offline"], "reads the drawing itself"),
+    ],
 )
-def test_what_is_not_there_gets_a_sentence(arguments: list[str], tiny_folder: Path) -> None:
+def test_what_is_not_there_gets_a_sentence(arguments: list[str], words: str, tiny_folder: Path) -> None:
     command = [sys.executable, "app.py", "--model", str(tiny_folder), *arguments]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 1
     assert "Rearview cannot start" in finished.stderr
-    assert "needed" in finished.stderr
+    assert "needed" in finished.stderr and words in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +16,11 @@ from safetensors.torch import save_file
 
 from pipeline import Engine, FrameSettings, ModelError, load_model
 from pipeline import models as models_module
-from pipeline.catalogue import CATALOGUE
+from pipeline.catalogue import CATALOGUE, FamilyName
 from pipeline.codec import Frame
 from pipeline.hub import Hub, is_repository, missing_part, wanted_files
 from pipeline.parts import fuse_lora
-from tests.hub_layout import LORA_LAYERS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
+from tests.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
 from tests.ldm_layout import same_weights
 
 ENTRY = CATALOGUE["sd15-lcm"]
@@ -99,15 +100,23 @@ def test_a_folder_that_says_nothing_of_few_steps_gets_the_lora_of_its_family(hub
     assert same_weights(unet, load("sd15-lcm", hub).unet)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_a_lora_with_diffusers_names_is_fused_as_well(tmp_path: Path, scale: float) -> None:
-    unet = unet_of("sd15")
-    layer = unet.get_submodule(LORA_LAYERS[0])
-    before, (up, down) = layer.weight.detach().clone(), (torch.randn(16, 2), torch.randn(2, 16))
-    name = f"unet.{LORA_LAYERS[0]}"
-    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, tmp_path / "any.safetensors")
-    fuse_lora(unet, tmp_path / "any.safetensors", "sd15", scale)
-    torch.testing.assert_close(unet.get_submodule(LORA_LAYERS[0]).weight, before + scale * up @ down)
+@pytest.mark.parametrize(("family", "scale"), [("sd15", 1.0), ("sdxl", 0.5)])
+def test_every_kind_of_layer_is_fused(tmp_path: Path, family: FamilyName, scale: float) -> None:
+    unet = unet_of(family)
+    before, added = copy.deepcopy(unet.state_dict()), save_lora(tmp_path, unet, LORA_ENDS)
+    fuse_lora(unet, tmp_path / "pytorch_lora_weights.safetensors", family, scale)
+    assert {end for end in LORA_ENDS if any(layer.endswith(end) for layer in added)} == set(LORA_ENDS)
+    for layer, more in added.items():
+        torch.testing.assert_close(unet.get_submodule(layer).weight, before[f"{layer}.weight"] + scale * more)
+
+
+def test_a_lora_with_diffusers_names_is_fused_as_well(tmp_path: Path) -> None:
+    unet, layer = unet_of("sd15"), "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    before, up, down = unet.get_submodule(layer).weight.clone(), torch.randn(32, 2), torch.randn(2, 32)
+    names = {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
+    save_file(names, tmp_path / "any.safetensors")
+    fuse_lora(unet, tmp_path / "any.safetensors", "sd15")
+    torch.testing.assert_close(unet.get_submodule(layer).weight, before + up @ down)
 
 
 def test_any_repository_of_the_hub_is_recognised_by_its_configs(tmp_path: Path) -> None:
@@ -172,7 +181,7 @@ def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pipeline.hub.snapshot_download", full)
-    with pytest.raises(ModelError, match="does not fit on the disk.*HF_HOME"):
+    with pytest.raises(ModelError, match="No space left on device.*HF_HOME"):
         load("sd15-lcm", hub)
 
 
@@ -185,7 +194,16 @@ def test_a_lora_of_another_architecture_is_refused(hub: Hub, served: FakeHub, tm
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("anna/fast", True), ("anna", False), ("anna/fast/now", False), ("/anna", False), ("./anna", False)],
+    [
+        ("anna/fast", True),
+        ("anna", False),
+        ("anna/fast/now", False),
+        ("/anna", False),
+        ("./anna", False),
+        ("anna/a--b", False),
+        ("anna/fast.git", False),
+        ("anna/v1.5_x", True),
+    ],
 )
 def test_what_reads_as_a_repository(name: str, answer: bool) -> None:
     assert is_repository(name) == answer

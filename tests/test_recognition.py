@@ -18,7 +18,8 @@ from pipeline.hub import Hub
 from pipeline.memory import MemoryLayout
 from pipeline.models import find_entry
 from pipeline.unet_call import guidance_condition
-from tests.hub_layout import FakeHub, save_model, save_tiny_vae, serving, unet_of
+from tests.conftest import byte_vocabulary
+from tests.hub_layout import FakeHub, kl_autoencoder, save_model, save_tiny_vae, serving, text_encoders_of, unet_of
 from tests.ldm_layout import same_weights, save_checkpoint
 
 OFFLINE = Hub(offline=True, cache=Path("no such folder"))
@@ -44,6 +45,11 @@ def test_stable_diffusion_1_as_the_hub_has_it(tmp_path: Path, frames: list[Frame
     model = load(without_lora(save_model(tmp_path / "any", "sd15")))
     assert (model.entry.family, model.scheduler.config.prediction_type) == ("sd15", "epsilon")
     assert (model.native_size, model.title) == (32, "any (Stable Diffusion 1)")
+    torch.manual_seed(0)
+    expected = {"unet": unet_of("sd15"), "vae": kl_autoencoder(), **text_encoders_of("sd15")}
+    assert same_weights(model.unet, expected["unet"])
+    assert same_weights(model.vae, expected["vae"])
+    assert same_weights(model.text_encoders[0].model, expected["text_encoder"])
     assert painted(model, frames[0]).shape == (32, 32, 3)
 
 
@@ -51,6 +57,7 @@ def test_stable_diffusion_2_predicts_velocity(tmp_path: Path, frames: list[Frame
     model = load(save_model(tmp_path / "any", "sd21", prediction_type="v_prediction"))
     assert (model.entry.family, model.scheduler.config.prediction_type) == ("sd21", "v_prediction")
     assert (model.entry.distillation, model.entry.lora) == ("none", "")
+    assert "rough after a few steps" in model.reason
     assert painted(model, frames[0]).float().std() > 0
 
 
@@ -88,6 +95,10 @@ def test_stable_diffusion_xl_has_two_text_encoders(tmp_path: Path) -> None:
         "CLIPTextModelWithProjection",
     ]
     assert {each.model.dtype for each in model.text_encoders} == {torch.float32}
+    words = byte_vocabulary()
+    for encoder, pad in zip(model.text_encoders, ("<|endoftext|>", "!"), strict=True):
+        tokens = encoder.tokenizer("a", padding="max_length", max_length=77).input_ids
+        assert tokens[:4] == [words["<|startoftext|>"], words["a</w>"], words["<|endoftext|>"], words[pad]]
 
 
 def test_the_memory_lies_in_the_mid_block_and_both_up_levels_with_attention_of_stable_diffusion_xl(
@@ -138,6 +149,13 @@ def test_a_base_model_wants_the_lora_of_its_family(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "any", "sd15")
     assert find_entry(folder).lora == "latent-consistency/lcm-lora-sdv1-5"
     with pytest.raises(ModelError, match="lcm-lora-sdv1-5 is not in the cache"):
+        load(folder)
+
+
+def test_what_a_folder_names_has_to_be_a_repository(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "any", "sd21")
+    (folder / "rearview.json").write_text('{"lora": "../../somewhere"}')
+    with pytest.raises(ModelError, match="needed: owner/name"):
         load(folder)
 
 
