@@ -74,12 +74,20 @@ def missing_part(listing: Iterable[str], parts: Sequence[str], weights: bool = T
     for part in parts:
         own = [_name_of(file) for file in files if _folder_of(file) == part]
         named = [match for name in own if (match := _WEIGHTS.fullmatch(name))]
-        if not own or (weights and part not in _WITHOUT_WEIGHTS and not named):
+        if not _is_described(part, own) or (weights and part not in _WITHOUT_WEIGHTS and not named):
             pickled = any(name.endswith(_PICKLE_ENDINGS) for name in own)
             return f"{part or 'weights'} as a pickle alone" if pickled else f"no {part or 'weights'}"
         if weights and named and not any(_is_whole(named, match["variant"]) for match in named):
             return f"only some of the files of {part or 'its weights'}"
     return None
+
+
+def _is_described(part: str, own: Collection[str]) -> bool:
+    """Whether the small files of a part are there: its config, or a tokenizer's vocabulary, old form or new."""
+    if part.startswith("tokenizer"):
+        return "tokenizer.json" in own or {"vocab.json", "merges.txt"} <= set(own)
+    # What lies in no folder is known by its config or, as a LoRA, has none.
+    return not part or ("scheduler_config.json" if part == "scheduler" else "config.json") in own
 
 
 def _is_whole(named: Sequence[re.Match[str]], variant: str | None) -> bool:

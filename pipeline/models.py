@@ -113,7 +113,7 @@ def find_entry(name_or_place: str | PathLike[str]) -> ModelEntry:
         return recognised(ModelEntry(place.resolve().name, place), place)
     if place.is_file():
         return recognised(ModelEntry(place.stem, place), place)
-    if is_repository(name) and not place.exists():
+    if is_repository(name) and not place.exists() and place.suffix != ".safetensors":
         return ModelEntry(name, name)
     raise ModelError(
         f"model came as {name!r}; needed: one of {', '.join(CATALOGUE)}, a folder that holds {INDEX}, a .safetensors "

@@ -146,7 +146,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="WIDTHxHEIGHT",
         help="the size at which the model works, in pixels (default: the model's own)",
     )
-    parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
+    parser.add_argument(
+        "--model",
+        default="embedded",
+        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, or owner/name of the hub",
+    )
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")

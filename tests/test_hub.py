@@ -19,7 +19,7 @@ from pipeline import models as models_module
 from pipeline.catalogue import CATALOGUE, FamilyName
 from pipeline.codec import Frame
 from pipeline.hub import Hub, is_repository, missing_part, wanted_files
-from pipeline.parts import fuse_lora
+from pipeline.parts import fuse_lora, places
 from tests.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
 from tests.ldm_layout import same_weights
 
@@ -127,15 +127,18 @@ def test_any_repository_of_the_hub_is_recognised_by_its_configs(tmp_path: Path) 
     assert not model.entry.guides
 
 
-def test_what_was_broken_off_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
-    load("sd15-lcm", hub)
-    name = "unet/diffusion_pytorch_model.fp16.safetensors"
+@pytest.mark.parametrize(
+    "name", ["unet/diffusion_pytorch_model.fp16.safetensors", "unet/config.json", "tokenizer/merges.txt"]
+)
+def test_what_was_broken_off_is_fetched_again(hub: Hub, tmp_path: Path, name: str) -> None:
+    places(ENTRY, hub)
     (lost,) = (tmp_path / "cache").glob(f"models--*/snapshots/*/{name}")
     lost.resolve().unlink()
     lost.unlink()
     with pytest.raises(ModelError, match="not whole"):
-        load("sd15-lcm", replace(hub, offline=True))
-    load("sd15-lcm", hub)
+        places(ENTRY, replace(hub, offline=True))
+    places(ENTRY, hub)
+    assert lost.is_file()
 
 
 def test_offline_asks_nobody(hub: Hub, served: FakeHub) -> None:
@@ -261,7 +264,7 @@ class TestAuto:
     def test_on_a_gpu_with_the_model_in_the_cache_sd15_and_nobody_is_asked(
         self, hub: Hub, served: FakeHub, free: None
     ) -> None:
-        load("sd15-lcm", hub)
+        places(ENTRY, hub)
         served.asked.clear()
         for each in (hub, replace(hub, offline=True)):
             chosen = models_module.choose_model(each, self.CUDA)

@@ -78,7 +78,7 @@ def test_an_embedded_model_describes_itself() -> None:
 
 
 def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
-    for name in ("sd9000", tmp_path, tmp_path / "nowhere"):
+    for name in ("sd9000", "models/sd.safetensors", tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ModelError, match="needed: one of embedded"):
             find_entry(name)
 
