@@ -162,9 +162,16 @@ class PromptEncoder:
         return embeddings
 
     def encode_batch(self, prompts: Sequence[str], blend: PromptBlend | None = None) -> PromptEmbeddings:
-        """One row a prompt, the first of them blended, the shorter ones continued with tokens of the empty prompt."""
+        """One row a prompt: the frame's own, blended, then what it is guided away from; the shorter ones continued with
+        tokens of the empty prompt.
+
+        To be guided away from nothing is zeros for Stable Diffusion XL, as in diffusers' pipeline: it was trained so.
+        """
         first, *others = (self.encode(prompt) for prompt in prompts)
-        return PromptEmbeddings.joined(self._of_one_length([self._blended(first, blend), *others]))
+        first, *others = self._of_one_length([self._blended(first, blend), *others])
+        if self._is_xl:
+            others = [row if prompt else zeros(row) for prompt, row in zip(prompts[1:], others, strict=True)]
+        return PromptEmbeddings.joined([first, *others])
 
     def _blended(self, embeddings: PromptEmbeddings, blend: PromptBlend | None) -> PromptEmbeddings:
         """After the cache, which a moving slider would fill. All of the way is the other prompt itself."""
@@ -252,6 +259,12 @@ class PromptEncoder:
         texts, weights = [each.text for each in fragments], [each.weight for each in fragments]
         tokens, _, _ = provider.get_token_ids_and_expand_weights(texts, weights, device="cpu")
         return len(tokens) // int(provider.max_token_count)
+
+
+def zeros(embeddings: PromptEmbeddings) -> PromptEmbeddings:
+    """Zeros of the same shapes."""
+    pooled = None if embeddings.pooled is None else torch.zeros_like(embeddings.pooled)
+    return replace(embeddings, tokens=torch.zeros_like(embeddings.tokens), pooled=pooled)
 
 
 def continued(tokens: Tensor, filling: Tensor, length: int) -> Tensor:

@@ -59,6 +59,20 @@ def test_tokens_and_pooled_are_those_of_diffusers(
     torch.testing.assert_close(embeddings.pooled, pooled, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("negative", ["", "ugly"])
+def test_negative_rows_are_those_of_diffusers(
+    encoder: PromptEncoder, pipe: StableDiffusionXLPipeline, negative: str
+) -> None:
+    with torch.inference_mode():
+        tokens, negative_tokens, pooled, negative_pooled = pipe.encode_prompt(
+            "a house", negative_prompt=negative or None
+        )
+    batch = encoder.encode_batch(("a house", negative))
+    assert batch.pooled is not None
+    torch.testing.assert_close(batch.tokens, torch.cat([tokens, negative_tokens]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(batch.pooled, torch.cat([pooled, negative_pooled]), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "prompt",
     ["(neon)1.4 house", "a (small)0.5 cat", '("a", "b").blend(0.7, 0.3)', '("a", "b").and()', "a cat, a house. " * 9],
@@ -106,7 +120,7 @@ def test_a_unet_call_is_that_of_diffusers(
 
 
 def test_rows_of_one_call_are_what_each_is_alone(sdxl_model: Model, encoder: PromptEncoder) -> None:
-    prompts, timesteps = ("a house", "(night)1.3", ""), [999, 499, 259]
+    prompts, timesteps = ("a house", "(night)1.3", "b"), [999, 499, 259]
     samples = torch.randn(3, 4, 4, 6, generator=torch.Generator().manual_seed(0))
     memory = create_memory("none", sdxl_model.entry.memory_layout, "sdpa")
     with torch.inference_mode(), memory.installed(sdxl_model.unet):
