@@ -261,11 +261,15 @@ def fetched(repository: str, offline: bool) -> Path:
             )
         )
     except GatedRepoError as error:
-        do = "Accept its licence on its page, and log in with `hf auth login`."
-        raise ModelError(f"control {repository} is gated; needed: leave to read it. {do}") from error
+        raise ModelError(
+            f"control {repository} is gated; needed: leave to read it. Accept its licence on its page, and log in with "
+            "`hf auth login`."
+        ) from error
     except RepositoryNotFoundError as error:
-        do = "Check the name."
-        raise ModelError(f"control came as {repository!r}, which the hub does not know. {do}") from error
+        raise ModelError(
+            f"control came as {repository!r}, which is no folder here, and which the hub does not know; needed: one of "
+            "the two. Check the name."
+        ) from error
     except _HUB_ERRORS as error:
         why = "is not in the cache of this machine" if offline else f"cannot be fetched ({type(error).__name__})"
         raise ModelError(

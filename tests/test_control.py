@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel, T2IAdapter, UNet2DConditionModel
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from torch import Tensor
 
 from pipeline import Engine, FrameSettings, Model, ModelError, control, load_control, load_model
@@ -343,6 +344,20 @@ def test_a_hub_that_is_not_there_gets_a_sentence(
     monkeypatch.setattr(control, "snapshot_download", download)
     with pytest.raises(ModelError, match="not in the cache" if offline else "cannot be fetched"):
         load_control("somebody/a-control", plain_model, offline=offline)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(GatedRepoError, "hf auth login"), (RepositoryNotFoundError, "no folder")]
+)
+def test_a_hub_that_refuses_gets_a_sentence(
+    error: Any, words: str, plain_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(*_: Any, **__: Any) -> str:
+        raise error("refused", response=SimpleNamespace(headers={}, request=None))
+
+    monkeypatch.setattr(control, "snapshot_download", download)
+    with pytest.raises(ModelError, match=words):
+        load_control("somebody/a-control", plain_model)
 
 
 def test_half_precision_weights_alone_are_taken(plain_model: Model, tmp_path: Path) -> None:
