@@ -62,9 +62,9 @@ FAMILIES: Mapping[FamilyName, Family] = {
     "sdxl": Family(
         "Stable Diffusion XL",
         encoders=(EncoderParts(), EncoderParts("tokenizer_2", "text_encoder_2", projects=True)),
-        # Three levels: a quarter of the latents' side in the mid block and the first up level, half in the second;
-        # the last has no attention.
-        memory_layout=MemoryLayout(fuse=("mid_block", "up_blocks.0", "up_blocks.1")),
+        # Where tokens are a quarter of the latents' side apart, as those that Stable Diffusion 1 fuses outside of its
+        # mid block.
+        memory_layout=MemoryLayout(fuse=("mid_block", "up_blocks.0")),
         base="stabilityai/stable-diffusion-xl-base-1.0",
         lcm_lora="latent-consistency/lcm-lora-sdxl",
         tiny_vae="madebyollin/taesdxl",

@@ -148,9 +148,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--model",
-        default="embedded",
-        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, or owner/name of the hub",
+        default="auto",
+        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of the hub, or "
+        "auto: the best that this machine can run (default: auto)",
     )
+    parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
@@ -159,6 +161,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name != "pipelined"}
 """Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next."""
+OF_THE_MODEL = ("steps", "strength")
+"""The settings of which each model has defaults of its own."""
 METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
 
 
@@ -168,11 +172,12 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, declaration: Range 
     words = declaration.help
     if isinstance(declaration, Range):
         words += f" {declaration.minimum:g} to {declaration.maximum:.10g} {declaration.unit}"
-    shown = "" if default in (None, "") else f" (default: {default})"
+    shown = (
+        "" if default in (None, "") else f" (default: {'what suits the model' if name in OF_THE_MODEL else default})"
+    )
     parser.add_argument(
         f"--{name.replace('_', '-')}",
         type=partial(_setting, name, declaration),
-        default=default,
         metavar=METAVARS[type(declaration)],
         help=(words + shown).replace("%", "%%"),
     )
@@ -200,12 +205,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Once frames are translated, Ctrl-C and SIGTERM finish the file after the frame under way.
     """
     arguments = parse(argv)
-    settings = FrameSettings(fit=arguments.fit, **{name: getattr(arguments, name) for name in FILE_SETTINGS})
     try:
         # Before the model is loaded, which takes much longer than to see that a file is none.
         check_paths(arguments.source, arguments.out)
         facts_of(arguments.source)
-        report = _translated(arguments, settings)
+        report = _translated(arguments)
     except (RearviewError, SettingsError) as error:
         sys.stderr.write(f"{arguments.source.name} is not translated: {error}\n")
         return FAILED
@@ -219,7 +223,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _translated(arguments: argparse.Namespace, settings: FrameSettings) -> VideoReport:
+def _asked(arguments: argparse.Namespace, defaults: FrameSettings) -> FrameSettings:
+    """The settings of the command line over those that a model begins with."""
+    named = {name: getattr(arguments, name) for name in FILE_SETTINGS if getattr(arguments, name) is not None}
+    return defaults.changed(fit=arguments.fit, **named)
+
+
+def _translated(arguments: argparse.Namespace) -> VideoReport:
     """Load the model and translate, under a bar that shows frames a second and the time left."""
     # Here, not above: a wrong word on the command line should not wait for torch.
     hush()
@@ -227,12 +237,15 @@ def _translated(arguments: argparse.Namespace, settings: FrameSettings) -> Video
 
     from pipeline.control import load_control
     from pipeline.engine import Engine
+    from pipeline.hub import Hub
     from pipeline.models import load_model
 
     keep_freed_memory()
+    hub = Hub(offline=arguments.offline)
     with ExitStack() as stack:
-        model = load_model(arguments.model)
-        control = load_control(arguments.control, model, arguments.control_picture) if arguments.control else None
+        model = load_model(arguments.model, hub=hub)
+        settings = _asked(arguments, model.entry.defaults)
+        control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
         engine = stack.enter_context(Engine(model, memory=arguments.memory, size=arguments.size, control=control))
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.

@@ -28,6 +28,8 @@ from pipeline.schedule import Schedule
 from pipeline.stream import StreamState
 from pipeline.translator import Asked, Translator, UnderWay
 from pipeline.unet_call import UnetInputs, predicted
+from pipeline.video import main as translate_file
+from tests.clips import read_clip, write_clip
 from tests.conftest import TEXT_WIDTH, TINY_SIZE, moving_square
 from tests.hub_layout import FakeHub, serving
 
@@ -280,6 +282,17 @@ def test_a_frame_whose_lines_fail_is_dropped_alone(
         assert other.result().picture.shape == (TINY_SIZE, TINY_SIZE, 3)
         assert anna.state is before
         anna.translate(square(1))
+
+
+def test_a_video_file_is_controlled_too(folders: dict[str, Path], plain_folder: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", [0, 512])
+    words = ["--model", str(plain_folder), "--size", "32", "--control", str(folders["adapter"])]
+    pictures = []
+    for strength in ("0", "2"):
+        out = tmp_path / f"{strength}.mp4"
+        assert translate_file([str(source), str(out), *words, "--control-strength", strength]) == 0
+        pictures.append(read_clip(out).pictures)
+    assert not np.array_equal(*pictures)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -21,6 +21,7 @@ from demo.lora import AGAIN, Loras, Styles, appended, shown
 from pipeline import Engine, Model, read_loras
 from pipeline.lora import SCALE
 from pipeline.lora_files import LoraShelf
+from pipeline.settings import FrameSettings
 from pipeline.textual_inversion import Embedding, EmbeddingShelf
 from tests.lora_files import ALL_LAYERS, changes_of, kohya, saved, weight_of
 from tests.standin import StandInEngine, greet
@@ -46,8 +47,14 @@ def loras(model: Model, tmp_path: Path) -> Iterator[Loras]:
         yield Loras(live, shelf)
 
 
+def page_of() -> Any:
+    """What a page asks of the wire it belongs to."""
+    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings()))
+    return SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=model, control_name=None))
+
+
 def config_of(styles: Styles | None) -> dict[str, dict[str, Any]]:
-    live: Any = SimpleNamespace(mint=str, leave=str)
+    live = page_of()
 
     async def built() -> dict[str, Any]:
         return page.build(live, styles).get_config_file()

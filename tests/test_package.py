@@ -20,7 +20,7 @@ def test_every_name_is_there(name: str) -> None:
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'Enigne'; it has Engine"):
+    with pytest.raises(AttributeError, match="has no attribute 'Enigne'; it has .*Engine"):
         _ = pipeline.Enigne
 
 

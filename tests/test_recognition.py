@@ -15,7 +15,6 @@ from pipeline import Engine, FrameSettings, Model, ModelError, load_model
 from pipeline.catalogue import FAMILIES
 from pipeline.codec import Frame
 from pipeline.hub import Hub
-from pipeline.memory import MemoryLayout
 from pipeline.models import find_entry
 from pipeline.unet_call import guidance_condition
 from tests.conftest import byte_vocabulary
@@ -101,16 +100,14 @@ def test_stable_diffusion_xl_has_two_text_encoders(tmp_path: Path) -> None:
         assert tokens[:4] == [words["<|startoftext|>"], words["a</w>"], words["<|endoftext|>"], words[pad]]
 
 
-def test_the_memory_lies_in_the_mid_block_and_both_up_levels_with_attention_of_stable_diffusion_xl(
-    tmp_path: Path,
-) -> None:
+def test_stable_diffusion_xl_fuses_in_the_mid_block_and_the_first_up_level(tmp_path: Path) -> None:
     model = load(without_lora(save_model(tmp_path / "any", "sdxl")))
     layout = model.entry.memory_layout
     layers = [name for name in model.unet.attn_processors if ".attn1." in name]
     assert all(layout.extends(layer) for layer in layers)
     fused = {layer.partition(".attentions")[0] for layer in layers if layout.fuses(layer)}
-    assert fused == {"mid_block", "up_blocks.0", "up_blocks.1"}
-    assert layout == FAMILIES["sdxl"].memory_layout == MemoryLayout()
+    assert fused == {"mid_block", "up_blocks.0"}
+    assert layout == FAMILIES["sdxl"].memory_layout
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import Engine, FrameError, FrameSettings, Session, VideoError
+from pipeline.catalogue import CATALOGUE
 from pipeline.codec import Frame, unfitted
 from pipeline.settings import DECLARATIONS, RANGES, Choice
-from pipeline.video import main, parse, translate_video, translated_frames
+from pipeline.video import OF_THE_MODEL, _asked, main, parse, translate_video, translated_frames
 from pipeline.video_io import (
     TARGETS,
     SourceFrame,
@@ -440,8 +441,7 @@ def test_other_names_of_one_file_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(set(DECLARATIONS) - {"pipelined"}))
 def test_every_setting_has_its_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     flag = f"--{name.replace('_', '-')}"
-    defaults = FrameSettings()
-    assert getattr(parse(["in.mp4", "out.mp4"]), name) == getattr(defaults, name)
+    assert getattr(parse(["in.mp4", "out.mp4"]), name) is None
     if name in RANGES:
         assert getattr(parse(["in.mp4", "out.mp4", flag, f"{RANGES[name].minimum:g}"]), name) == RANGES[name].minimum
         with pytest.raises(SystemExit) as stopped:
@@ -456,6 +456,14 @@ def test_every_setting_has_its_flag(name: str, capsys: pytest.CaptureFixture[str
         assert f"needed: one of {', '.join(DECLARATIONS[name].choices)}" in capsys.readouterr().err
     else:
         assert getattr(parse(["in.mp4", "out.mp4", flag, "neon, 5%"]), name) == "neon, 5%"
+
+
+def test_what_is_not_said_is_as_the_model_wants_it() -> None:
+    model_s_own = FrameSettings(steps=4, strength=0.6)
+    said = _asked(parse(["in.mp4", "out.mp4", "--strength", "0.3", "--prompt", "neon"]), model_s_own)
+    assert said == FrameSettings(prompt="neon", steps=4, strength=0.3, fit="pad")
+    for entry in CATALOGUE.values():
+        assert entry.defaults == FrameSettings(**{name: getattr(entry.defaults, name) for name in OF_THE_MODEL})
 
 
 @pytest.mark.parametrize(("text", "size"), [("320x192", (320, 192)), ("256", (256, 256))])
