@@ -170,7 +170,7 @@ class PromptEncoder:
         first, *others = (self.encode(prompt) for prompt in prompts)
         first, *others = self._of_one_length([self._blended(first, blend), *others])
         if self._is_xl:
-            others = [row if prompt else zeros(row) for prompt, row in zip(prompts[1:], others, strict=True)]
+            others = [row if prompt.strip() else zeros(row) for prompt, row in zip(prompts[1:], others, strict=True)]
         return PromptEmbeddings.joined([first, *others])
 
     def _blended(self, embeddings: PromptEmbeddings, blend: PromptBlend | None) -> PromptEmbeddings:

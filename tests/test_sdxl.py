@@ -59,13 +59,13 @@ def test_tokens_and_pooled_are_those_of_diffusers(
     torch.testing.assert_close(embeddings.pooled, pooled, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("negative", ["", "ugly"])
+@pytest.mark.parametrize("negative", ["", "  ", "ugly"])
 def test_negative_rows_are_those_of_diffusers(
     encoder: PromptEncoder, pipe: StableDiffusionXLPipeline, negative: str
 ) -> None:
     with torch.inference_mode():
         tokens, negative_tokens, pooled, negative_pooled = pipe.encode_prompt(
-            "a house", negative_prompt=negative or None
+            "a house", negative_prompt=negative.strip() or None
         )
     batch = encoder.encode_batch(("a house", negative))
     assert batch.pooled is not None
