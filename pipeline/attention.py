@@ -12,6 +12,8 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from pipeline.devices import in_batch_order, rows_at
+
 Kernel = Literal["sdpa", "matmul", "xformers"]
 
 log = logging.getLogger(__name__)
@@ -66,12 +68,12 @@ def attend_rows(
     if kernel == "xformers":
         return _attend_block_diagonal(query, keys, values, counts, heads)
     apart = list(zip(*(torch.split(each, list(counts), dim=1) for each in (keys, values)), strict=True))
-    attended = torch.empty_like(query)
-    for count in set(counts):
+    parts = []
+    for count in sorted(set(counts)):
         indices = [index for index, each in enumerate(counts) if each == count]
         own_keys, own_values = (torch.cat(each) for each in zip(*(apart[index] for index in indices), strict=True))
-        attended[indices] = attend(query[indices], own_keys, own_values, heads, kernel)
-    return attended
+        parts.append((indices, attend(rows_at(query, indices), own_keys, own_values, heads, kernel)))
+    return in_batch_order(parts)
 
 
 def _attend_block_diagonal(query: Tensor, keys: Tensor, values: Tensor, counts: Sequence[int], heads: int) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from pipeline.devices import sent
 from pipeline.errors import PictureError
 from pipeline.settings import Fit
 
@@ -195,7 +196,7 @@ def restored_size(frame_size: tuple[int, int], size: tuple[int, int], fit: Fit) 
 def as_pixels(frame: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:
     """frame `[H, W, 3]` as pixels `[1, 3, H, W]` in -1..1, channels last in memory."""
     # A copy: frames that come from Pillow are read-only, which torch warns about.
-    rgb = torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1)[None]
+    rgb = sent(torch.from_numpy(np.array(frame)), device).permute(2, 0, 1)[None]
     return (rgb.float() / 127.5 - 1).to(dtype, memory_format=torch.channels_last)
 
 

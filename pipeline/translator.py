@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.cuts import thumbnail_of
+from pipeline.devices import numbers_on, sent
 from pipeline.errors import FrameError
 from pipeline.guidance import branch_prompts, guided
 from pipeline.history import steadied
@@ -134,7 +135,8 @@ class Translator:
                 torch.cat([latents, frame.beside], dim=1).expand(frame.batch_rows, -1, -1, -1)
                 for latents, (frame, _) in zip(noisy, frames, strict=True)
             ]
-            timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
+            passed = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
+            timesteps = numbers_on(self.model.device, passed, torch.int64)
             embeddings = PromptEmbeddings.joined([frame.embeddings for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
             predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call))
@@ -196,4 +198,4 @@ def noise_of(asked: Asked, source: Tensor, past: Past) -> dict[NoiseKey, Tensor]
     """The noise of each step, `[1, C, h, w]`, drawn only where the past had another."""
     known = past.noise
     keys = [noise_key(asked, step, source) for step in range(asked.settings.steps)]
-    return {key: known[key] if key in known else noise_for(*key).to(source.device) for key in keys}
+    return {key: known[key] if key in known else sent(noise_for(*key), source.device) for key in keys}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +14,11 @@ from pipeline.prompts import PromptEmbeddings
 
 @dataclass(frozen=True, eq=False)
 class UnetInputs:
-    """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) and a prompt's embeddings
-    a row, and a memory's opened call."""
+    """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) a row, int64 `[B]`, a prompt's
+    embeddings a row, and a memory's opened call."""
 
     samples: Tensor
-    timesteps: Sequence[int]
+    timesteps: Tensor
     embeddings: PromptEmbeddings
     memory: Any
 
@@ -28,7 +27,7 @@ def predicted(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
     """The UNet's prediction for each row, `[B, C, h, w]` float32."""
     prediction: Tensor = unet(
         inputs.samples.to(unet.dtype, memory_format=torch.channels_last),
-        torch.tensor(inputs.timesteps, device=inputs.samples.device),
+        inputs.timesteps,
         encoder_hidden_states=inputs.embeddings.tokens,
         cross_attention_kwargs={"memory": inputs.memory},
         return_dict=False,

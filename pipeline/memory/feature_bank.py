@@ -16,6 +16,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from pipeline.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
+from pipeline.devices import in_batch_order, numbers_on, rows_at
 from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.fusion import fuse
 from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
@@ -101,6 +102,11 @@ class BankRow:
         """Whether no token is held."""
         return all(tokens.size == 0 for tokens in self.layers.values())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tokens lie."""
+        return next(iter(self.layers.values())).keys.device
+
     def due(self, settings: FrameSettings) -> frozenset[str]:
         """The layers that take in the next frame."""
         costs = {name: tokens.renewal_cost for name, tokens in self.layers.items()}
@@ -114,10 +120,15 @@ class BankRow:
 
 @dataclass(frozen=True)
 class BankCall:
-    """One UNet call: its rows and their banks, in batch order, and the present tokens that it leaves behind."""
+    """One UNet call: its rows and their banks, in batch order, and the present tokens that it leaves behind.
+
+    `shares` is float32 `[2, B]` on the banks' device: how strongly each row is fused, and from which cosine on. Without
+    it nothing is fused.
+    """
 
     rows: Sequence[MemoryRow]
     banks: Sequence[BankRow | None]
+    shares: Tensor | None = None
     present: dict[str, LayerTokens] = field(default_factory=dict)
 
     def by_size(self, layer: str) -> list[tuple[list[int], LayerTokens | None]]:
@@ -139,36 +150,27 @@ class BankCall:
 
     def fused(self, layer: str, features: Tensor) -> Tensor:
         """features `[B, L, C]`, each row fused with its own bank."""
+        if self.shares is None:
+            return features
         return in_batch_order(
             [(indices, self._fused(features, indices, bank)) for indices, bank in self.by_size(layer)]
         )
 
     def _fused(self, features: Tensor, indices: list[int], bank: LayerTokens | None) -> Tensor:
         features = rows_at(features, indices)
-        if bank is None or bank.outputs is None:
+        if bank is None or bank.outputs is None or self.shares is None:
             return features
-        settings = [self.rows[index].settings for index in indices]
-        strength = per_row([each.fusion_strength for each in settings], features)
-        threshold = per_row([each.fusion_threshold for each in settings], features)
+        strength, threshold = (rows_at(each[:, None, None], indices) for each in self.shares)
         return fuse(features, bank.outputs, strength, threshold)
 
 
-def per_row(values: Sequence[float], features: Tensor) -> float | Tensor:
-    """One number for all rows where they agree, else float32 `[B, 1, 1]` on the device of `features [B, L, C]`."""
-    return values[0] if len(set(values)) == 1 else torch.tensor(values, device=features.device)[:, None, None]
-
-
-def rows_at(batch: Tensor, indices: list[int]) -> Tensor:
-    """Some rows of a batch, without a copy when they are all of them."""
-    return batch if len(indices) == len(batch) else batch[indices]
-
-
-def in_batch_order(parts: list[tuple[list[int], Tensor]]) -> Tensor:
-    """One batch from parts and the batch indices of their rows."""
-    if len(parts) == 1:
-        return parts[0][1]
-    order = torch.tensor([index for indices, _ in parts for index in indices])
-    return torch.cat([rows for _, rows in parts])[order.argsort()]
+def shares_of(rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> Tensor | None:
+    """How strongly each row is fused, and from which cosine on, float32 `[2, B]`; `None` where none is."""
+    device = next((each.device for each in banks if each is not None), None)
+    strengths = [row.settings.fusion_strength for row in rows]
+    if device is None or not any(strengths):
+        return None
+    return numbers_on(device, [strengths, [row.settings.fusion_threshold for row in rows]], torch.float32)
 
 
 class ExtendedSelfAttention:
@@ -269,7 +271,7 @@ class FeatureBank:
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
         """A call that reads these rows, each held to the bank size that its settings ask for now."""
         held = [row.remembered and row.remembered.merged(row.settings.bank_frames, row.generator) for row in rows]
-        return BankCall(rows, held)
+        return BankCall(rows, held, shares_of(rows, held))
 
     def updated(self, call: BankCall, index: int) -> BankRow:
         """What a row remembers after a call: the present joins every layer on the first frame, and each of them once in
