@@ -200,10 +200,15 @@ def as_pixels(frame: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:
     return (rgb.float() / 127.5 - 1).to(dtype, memory_format=torch.channels_last)
 
 
+def as_rgb(pixels: Tensor) -> Tensor:
+    """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as uint8 `[H, W, 3]` where they are."""
+    rgb = ((pixels[0].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return rgb.permute(1, 2, 0).contiguous()
+
+
 def as_picture(pixels: Tensor) -> Frame:
     """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as a frame `[H, W, 3]`."""
-    rgb = ((pixels[0].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return rgb.permute(1, 2, 0).contiguous().cpu().numpy()
+    return as_rgb(pixels).cpu().numpy()
 
 
 def encode(vae: Autoencoder, pixels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pipeline.attention import choose_kernel
 from pipeline.budget import ByteBudget
 from pipeline.codec import LONGEST_SIDE, Frame, pixels_per_latent
 from pipeline.errors import ModelError, NoRoomError, SessionClosedError
+from pipeline.graphs import Graphs, unet_runner
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
 from pipeline.memory import create_memory
 from pipeline.models import Model
@@ -25,6 +26,7 @@ from pipeline.schedule import Schedule
 from pipeline.session import Session, Translation
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
 from pipeline.stream import StreamState
+from pipeline.streams import streams_for
 from pipeline.translator import Asked, Translator
 
 NO_BANK = (
@@ -51,9 +53,11 @@ class Engine:
         size: tuple[int, int] | None = None,
         maximum_rows: int = MAXIMUM_ROWS,
         byte_budget: int | None = None,
+        graphs: Graphs = "auto",
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
-        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number.
+        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. `graphs`
+        says whether the UNet calls that come again and again are recorded and replayed: "auto" where a device can.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -62,7 +66,9 @@ class Engine:
         self.size = self.checked_size(size or (model.native_size, model.native_size))
         self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
         encoder = PromptEncoder(model.text_encoders)
-        translator = Translator(model, self.memory, encoder, Schedule.of(model.scheduler))
+        self.runner = unet_runner(model.device, graphs)
+        schedule, streams = Schedule.of(model.scheduler), streams_for(model.device)
+        translator = Translator(model, self.memory, encoder, schedule, self.runner, streams)
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
@@ -250,8 +256,7 @@ class Engine:
             requests = self._taken(can_wait=not (outcomes or self._lanes))
             for request, outcome in outcomes:
                 answer(request.future, outcome)
-            outcomes = [outcome for request in requests for outcome in self._lanes.enter(request)]
-            outcomes += self._lanes.tick()
+            outcomes = self._lanes.enter(requests) + self._lanes.tick()
 
     def _taken(self, can_wait: bool) -> list[Request]:
         """The waiting frames that may set out, longest waiting first. None if the engine is closed."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
+from pipeline.codec import Frame, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.cuts import thumbnail_of
 from pipeline.devices import numbers_on, sent
@@ -25,7 +25,8 @@ from pipeline.prompts import PromptEmbeddings, PromptEncoder
 from pipeline.schedule import Schedule, StepCoefficients
 from pipeline.settings import FrameSettings
 from pipeline.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
-from pipeline.unet_call import UnetInputs, predicted
+from pipeline.streams import Arriving, OneStream, Streams
+from pipeline.unet_call import UnetInputs, UnetRunner, predicted
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,21 +104,37 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures."""
+    """The parts of a model and a memory that turn frames into pictures, what makes the UNet's calls, and where the
+    stages run."""
 
     model: Model
     memory: Memory
     prompts: PromptEncoder
     schedule: Schedule
+    runner: UnetRunner = predicted
+    streams: Streams = field(default_factory=OneStream)
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
         """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
+        (frame,) = self.begun_together([(asked, past)])
+        return frame
+
+    def begun_together(self, frames: Sequence[tuple[Asked, Past]]) -> list[UnderWay]:
+        """All frames, each with its past, ready for their first step; they have to be of one size, and none may be the
+        past of another. Raises `PromptError`."""
+        model = self.model
+        with torch.inference_mode(), self.streams.encoding() as crossing:
+            pixels = torch.cat([as_pixels(asked.frame, model.device, model.dtype) for asked, _ in frames])
+            sources = encode(model.vae, pixels.to(memory_format=torch.channels_last)).float()
+            begun = [self._begun(asked, past, sources[index : index + 1]) for index, (asked, past) in enumerate(frames)]
+            crossing += begun
+        return begun
+
+    def _begun(self, asked: Asked, past: Past, source: Tensor) -> UnderWay:
         model, settings = self.model, asked.settings
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings)
-        with torch.inference_mode():
-            embeddings = self.prompts.encode_batch(branch_prompts(settings)).to(model.device, model.dtype)
-            source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
-            beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
+        embeddings = self.prompts.encode_batch(branch_prompts(settings)).to(model.device, model.dtype)
+        beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
         return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, noise_of(asked, source, past))
 
@@ -139,7 +156,7 @@ class Translator:
             timesteps = numbers_on(self.model.device, passed, torch.int64)
             embeddings = PromptEmbeddings.joined([frame.embeddings for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
-            predictions = predicted(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call))
+            predictions = self.runner(self.model.unet, UnetInputs(torch.cat(samples), timesteps, embeddings, call))
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
                 prediction = guided(predictions[first : first + frame.batch_rows], frame.asked.settings.guidance)
@@ -156,26 +173,27 @@ class Translator:
             return {key: past.rows.get(key) for key in keys}
         return {key: self.memory.updated(call, first + branch) for branch, key in enumerate(keys)}
 
-    def decoded(self, frames: Sequence[UnderWay]) -> list[Tensor]:
-        """Pixels `[1, 3, H, W]` of each frame, which have to be of one shape."""
-        with torch.inference_mode():
-            latents = torch.cat([frame.clean for frame in frames])
-            pixels = decode(self.model.vae, latents.to(self.model.dtype))
-            return [pixels[index : index + 1] for index in range(len(frames))]
+    def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
+        """The pictures of frames, which have to be of one shape, on their way from the device."""
+        cleans = [frame.clean for frame in frames]
+        with torch.inference_mode(), self.streams.decoding(*cleans):
+            pixels = decode(self.model.vae, torch.cat(cleans).to(self.model.dtype))
+            return [self.streams.arriving(pixels[index : index + 1]) for index in range(len(frames))]
 
-    def done(self, frame: UnderWay, past: StreamState, pixels: Tensor) -> tuple[Frame, StreamState]:
-        """The picture `[H, W, 3]` of a frame, and what it leaves to the next.
+    def done(self, frame: UnderWay, past: StreamState, arriving: Arriving) -> tuple[Frame, StreamState]:
+        """The picture `[H, W, 3]` of a frame, once it is here, and what it leaves to the next.
 
         Raises `FrameError` for pixels that are no numbers.
         """
-        if not bool(pixels.isfinite().all()):
+        painted = arriving.waited_for()
+        if painted is None:
             raise FrameError(
                 "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
                 "or load the model with dtype=torch.float32."
             )
         settings = frame.asked.settings
         history = past.history if frame.carried.picture else None
-        picture, history = steadied(frame.asked.frame, as_picture(pixels), history, settings.steadiness)
+        picture, history = steadied(frame.asked.frame, painted, history, settings.steadiness)
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
         return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill)
 
@@ -184,8 +202,8 @@ class Translator:
         frame = self.begun(asked, past)
         while not frame.is_denoised:
             (frame,) = self.stepped([(frame, past)])
-        (pixels,) = self.decoded([frame])
-        return self.done(frame, past, pixels)
+        (arriving,) = self.decoded([frame])
+        return self.done(frame, past, arriving)
 
 
 def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:

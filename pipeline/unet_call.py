@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ class UnetInputs:
     timesteps: Tensor
     embeddings: PromptEmbeddings
     memory: Any
+
+
+UnetRunner = Callable[[UNet2DConditionModel, UnetInputs], Tensor]
+"""What makes a call: it gives what `predicted` gives, which a further call may overwrite."""
 
 
 def predicted(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:

@@ -21,6 +21,7 @@ from pipeline.prompts import PromptEncoder
 from pipeline.schedule import Schedule
 from pipeline.session import Translation
 from pipeline.stream import StreamState
+from pipeline.streams import Arrived, Arriving
 from pipeline.translator import Asked, Translator, UnderWay
 from tests.conftest import TINY_SIZE, moving_square
 
@@ -80,7 +81,7 @@ class Ground:
         if not self.lanes.has_room(request):
             return False
         visitor.sent += 1
-        self.record(self.lanes.enter(request))
+        self.record(self.lanes.enter([request]))
         return True
 
     def tick(self) -> None:
@@ -305,8 +306,8 @@ def test_a_pipelined_frame_that_fails_leaves_nothing_to_those_behind_it(
     visitor, ground = Visitor(0, [bad if number == failing else steps for number in range(5)]), Ground(translator)
     done = translator.done
 
-    def spoiled(frame: UnderWay, past: StreamState, pixels: torch.Tensor) -> Any:
-        return done(frame, past, pixels * float("nan") if frame.asked.settings is bad else pixels)
+    def spoiled(frame: UnderWay, past: StreamState, arriving: Arriving) -> Any:
+        return done(frame, past, Arrived(None) if frame.asked.settings is bad else arriving)
 
     object.__setattr__(translator, "done", spoiled)
     while visitor.sent < 5:

@@ -5,7 +5,7 @@ Written from the paper; it knows nothing about prompts, schedules or pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.memory.hooks import attention_layers, is_self_attention, processor
 from pipeline.memory.merge import dynamic_merge
 from pipeline.memory.renewal import layers_due
 from pipeline.settings import FrameSettings
+from pipeline.trees import signature_of
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,36 @@ class BankRow:
 class BankCall:
     """One UNet call: its rows and their banks, in batch order, and the present tokens that it leaves behind.
 
-    `shares` is float32 `[2, B]` on the banks' device: how strongly each row is fused, and from which cosine on. Without
-    it nothing is fused.
+    `shares` is float32 `[2, B]` on the banks' device: how strongly each row is fused, and from which cosine on; `None`
+    where none is.
     """
 
     rows: Sequence[MemoryRow]
     banks: Sequence[BankRow | None]
-    shares: Tensor | None = None
+    shares: Tensor | None
     present: dict[str, LayerTokens] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> BankCall:
+        """A call of these rows, each with the bank that it reads."""
+        return cls(rows, banks, shares_of(rows, banks))
+
+    @property
+    def reads(self) -> tuple[Any, ...]:
+        """All tensors that the UNet reads of it."""
+        return [bank and bank.layers for bank in self.banks], self.shares
+
+    def reading(self, reads: tuple[Any, ...]) -> BankCall:
+        """A call that reads these, of the same shapes."""
+        layers, shares = reads
+        return BankCall(self.rows, [each and BankRow(each, frames=0) for each in layers], shares)
+
+    @property
+    def kind(self) -> Hashable | None:
+        """`None` where rows have banks of different sizes: there are too many combinations of these."""
+        sizes = {bank and tuple(tokens.size for tokens in bank.layers.values()) for bank in self.banks}
+        first = self.banks[0]
+        return (len(self.banks), signature_of(first and first.layers), self.shares is None) if len(sizes) == 1 else None
 
     def by_size(self, layer: str) -> list[tuple[list[int], LayerTokens | None]]:
         """Batch indices of the rows whose banks in this layer are of one size, each with those banks as one batch.
@@ -271,7 +294,7 @@ class FeatureBank:
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
         """A call that reads these rows, each held to the bank size that its settings ask for now."""
         held = [row.remembered and row.remembered.merged(row.settings.bank_frames, row.generator) for row in rows]
-        return BankCall(rows, held, shares_of(rows, held))
+        return BankCall.of(rows, held)
 
     def updated(self, call: BankCall, index: int) -> BankRow:
         """What a row remembers after a call: the present joins every layer on the first frame, and each of them once in
