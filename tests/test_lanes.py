@@ -77,12 +77,16 @@ class Ground:
 
     def send(self, visitor: Visitor) -> bool:
         """Let the visitor's next frame set out, if there is room for it."""
-        request = Request(visitor, visitor.asked(visitor.sent), Future())  # type: ignore[arg-type]
-        if not self.lanes.has_room(request):
+        if not self.lanes.has_room(self.request(visitor)):
             return False
+        self.record(self.lanes.enter([self.request(visitor)]))
         visitor.sent += 1
-        self.record(self.lanes.enter([request]))
         return True
+
+    @staticmethod
+    def request(visitor: Visitor) -> Request:
+        """The visitor's next frame."""
+        return Request(visitor, visitor.asked(visitor.sent), Future())  # type: ignore[arg-type]
 
     def tick(self) -> None:
         self.record(self.lanes.tick())
