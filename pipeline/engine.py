@@ -12,11 +12,11 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
-from pipeline.attention import choose_kernel
 from pipeline.budget import ByteBudget
 from pipeline.codec import LONGEST_SIDE, Frame, pixels_per_latent
 from pipeline.errors import ModelError, NoRoomError, SessionClosedError
 from pipeline.graphs import Graphs, unet_runner
+from pipeline.kernels import choose_kernels
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
 from pipeline.memory import create_memory
 from pipeline.models import Model
@@ -62,9 +62,11 @@ class Engine:
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
         self.model = model
-        self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
-        self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
+        side = pixels_per_latent(model.vae)
+        kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
+        self.kernel = str(kernels)
+        self.memory = create_memory(memory, model.entry.memory_layout, kernels.plain, kernels.ragged)
         encoder = PromptEncoder(model.text_encoders)
         self.runner = unet_runner(model.device, graphs)
         schedule, streams = Schedule.of(model.scheduler), streams_for(model.device)

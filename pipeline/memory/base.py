@@ -73,7 +73,8 @@ class Memory(Protocol):
 
     name: str
 
-    def __init__(self, layout: MemoryLayout, kernel: Any) -> None: ...
+    def __init__(self, layout: MemoryLayout, kernel: Any, ragged: Any = None) -> None:
+        """`kernel` is what attention runs on, `ragged` where rows hold memories of different sizes."""
 
     def installed(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
         """While entered, UNet calls read the memory; on leaving, the very same objects as before are back."""

@@ -199,11 +199,12 @@ def shares_of(rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> Ten
 class ExtendedSelfAttention:
     """A self-attention processor over `[current; bank]`, before the head split (section 4.1 of the paper)."""
 
-    def __init__(self, layer: str, layout: MemoryLayout, kernel: Kernel) -> None:
+    def __init__(self, layer: str, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
         self.layer = layer
         self.extends = layout.extends(layer)
         self.fuses = layout.fuses(layer) and layout.fuse_at == "attention"
         self.kernel: Kernel = kernel
+        self.ragged: Kernel = ragged or kernel
 
     def __call__(
         self,
@@ -241,7 +242,7 @@ class ExtendedSelfAttention:
                 joined_values.append(own_values)
             counts.append(keys.shape[1] + (bank.size if bank is not None else 0))
         all_keys, all_values = torch.cat(joined_keys, dim=1), torch.cat(joined_values, dim=1)
-        return attend_rows(query, all_keys, all_values, counts, heads, self.kernel)
+        return attend_rows(query, all_keys, all_values, counts, heads, self.kernel, self.ragged)
 
 
 class FusedBlock:
@@ -271,9 +272,10 @@ class FeatureBank:
 
     name = "feature-bank"
 
-    def __init__(self, layout: MemoryLayout, kernel: Kernel) -> None:
+    def __init__(self, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
         self.layout = layout
         self.kernel: Kernel = kernel
+        self.ragged: Kernel = ragged or kernel
 
     @contextmanager
     def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
@@ -288,7 +290,7 @@ class FeatureBank:
 
     def _processor_of(self, layer: str) -> ExtendedSelfAttention | PlainAttention:
         if is_self_attention(layer) and (self.layout.extends(layer) or self.layout.fuses(layer)):
-            return ExtendedSelfAttention(layer, self.layout, self.kernel)
+            return ExtendedSelfAttention(layer, self.layout, self.kernel, self.ragged)
         return PlainAttention(self.kernel)
 
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
