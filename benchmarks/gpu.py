@@ -68,9 +68,9 @@ NOTE = f"""\
 Visitors: each is a thread with a prompt, a seed and a moving drawing of their own, which sends the next frame as soon
 as there is room for it; pictures stay pixels, no JPEG is read or written. Under way: "{ONE}" frame of a visitor, the
 next sent when its picture is back; "{WAITING}" more in the mailbox, as with the page; "pipelined", a frame for each
-step. Latency is from sending a frame to having its picture, and with it the wait in the mailbox. Rows and milliseconds are of
-one UNet call; where calls are only launched, milliseconds are those of launching. MiB: what one session holds. GiB: the
-most that tensors ever took of the card, weights included.
+step. Latency is from sending a frame to having its picture, and with it the wait in the mailbox. Rows and milliseconds
+are of one UNet call; where calls are only launched, milliseconds are those of launching. MiB: what one session holds.
+GiB: the most that tensors ever took of the card, weights included.
 
 Stages: milliseconds of each for that many frames at once, between CUDA events; renewal is that of all layers, which a
 frame pays once in an interval of the bank; history runs on the processor, beside the card. GFLOP as PyTorch counts
@@ -226,12 +226,9 @@ def measured_row(engine: Engine, ticks: Ticks, case: Case, frames: Sequence[Fram
             while min(session.frames for session in sessions) < WARM_UP_PICTURES and not _failed(visits, POLL_S):
                 pass
             start = time.perf_counter()
-            painted = [session.frames for session in sessions]
             _failed(visits, seconds)
             # However slow the machine is, everybody has a picture to be measured by.
-            while any(_lacks_one(*each) for each in zip(sessions, painted, strict=True)) and not _failed(
-                visits, POLL_S
-            ):
+            while any(not each or each[-1] < start for each in received) and not _failed(visits, POLL_S):
                 pass
             end = time.perf_counter()
         finally:

@@ -16,6 +16,13 @@ from torch.nn.functional import scaled_dot_product_attention
 from pipeline.devices import in_batch_order, rows_at
 
 Kernel = Literal["sdpa", "cudnn", "matmul", "xformers"]
+CUDNN_FIRST = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+"""PyTorch's kernels, for shapes that cuDNN lacks too."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +60,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, heads: int, kernel: Kern
         attended: Tensor = scores.softmax(dim=-1) @ v
         return attended.transpose(1, 2).flatten(2)
     if kernel == "cudnn":
-        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        with sdpa_kernel(CUDNN_FIRST, set_priority=True):
             return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 

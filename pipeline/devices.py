@@ -9,11 +9,14 @@ from torch import Tensor
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on `device`, for what is launched from now on.
+    """A tensor on `device`, for what is launched from now on.
 
-    From ordinary memory CUDA would have the CPU wait until the copy is done, and with it all that was launched before.
+    From ordinary memory of the CPU, CUDA would have it wait until the copy is done, and with it all that was launched
+    before.
     """
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def numbers_on(device: torch.device, values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:

@@ -40,7 +40,8 @@ Outcome = tuple[Request, Translation | Exception]
 
 @dataclass(frozen=True)
 class Tick:
-    """One UNet call: how many rows it had, of how many sessions, and how many seconds it took."""
+    """One UNet call: how many rows it had, of how many sessions, and how many seconds it took; where a device is only
+    given its work, how many it took to give it."""
 
     rows: int
     sessions: int

@@ -82,3 +82,8 @@ def test_ragged_rows_go_to_their_kernel_and_others_do_not(monkeypatch: pytest.Mo
     attend_rows(query, keys, keys, [3, 4], 1, "sdpa", "matmul")
     attend_rows(query, keys[:, :6], keys[:, :6], [3, 3], 1, "sdpa", "matmul")
     assert seen == ["matmul", "matmul", "sdpa"]
+
+
+def test_cudnn_where_it_is_missing_computes_the_same() -> None:
+    query, keys = torch.randn(1, 3, 8), torch.randn(1, 5, 8)
+    torch.testing.assert_close(attend(query, keys, keys, 2, "cudnn"), attend(query, keys, keys, 2))

@@ -221,6 +221,15 @@ def test_on_a_processor_all_is_done_at_once() -> None:
     assert sent(tensor, cpu) is tensor
 
 
+def test_what_goes_to_a_card_is_copied_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    tensor = torch.ones(2)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: asked.append("pinned") or self)
+    monkeypatch.setattr(Tensor, "to", lambda self, device, **kwargs: asked.append(kwargs) or self)
+    sent(tensor, torch.device("cuda"))
+    assert asked == ["pinned", {"non_blocking": True}]
+
+
 @pytest.mark.gpu
 def test_on_a_card_no_tick_waits(tiny_folder: Any) -> None:
     if not torch.cuda.is_available():
