@@ -55,6 +55,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="KIND",
         help="which lines it was trained on: scribble, sketch, lineart or canny (default: as known, else scribble)",
     )
+    parser.add_argument(
+        "--graphs",
+        choices=("auto", "off"),
+        default="auto",
+        help="record UNet calls that come again and again, and replay them: auto (on CUDA) or off",
+    )
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
     parser.add_argument("--share", action="store_true", help="open a public link through gradio.live")
@@ -183,6 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             byte_budget=limits.byte_budget,
             safety=safety_checker(arguments.safety, model.device, hub),
             control=control,
+            graphs=arguments.graphs,
         )
     except RearviewError as error:
         stop_with(str(error))

@@ -10,9 +10,19 @@ from typing import Any, Literal
 import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-Kernel = Literal["sdpa", "matmul", "xformers"]
+from pipeline.devices import in_batch_order, rows_at
+
+Kernel = Literal["sdpa", "cudnn", "matmul", "xformers"]
+CUDNN_FIRST = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+"""PyTorch's kernels, for shapes that cuDNN lacks too."""
 
 log = logging.getLogger(__name__)
 
@@ -49,29 +59,40 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, heads: int, kernel: Kern
         scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
         attended: Tensor = scores.softmax(dim=-1) @ v
         return attended.transpose(1, 2).flatten(2)
+    if kernel == "cudnn":
+        with sdpa_kernel(CUDNN_FIRST, set_priority=True):
+            return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def attend_rows(
-    query: Tensor, keys: Tensor, values: Tensor, counts: Sequence[int], heads: int, kernel: Kernel = "sdpa"
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    counts: Sequence[int],
+    heads: int,
+    kernel: Kernel = "sdpa",
+    ragged: Kernel | None = None,
 ) -> Tensor:
     """`attend` where each row has keys and values of its own number: query `[B, L, C]`, keys and values `[1, N, C]`,
     those of one row after those of another, `counts[b]` of them for row b; returns `[B, L, C]`.
 
-    xformers serves all rows in one call, with a block-diagonal mask; the other kernels take rows of one count together.
+    Where the counts differ, `ragged` computes, by default `kernel`: xformers serves all rows in one call, with a
+    block-diagonal mask; the other kernels take rows of one count together.
     """
     if len(set(counts)) == 1:
         rows = len(counts)
         return attend(query, keys.view(rows, counts[0], -1), values.view(rows, counts[0], -1), heads, kernel)
+    kernel = ragged or kernel
     if kernel == "xformers":
         return _attend_block_diagonal(query, keys, values, counts, heads)
     apart = list(zip(*(torch.split(each, list(counts), dim=1) for each in (keys, values)), strict=True))
-    attended = torch.empty_like(query)
-    for count in set(counts):
+    parts = []
+    for count in sorted(set(counts)):
         indices = [index for index, each in enumerate(counts) if each == count]
         own_keys, own_values = (torch.cat(each) for each in zip(*(apart[index] for index in indices), strict=True))
-        attended[indices] = attend(query[indices], own_keys, own_values, heads, kernel)
-    return attended
+        parts.append((indices, attend(rows_at(query, indices), own_keys, own_values, heads, kernel)))
+    return in_batch_order(parts)
 
 
 def _attend_block_diagonal(query: Tensor, keys: Tensor, values: Tensor, counts: Sequence[int], heads: int) -> Tensor:

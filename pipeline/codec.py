@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from pipeline.devices import sent
 from pipeline.errors import PictureError
 from pipeline.settings import Fit
 
@@ -195,14 +196,19 @@ def restored_size(frame_size: tuple[int, int], size: tuple[int, int], fit: Fit) 
 def as_pixels(frame: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:
     """frame `[H, W, 3]` as pixels `[1, 3, H, W]` in -1..1, channels last in memory."""
     # A copy: frames that come from Pillow are read-only, which torch warns about.
-    rgb = torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1)[None]
+    rgb = sent(torch.from_numpy(np.array(frame)), device).permute(2, 0, 1)[None]
     return (rgb.float() / 127.5 - 1).to(dtype, memory_format=torch.channels_last)
+
+
+def as_rgb(pixels: Tensor) -> Tensor:
+    """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as uint8 `[H, W, 3]` where they are."""
+    rgb = ((pixels[0].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return rgb.permute(1, 2, 0).contiguous()
 
 
 def as_picture(pixels: Tensor) -> Frame:
     """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as a frame `[H, W, 3]`."""
-    rgb = ((pixels[0].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return rgb.permute(1, 2, 0).contiguous().cpu().numpy()
+    return as_rgb(pixels).cpu().numpy()
 
 
 def encode(vae: Autoencoder, pixels: Tensor) -> Tensor:

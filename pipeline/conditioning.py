@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipeline.devices import sent
+
 PHASE_PERIOD = 4
 """Latents from crest to crest of the phase channels: 32 pixels of a codec that shrinks by 8."""
 
@@ -49,8 +51,9 @@ def conditioning_channels(names: Sequence[str], source_latents: Tensor, strength
         if name == "source":
             parts.append(source_latents)
         elif name == "phase":
-            parts.append(phase_channels(height, width).to(source_latents).expand(rows, -1, -1, -1))
+            waves = sent(phase_channels(height, width).to(source_latents.dtype), source_latents.device)
+            parts.append(waves.expand(rows, -1, -1, -1))
         else:
-            filled = torch.as_tensor(strength).to(source_latents).reshape(-1, 1, 1, 1)
-            parts.append(filled.expand(rows, 1, height, width))
+            filled = sent(torch.as_tensor(strength).to(source_latents.dtype), source_latents.device)
+            parts.append(filled.reshape(-1, 1, 1, 1).expand(rows, 1, height, width))
     return torch.cat(parts, dim=1)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from pipeline.attention import Kernel, PlainAttention
 from pipeline.codec import Frame, pixels_per_latent
 from pipeline.control_pictures import CONTROL_PICTURES
+from pipeline.devices import in_batch_order, numbers_on, rows_at, sent
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
 from pipeline.hub import Hub, is_repository, variant_of
@@ -118,7 +119,7 @@ class Control(ABC):
     def condition(self, frame: Frame, channels: int) -> Tensor:
         """The lines of a frame `[H, W, 3]` as the network reads them: `[1, channels, H, W]` in 0..1."""
         lines = torch.from_numpy(CONTROL_PICTURES[self.picture](frame)[..., :channels].copy())
-        pixels = lines.to(self.network.device).permute(2, 0, 1)[None].float() / 255
+        pixels = sent(lines, self.network.device).permute(2, 0, 1)[None].float() / 255
         return pixels.to(self.network.dtype, memory_format=torch.channels_last)
 
 
@@ -170,7 +171,7 @@ class NetControl(Control):
             return None
         indices, conditions, strengths = zip(*wanted, strict=True)
         skips, middle = self.network(
-            **rows_at(network_arguments(self.network, inputs), indices),
+            **arguments_at(network_arguments(self.network, inputs), indices),
             controlnet_cond=torch.cat(conditions),
             conditioning_scale=a_number_or_one_a_row(strengths, conditions[0]),
             return_dict=False,
@@ -329,15 +330,14 @@ def padded(pixels: Tensor, multiple: int) -> Tensor:
     return nn.functional.pad(pixels, (0, -width % multiple, 0, -height % multiple))
 
 
-def rows_at(arguments: Mapping[str, Any], indices: Sequence[int]) -> dict[str, Any]:
+def arguments_at(arguments: Mapping[str, Any], indices: Sequence[int]) -> dict[str, Any]:
     """A call's arguments, tensors `[B, ...]`, or mappings of such, or `None`, for some of its rows alone."""
     chosen: dict[str, Any] = {}
     for name, value in arguments.items():
         if isinstance(value, Mapping):
-            chosen[name] = rows_at(value, indices)
+            chosen[name] = arguments_at(value, indices)
         else:
-            whole = value is None or len(value) == len(indices)
-            chosen[name] = value if whole else value[list(indices)]
+            chosen[name] = value if value is None else rows_at(value, indices)
     return chosen
 
 
@@ -345,11 +345,12 @@ def a_number_or_one_a_row(values: Sequence[float], like: Tensor) -> float | Tens
     """One number where all rows agree, else `[B, 1, 1, 1]` of the dtype and on the device of `like`."""
     if len(set(values)) == 1:
         return values[0]
-    return torch.tensor(values, device=like.device, dtype=like.dtype)[:, None, None, None]
+    return numbers_on(like.device, values, like.dtype)[:, None, None, None]
 
 
 def spread(rows: Tensor, indices: Sequence[int], count: int) -> Tensor:
     """`count` rows `[count, ...]`: those of `rows` at `indices`, in order, and zeros elsewhere."""
     if len(indices) == count:
         return rows
-    return rows.new_zeros(count, *rows.shape[1:]).index_copy(0, torch.tensor(indices, device=rows.device), rows)
+    others = [index for index in range(count) if index not in indices]
+    return in_batch_order([(indices, rows), (others, rows.new_zeros(len(others), *rows.shape[1:]))])

@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.attention import choose_kernel
 from pipeline.budget import ByteBudget
 from pipeline.codec import LONGEST_SIDE, Frame, pixels_per_latent
 from pipeline.control import Control
 from pipeline.errors import ModelError, NoRoomError, SessionClosedError
+from pipeline.graphs import Graphs, unet_runner
+from pipeline.kernels import choose_kernels
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
 from pipeline.memory import create_memory
 from pipeline.models import Model
@@ -29,6 +30,7 @@ from pipeline.safety import SafetyChecker
 from pipeline.session import Session, Translation
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
 from pipeline.stream import StreamState
+from pipeline.streams import streams_for
 from pipeline.translator import Asked, Translator
 
 NO_BANK = (
@@ -67,25 +69,39 @@ class Engine:
         byte_budget: int | None = None,
         safety: SafetyChecker | None = None,
         control: Control | None = None,
+        graphs: Graphs = "auto",
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
-        that `safety` flags come out blurred; `control` was loaded for this very model.
+        that `safety` flags come out blurred; `control` was loaded for this very model. `graphs` says whether the UNet
+        calls that come again and again are recorded and replayed: "auto" where a device can.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
         self.model = model
-        self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
-        self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
         if control is not None and control.unet is not model.unet:
             raise ModelError(
                 f"control {control.name!r} was loaded for another model than {model.name!r}; needed: its own. "
                 "Load it again with this one."
             )
         self.control = control
+        side = pixels_per_latent(model.vae)
+        kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
+        self.kernel = str(kernels)
+        self.memory = create_memory(memory, model.entry.memory_layout, kernels.plain, kernels.ragged)
         self._prompts = PromptEncoder(model.text_encoders)
-        translator = Translator(model, self.memory, self._prompts, model.schedule, safety, control)
+        self.runner = unet_runner(model.device, graphs)
+        translator = Translator(
+            model,
+            self.memory,
+            self._prompts,
+            model.schedule,
+            safety=safety,
+            control=control,
+            runner=self.runner,
+            streams=streams_for(model.device),
+        )
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
@@ -107,7 +123,7 @@ class Engine:
             undo.enter_context(convolutions_packed(model.unet, model.vae))
             undo.enter_context(self.memory.installed(model.unet))
             if control is not None:
-                undo.enter_context(control.installed(self.kernel))
+                undo.enter_context(control.installed(kernels.plain))
             self._undo = undo.pop_all()
         # A daemon: a program that forgets to close its engine still ends.
         self._thread = Thread(target=self._run, name="rearview-engine", daemon=True)
@@ -304,8 +320,7 @@ class Engine:
             for request, outcome in outcomes:
                 answer(request.future, outcome)
             self._apply_changes()
-            outcomes = [outcome for request in requests for outcome in self._lanes.enter(request)]
-            outcomes += self._lanes.tick()
+            outcomes = self._lanes.enter(requests) + self._lanes.tick()
 
     def _taken(self, can_wait: bool) -> list[Request]:
         """The waiting frames that may set out, longest waiting first. None if the engine is closed."""

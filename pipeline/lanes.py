@@ -8,7 +8,7 @@ at step s reads what the frame before it left at step s: so a lane of several fr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -16,11 +16,11 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
 
 from pipeline.safety import FLAGGED
 from pipeline.session import Session, Translation, without_bank
 from pipeline.stream import StreamState
+from pipeline.streams import Arriving
 from pipeline.translator import Asked, Past, Translator, UnderWay
 
 Item = TypeVar("Item")
@@ -41,7 +41,8 @@ Outcome = tuple[Request, Translation | Exception]
 
 @dataclass(frozen=True)
 class Tick:
-    """One UNet call: how many rows it had, of how many sessions, and how many seconds it took."""
+    """One UNet call: how many rows it had, of how many sessions, and how many seconds it took; where a device is only
+    given its work, how many it took to give it."""
 
     rows: int
     sessions: int
@@ -51,10 +52,22 @@ class Tick:
 @dataclass(eq=False)
 class Entry:
     """A frame in a lane. `origin` is the session's state that its stream began from: frames of one origin look back at
-    each other, and a reset in between gives later frames another."""
+    each other, and a reset in between gives later frames another. `arriving` is its picture, or why there is none, from
+    when it has been decoded on."""
 
     request: Request
     frame: UnderWay
+    origin: StreamState
+    since: float
+    arriving: Arriving | Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a frame sets out: what it looks back at, the state that its stream began from, and when."""
+
+    request: Request
+    past: Past
     origin: StreamState
     since: float
 
@@ -87,40 +100,67 @@ class Lanes:
         return bool(self._lanes)
 
     def has_room(self, request: Request) -> bool:
-        """Whether the frame may set out now, beside those of its session that are under way."""
-        return len(self._lanes.get(request.session, ())) < request.asked.settings.frames_under_way
+        """Whether the frame may set out now, beside those of its session that are under way. One whose picture is on
+        its way from the device leaves its place to the next."""
+        under_way = [each for each in self._lanes.get(request.session, ()) if each.arriving is None]
+        return len(under_way) < request.asked.settings.frames_under_way
 
-    def enter(self, request: Request) -> list[Outcome]:
-        """Let a frame set out, behind those of its session; the outcome of one that could not."""
-        lane, state, since = (
-            self._lanes.get(request.session, []),
-            request.session.unpark(self._device),
-            time.perf_counter(),
-        )
+    def enter(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Let frames set out, each of another session and behind those of it; the outcomes of those that could not."""
+        outcomes: list[Outcome] = []
+        settled = [
+            each
+            for group in together(requests, lambda request: request.asked.frame.shape)
+            for each in settled_apart(self._begun, [self._place(request) for request in group])
+        ]
+        for place, frame in settled:
+            if isinstance(frame, Exception):
+                outcomes.append((place.request, frame))
+            else:
+                self._take_in(Entry(place.request, frame, place.origin, place.since))
+        return outcomes
+
+    def _place(self, request: Request) -> Place:
+        lane, state = self._lanes.get(request.session, []), request.session.unpark(self._device)
         follows = bool(lane) and lane[-1].origin is state
-        try:
-            frame = self._translator.begun(request.asked, lane[-1].frame if follows else state)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
-            return [(request, error)]
-        self._lanes[request.session] = [*lane, Entry(request, frame, state, since)]
+        return Place(request, lane[-1].frame if follows else state, state, time.perf_counter())
+
+    def _begun(self, places: Sequence[Place]) -> list[UnderWay]:
+        return self._translator.begun_together([(place.request.asked, place.past) for place in places])
+
+    def _take_in(self, entry: Entry) -> None:
+        session = entry.request.session
+        lane = self._lanes.get(session, [])
+        self._lanes[session] = [*lane, entry]
         if not lane:
             # Who was idle is not owed the rows of that time.
-            others = [self._served[each] for each in self._lanes if each is not request.session]
-            self._served[request.session] = max(self._served.get(request.session, 0), min(others, default=0))
-        return []
+            others = [self._served[each] for each in self._lanes if each is not session]
+            self._served[session] = max(self._served.get(session, 0), min(others, default=0))
 
     def tick(self) -> list[Outcome]:
-        """Let the frames that are ready pass their next step; the outcomes of those that came to an end."""
+        """Let the frames that are ready pass their next step; the outcomes of those that came to an end.
+
+        Where launched work leaves time, the pictures of this tick are waited for in the next, behind its work.
+        """
         outcomes: list[Outcome] = []
         chosen = self._chosen()
         for entry in chosen:
             self._served[entry.request.session] += entry.frame.batch_rows
         for group in by_shape(chosen):
             outcomes += self._step(group)
-        while heads := [lane[0] for lane in self._lanes.values() if lane[0].frame.is_denoised]:
+        outcomes += self._finish(self._heads(decoded=True))
+        while heads := self._heads(decoded=False):
             for group in by_shape(heads):
-                outcomes += self._finish(group)
+                self._decode(group)
+            if self._translator.streams.overlap and chosen:
+                break
+            outcomes += self._finish(heads)
         return outcomes
+
+    def _heads(self, decoded: bool) -> list[Entry]:
+        """The first frame of each lane, if it has passed all of its steps and has, or has not, been decoded."""
+        heads = [lane[0] for lane in self._lanes.values() if lane[0].frame.is_denoised]
+        return [head for head in heads if (head.arriving is not None) is decoded]
 
     def _past(self, entry: Entry) -> Past:
         lane = self._lanes[entry.request.session]
@@ -182,19 +222,23 @@ class Lanes:
         entry.origin = entry.request.session.unpark(self._device)
         entry.frame = self._translator.rebased(replace(entry.frame, asked=asked), entry.origin)
 
+    def _decode(self, entries: list[Entry]) -> None:
+        """Send the pictures of some frames on their way."""
+
+        def decoded(entries: Sequence[Entry]) -> list[Arriving]:
+            return self._translator.decoded([entry.frame for entry in entries])
+
+        for entry, arriving in settled_apart(decoded, entries):
+            entry.arriving = arriving
+
     def _finish(self, heads: list[Entry]) -> list[Outcome]:
-        """Decode and commit the first frames of some lanes."""
-
-        def looked_over(entries: Sequence[Entry]) -> list[tuple[Tensor, bool]]:
-            pixels = self._translator.decoded([entry.frame for entry in entries])
-            return list(zip(pixels, self._translator.flags(pixels), strict=True))
-
+        """Commit the first frames of some lanes, whose pictures arrive."""
         outcomes: list[Outcome] = []
-        for entry, decoded in settled_apart(looked_over, heads):
+        for entry in heads:
             try:
-                if isinstance(decoded, Exception):
-                    raise decoded
-                picture, state = self._translator.done(entry.frame, entry.origin, *decoded)
+                if entry.arriving is None or isinstance(entry.arriving, Exception):
+                    raise entry.arriving or RuntimeError("a frame came to its end that was never decoded")
+                picture, state = self._translator.done(entry.frame, entry.origin, entry.arriving)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
                 outcomes += self._failed(entry, error)
                 continue
@@ -216,7 +260,7 @@ class Lanes:
         behind = [each for each in lane[lane.index(entry) + 1 :] if each.origin is entry.origin]
         self._leave(entry)
         for each in behind:
-            each.frame = self._translator.rebased(each.frame, self._past(each))
+            each.frame, each.arriving = self._translator.rebased(each.frame, self._past(each)), None
         return [(entry.request, error)]
 
     def _leave(self, entry: Entry) -> None:
@@ -228,9 +272,14 @@ class Lanes:
 
 def by_shape(entries: Iterable[Entry]) -> list[list[Entry]]:
     """The entries whose frames can share a call, together."""
-    groups: dict[tuple[int, ...], list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.frame.shape, []).append(entry)
+    return together(entries, lambda entry: entry.frame.shape)
+
+
+def together(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+    """The items of one key together, in their order."""
+    groups: dict[Hashable, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return list(groups.values())
 
 

@@ -88,9 +88,8 @@ class PromptEmbeddings:
         return tuple(self.tokens.shape[1:])
 
     def first(self, rows: int) -> PromptEmbeddings:
-        """The first so many rows."""
-        pooled = None if self.pooled is None else self.pooled[:rows]
-        return replace(self, tokens=self.tokens[:rows], pooled=pooled)
+        """The first so many rows, without a notice: what a UNet call takes must not depend on what is said of it."""
+        return PromptEmbeddings(self.tokens[:rows], None if self.pooled is None else self.pooled[:rows])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
         """The same on another device, in another dtype."""

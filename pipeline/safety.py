@@ -48,16 +48,15 @@ class SafetyChecker:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def flags(self, pixels: Tensor) -> list[bool]:
-        """Whether each of the pictures `[B, 3, H, W]`, -1..1, is flagged. Waits for the device."""
+    def flags(self, pixels: Tensor) -> Tensor:
+        """Whether each of the pictures `[B, 3, H, W]`, -1..1, is flagged: `[B]` bool, on their device."""
         model, side = self.model, int(self.model.config.vision_config.image_size)
         with torch.inference_mode():
             seen = prepared(pixels.float(), side, self.mean, self.std).to(model.visual_projection.weight)
             embeddings = model.visual_projection(model.vision_model(seen)[1])
             concepts = Concepts(model.concept_embeds.float(), model.concept_embeds_weights.float())
             special = Concepts(model.special_care_embeds.float(), model.special_care_embeds_weights.float())
-            flagged: list[bool] = is_flagged(embeddings.float(), concepts, special).tolist()
-            return flagged
+            return is_flagged(embeddings.float(), concepts, special)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.codec import Frame, as_picture, as_pixels, decode, encode
+from pipeline.codec import Frame, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.control import Control
 from pipeline.cuts import thumbnail_of
+from pipeline.devices import numbers_on, sent
 from pipeline.errors import FrameError
 from pipeline.guidance import branch_count, branch_prompts, guided
 from pipeline.history import steadied
@@ -26,7 +27,8 @@ from pipeline.safety import SafetyChecker, blurred
 from pipeline.schedule import Schedule, StepCoefficients
 from pipeline.settings import FrameSettings
 from pipeline.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
-from pipeline.unet_call import UnetInputs, predicted
+from pipeline.streams import Arriving, OneStream, Streams
+from pipeline.unet_call import UnetInputs, UnetRunner, predicted
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +120,8 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures, and what controls these and looks them over, if
-    anything."""
+    """The parts of a model and a memory that turn frames into pictures; what looks these over and what controls them,
+    if anything; what makes the UNet's calls, and where the stages run."""
 
     model: Model
     memory: Memory
@@ -127,17 +129,32 @@ class Translator:
     schedule: Schedule
     safety: SafetyChecker | None = None
     control: Control | None = None
+    runner: UnetRunner = predicted
+    streams: Streams = field(default_factory=OneStream)
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
         """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
+        (frame,) = self.begun_together([(asked, past)])
+        return frame
+
+    def begun_together(self, frames: Sequence[tuple[Asked, Past]]) -> list[UnderWay]:
+        """All frames, each with its past, ready for their first step; they have to be of one size, and none may be the
+        past of another. Raises `PromptError`."""
+        model = self.model
+        with torch.inference_mode(), self.streams.encoding() as crossing:
+            pixels = torch.cat([as_pixels(asked.frame, model.device, model.dtype) for asked, _ in frames])
+            sources = encode(model.vae, pixels.to(memory_format=torch.channels_last)).float()
+            begun = [self._begun(asked, past, sources[index : index + 1]) for index, (asked, past) in enumerate(frames)]
+            crossing += begun
+        return begun
+
+    def _begun(self, asked: Asked, past: Past, source: Tensor) -> UnderWay:
         model, settings = self.model, asked.settings
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings)
-        with torch.inference_mode():
-            rows = self.prompts.encode_batch(branch_prompts(settings), settings.blend)
-            embeddings = rows.to(model.device, model.dtype)
-            source = encode(model.vae, as_pixels(asked.frame, model.device, model.dtype)).float()
-            beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
-            control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
+        rows = self.prompts.encode_batch(branch_prompts(settings), settings.blend)
+        embeddings = rows.to(model.device, model.dtype)
+        beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
+        control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
         steps = self.schedule.steps(settings.strength, settings.steps)
         noise = noise_of(asked, source, past)
         return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise, control)
@@ -157,14 +174,15 @@ class Translator:
                 torch.cat([latents, frame.beside], dim=1).expand(frame.batch_rows, -1, -1, -1)
                 for latents, (frame, _) in zip(noisy, frames, strict=True)
             ]
-            timesteps = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
+            passed = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
+            timesteps = numbers_on(self.model.device, passed, torch.int64)
             embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
             call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
             inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call, frames[0][0].frame_size)
             if self.control is not None:
                 controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
                 inputs = replace(inputs, control=self.control.residuals(inputs, controlled))
-            predictions = predicted(self.model.unet, inputs)
+            predictions = self.runner(self.model.unet, inputs)
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
                 own = predictions[first : first + frame.batch_rows]
@@ -186,37 +204,33 @@ class Translator:
             return {key: past.rows.get(key) for key in frame.row_keys}
         return {key: self.memory.updated(call, first + branch) for branch, key in enumerate(frame.row_keys)}
 
-    def decoded(self, frames: Sequence[UnderWay]) -> list[Tensor]:
-        """Pixels `[1, 3, H, W]` of each frame, which have to be of one shape."""
-        with torch.inference_mode():
-            latents = torch.cat([frame.clean for frame in frames])
-            pixels = decode(self.model.vae, latents.to(self.model.dtype))
-            return [pixels[index : index + 1] for index in range(len(frames))]
+    def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
+        """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""
+        cleans = [frame.clean for frame in frames]
+        with torch.inference_mode(), self.streams.decoding(*cleans):
+            pixels = decode(self.model.vae, torch.cat(cleans).to(self.model.dtype))
+            flagged = [None] * len(frames) if self.safety is None else self.safety.flags(pixels)
+            return [self.streams.arriving(pixels[index : index + 1], flagged[index]) for index in range(len(frames))]
 
-    def flags(self, pixels: Sequence[Tensor]) -> list[bool]:
-        """Whether each of these pixels `[1, 3, H, W]`, of one shape, is flagged; none is without a checker."""
-        return [False] * len(pixels) if self.safety is None else self.safety.flags(torch.cat(list(pixels)))
-
-    def done(
-        self, frame: UnderWay, past: StreamState, pixels: Tensor, flagged: bool = False
-    ) -> tuple[Frame, StreamState]:
-        """The picture `[H, W, 3]` of a frame, and what it leaves to the next; one that is flagged comes out blurred and
-        leaves no picture to hold on to.
+    def done(self, frame: UnderWay, past: StreamState, arriving: Arriving) -> tuple[Frame, StreamState]:
+        """The picture `[H, W, 3]` of a frame, once it is here, and what it leaves to the next; one that is flagged
+        comes out blurred and leaves no picture to hold on to.
 
         Raises `FrameError` for pixels that are no numbers.
         """
-        if not bool(pixels.isfinite().all()):
+        painted = arriving.waited_for()
+        if painted is None:
             raise FrameError(
                 "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
                 "or load the model with dtype=torch.float32."
             )
         settings = frame.asked.settings
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
-        if flagged:
-            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, flagged)
-            return blurred(as_picture(pixels)), state
+        if painted.flagged:
+            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, painted.flagged)
+            return blurred(painted.picture), state
         history = past.history if frame.carried.picture else None
-        picture, history = steadied(frame.asked.frame, as_picture(pixels), history, settings.steadiness)
+        picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
         return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill)
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
@@ -224,9 +238,8 @@ class Translator:
         frame = self.begun(asked, past)
         while not frame.is_denoised:
             (frame,) = self.stepped([(frame, past)])
-        (pixels,) = self.decoded([frame])
-        (flagged,) = self.flags([pixels])
-        return self.done(frame, past, pixels, flagged)
+        (arriving,) = self.decoded([frame])
+        return self.done(frame, past, arriving)
 
 
 def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:
@@ -239,4 +252,4 @@ def noise_of(asked: Asked, source: Tensor, past: Past) -> dict[NoiseKey, Tensor]
     """The noise of each step, `[1, C, h, w]`, drawn only where the past had another."""
     known = past.noise
     keys = [noise_key(asked, step, source) for step in range(asked.settings.steps)]
-    return {key: known[key] if key in known else noise_for(*key).to(source.device) for key in keys}
+    return {key: known[key] if key in known else sent(noise_for(*key), source.device) for key in keys}

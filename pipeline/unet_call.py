@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,12 @@ class Residuals:
 
 @dataclass(frozen=True, eq=False)
 class UnetInputs:
-    """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) and a prompt's embeddings
-    a row, a memory's opened call, the (height, width) in pixels that all of its frames have, and what a control adds,
-    if any row is controlled."""
+    """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) a row, int64 `[B]`, a prompt's
+    embeddings a row, a memory's opened call, the (height, width) in pixels that all of its frames have, and what a
+    control adds, if any row is controlled."""
 
     samples: Tensor
-    timesteps: Sequence[int]
+    timesteps: Tensor
     embeddings: PromptEmbeddings
     memory: Any
     frame_size: tuple[int, int]
@@ -65,10 +65,14 @@ def network_arguments(network: Any, inputs: UnetInputs) -> dict[str, Any]:
     """What a UNet and a ControlNet beside it are called with alike: tensors with a row each `[B, ...]`."""
     return {
         "sample": inputs.samples.to(network.dtype, memory_format=torch.channels_last),
-        "timestep": torch.tensor(inputs.timesteps, device=inputs.samples.device),
+        "timestep": inputs.timesteps,
         "encoder_hidden_states": inputs.embeddings.tokens,
         "added_cond_kwargs": added(network, inputs.embeddings, inputs.frame_size),
     }
+
+
+UnetRunner = Callable[[UNet2DConditionModel, UnetInputs], Tensor]
+"""What makes a call: it gives what `predicted` gives, which a further call may overwrite."""
 
 
 def predicted(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:

@@ -123,7 +123,7 @@ def test_a_whole_layer_is_the_loop(tokens: int, held: list[int | None], heads: i
     banks = [None if each is None else random_bank(tokens, each, width, generator) for each in held]
     rows = [None if bank is None else BankRow({LAYER: bank}, frames=1) for bank in banks]
     asked = FrameSettings(fusion_strength=0.75, fusion_threshold=0.313)
-    call = BankCall(memory_rows(rows, asked), rows)
+    call = BankCall.of(memory_rows(rows, asked), rows)
     with torch.no_grad():
         output = ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden, memory=call)
         expected = slow_layer(attn, hidden, banks, 0.75, 0.313).float()
@@ -141,7 +141,7 @@ def test_without_a_bank_a_layer_is_diffusers_own() -> None:
     cross = Attention(query_dim=24, cross_attention_dim=10, heads=3, dim_head=8).eval()
     hidden, context = torch.randn(2, 7, 24), torch.randn(2, 5, 10)
     with torch.no_grad():
-        call = BankCall(memory_rows([None, None], FrameSettings()), [None, None])
+        call = BankCall.of(memory_rows([None, None], FrameSettings()), [None, None])
         extended = ExtendedSelfAttention(LAYER, MemoryLayout(), "sdpa")(attn, hidden, memory=call)
         torch.testing.assert_close(extended, attn(hidden))
         torch.testing.assert_close(PlainAttention("sdpa")(attn, hidden), attn(hidden))

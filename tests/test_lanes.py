@@ -22,6 +22,7 @@ from pipeline.schedule import Schedule
 from pipeline.session import Translation
 from pipeline.settings import GUIDANCE_KINDS
 from pipeline.stream import StreamState
+from pipeline.streams import Arrived, Arriving
 from pipeline.translator import Asked, Translator, UnderWay
 from tests.conftest import TINY_SIZE, moving_square
 
@@ -77,12 +78,16 @@ class Ground:
 
     def send(self, visitor: Visitor) -> bool:
         """Let the visitor's next frame set out, if there is room for it."""
-        request = Request(visitor, visitor.asked(visitor.sent), Future())  # type: ignore[arg-type]
-        if not self.lanes.has_room(request):
+        if not self.lanes.has_room(self.request(visitor)):
             return False
+        self.record(self.lanes.enter([self.request(visitor)]))
         visitor.sent += 1
-        self.record(self.lanes.enter(request))
         return True
+
+    @staticmethod
+    def request(visitor: Visitor) -> Request:
+        """The visitor's next frame."""
+        return Request(visitor, visitor.asked(visitor.sent), Future())  # type: ignore[arg-type]
 
     def tick(self) -> None:
         self.record(self.lanes.tick())
@@ -321,8 +326,8 @@ def test_a_pipelined_frame_that_fails_leaves_nothing_to_those_behind_it(
     visitor, ground = Visitor(0, [bad if number == failing else steps for number in range(5)]), Ground(translator)
     done = translator.done
 
-    def spoiled(frame: UnderWay, past: StreamState, pixels: torch.Tensor, flagged: bool) -> Any:
-        return done(frame, past, pixels * float("nan") if frame.asked.settings is bad else pixels, flagged)
+    def spoiled(frame: UnderWay, past: StreamState, arriving: Arriving) -> Any:
+        return done(frame, past, Arrived(None) if frame.asked.settings is bad else arriving)
 
     object.__setattr__(translator, "done", spoiled)
     while visitor.sent < 5:

@@ -113,7 +113,8 @@ def test_a_unet_call_is_that_of_diffusers(
     memory = create_memory("none", sdxl_model.entry.memory_layout, "sdpa")
     with torch.inference_mode(), memory.installed(sdxl_model.unet):
         for sample, timestep, expected in calls:
-            row = UnetInputs(sample, [int(timestep)], encoder.encode("a red house"), memory.open([]), (height, width))
+            house = encoder.encode("a red house")
+            row = UnetInputs(sample, torch.tensor([int(timestep)]), house, memory.open([]), (height, width))
             torch.testing.assert_close(predicted(sdxl_model.unet, row), expected, rtol=1e-5, atol=1e-5)
             other = predicted(sdxl_model.unet, replace(row, frame_size=(width, height)))
             assert not torch.allclose(other, expected, rtol=1e-3, atol=1e-3)
@@ -125,10 +126,12 @@ def test_rows_of_one_call_are_what_each_is_alone(sdxl_model: Model, encoder: Pro
     memory = create_memory("none", sdxl_model.entry.memory_layout, "sdpa")
     with torch.inference_mode(), memory.installed(sdxl_model.unet):
         together = predicted(
-            sdxl_model.unet, UnetInputs(samples, timesteps, encoder.encode_batch(prompts), None, (32, 48))
+            sdxl_model.unet, UnetInputs(samples, torch.tensor(timesteps), encoder.encode_batch(prompts), None, (32, 48))
         )
         for row, prompt in enumerate(prompts):
-            inputs = UnetInputs(samples[row : row + 1], [timesteps[row]], encoder.encode(prompt), None, (32, 48))
+            inputs = UnetInputs(
+                samples[row : row + 1], torch.tensor([timesteps[row]]), encoder.encode(prompt), None, (32, 48)
+            )
             torch.testing.assert_close(
                 together[row : row + 1], predicted(sdxl_model.unet, inputs), rtol=1e-5, atol=1e-5
             )
@@ -190,7 +193,7 @@ def test_the_prompt_acts_through_tokens_and_pooled(sdxl_model: Model, encoder: P
     memory = create_memory("none", sdxl_model.entry.memory_layout, "sdpa")
     with torch.inference_mode(), memory.installed(sdxl_model.unet):
         of_house, other_tokens, other_pooled = (
-            predicted(sdxl_model.unet, UnetInputs(sample, [499], each, None, (32, 32)))
+            predicted(sdxl_model.unet, UnetInputs(sample, torch.tensor([499]), each, None, (32, 32)))
             for each in (house, replace(house, tokens=boat.tokens), replace(house, pooled=boat.pooled))
         )
     assert not torch.allclose(of_house, other_tokens, atol=1e-4)

@@ -13,8 +13,9 @@ MEMORIES: dict[str, type[Memory]] = {FeatureBank.name: FeatureBank, NoMemory.nam
 __all__ = ["MEMORIES", "Memory", "MemoryLayout", "MemoryRow", "create_memory"]
 
 
-def create_memory(name: str, layout: MemoryLayout, kernel: Kernel) -> Memory:
-    """The memory called `name`; raises `MemoryNameError` for a name that is none of `MEMORIES`."""
+def create_memory(name: str, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> Memory:
+    """The memory called `name`, whose attention runs on `kernel`, and on `ragged` where rows hold memories of different
+    sizes; raises `MemoryNameError` for a name that is none of `MEMORIES`."""
     if name not in MEMORIES:
         raise MemoryNameError(f"memory came as {name!r}; needed: one of {', '.join(MEMORIES)}. Choose one of these.")
-    return MEMORIES[name](layout, kernel)
+    return MEMORIES[name](layout, kernel, ragged)

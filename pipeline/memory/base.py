@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -45,6 +45,26 @@ class MemoryRow:
     generator: torch.Generator
 
 
+class OpenedCall(Protocol):
+    """What a memory gives to one UNet call that reads it. It may be replayed (`pipeline.graphs`): then another call of
+    the same kind has read other tensors in the same places, and what it left is this call's."""
+
+    present: dict[str, Any]
+    """What the UNet leaves, by layer."""
+
+    @property
+    def reads(self) -> Any:
+        """A tree of all tensors that the UNet reads."""
+
+    def reading(self, reads: Any) -> OpenedCall:
+        """Another call that reads these, of the same shapes."""
+
+    @property
+    def kind(self) -> Hashable | None:
+        """What calls have in common that differ in the values of what they read alone; `None` for one that is not to be
+        replayed."""
+
+
 class Memory(Protocol):
     """A method. It holds no state of any session: what rows remember comes in, and what they remember next goes out.
 
@@ -53,13 +73,15 @@ class Memory(Protocol):
 
     name: str
 
-    def __init__(self, layout: MemoryLayout, kernel: Any) -> None: ...
+    def __init__(self, layout: MemoryLayout, kernel: Any, ragged: Any = None) -> None:
+        """`kernel` is what attention runs on, `ragged` where rows hold memories of different sizes."""
 
     def installed(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
         """While entered, UNet calls read the memory; on leaving, the very same objects as before are back."""
 
     def open(self, rows: Sequence[MemoryRow]) -> Any:
-        """What one UNet call with these rows, in batch order, takes as `cross_attention_kwargs={"memory": ...}`."""
+        """What one UNet call with these rows, in batch order, takes as `cross_attention_kwargs={"memory": ...}`: an
+        `OpenedCall`, or `None` where there is nothing to read."""
 
     def updated(self, call: Any, index: int) -> Any:
         """What row number `index` remembers after that call. Pure: what it remembered before stays as it was."""

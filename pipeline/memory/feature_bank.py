@@ -5,7 +5,7 @@ Written from the paper; it knows nothing about prompts, schedules or pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,12 +16,14 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from pipeline.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
+from pipeline.devices import in_batch_order, numbers_on, rows_at
 from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.fusion import fuse
 from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
 from pipeline.memory.merge import dynamic_merge
 from pipeline.memory.renewal import layers_due
 from pipeline.settings import FrameSettings
+from pipeline.trees import signature_of
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,11 @@ class BankRow:
         """Whether no token is held."""
         return all(tokens.size == 0 for tokens in self.layers.values())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tokens lie."""
+        return next(iter(self.layers.values())).keys.device
+
     def due(self, settings: FrameSettings) -> frozenset[str]:
         """The layers that take in the next frame."""
         costs = {name: tokens.renewal_cost for name, tokens in self.layers.items()}
@@ -114,11 +121,38 @@ class BankRow:
 
 @dataclass(frozen=True)
 class BankCall:
-    """One UNet call: its rows and their banks, in batch order, and the present tokens that it leaves behind."""
+    """One UNet call: its rows and their banks, in batch order, and the present tokens that it leaves behind.
+
+    `shares` is float32 `[2, B]` on the banks' device: how strongly each row is fused, and from which cosine on; `None`
+    where none is.
+    """
 
     rows: Sequence[MemoryRow]
     banks: Sequence[BankRow | None]
+    shares: Tensor | None
     present: dict[str, LayerTokens] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> BankCall:
+        """A call of these rows, each with the bank that it reads."""
+        return cls(rows, banks, shares_of(rows, banks))
+
+    @property
+    def reads(self) -> tuple[Any, ...]:
+        """All tensors that the UNet reads of it."""
+        return [bank and bank.layers for bank in self.banks], self.shares
+
+    def reading(self, reads: tuple[Any, ...]) -> BankCall:
+        """A call that reads these, of the same shapes."""
+        layers, shares = reads
+        return BankCall(self.rows, [each and BankRow(each, frames=0) for each in layers], shares)
+
+    @property
+    def kind(self) -> Hashable | None:
+        """`None` where rows have banks of different sizes: there are too many combinations of these."""
+        sizes = {bank and tuple(tokens.size for tokens in bank.layers.values()) for bank in self.banks}
+        first = self.banks[0]
+        return (len(self.banks), signature_of(first and first.layers), self.shares is None) if len(sizes) == 1 else None
 
     def by_size(self, layer: str) -> list[tuple[list[int], LayerTokens | None]]:
         """Batch indices of the rows whose banks in this layer are of one size, each with those banks as one batch.
@@ -139,46 +173,38 @@ class BankCall:
 
     def fused(self, layer: str, features: Tensor) -> Tensor:
         """features `[B, L, C]`, each row fused with its own bank."""
+        if self.shares is None:
+            return features
         return in_batch_order(
             [(indices, self._fused(features, indices, bank)) for indices, bank in self.by_size(layer)]
         )
 
     def _fused(self, features: Tensor, indices: list[int], bank: LayerTokens | None) -> Tensor:
         features = rows_at(features, indices)
-        if bank is None or bank.outputs is None:
+        if bank is None or bank.outputs is None or self.shares is None:
             return features
-        settings = [self.rows[index].settings for index in indices]
-        strength = per_row([each.fusion_strength for each in settings], features)
-        threshold = per_row([each.fusion_threshold for each in settings], features)
+        strength, threshold = (rows_at(each[:, None, None], indices) for each in self.shares)
         return fuse(features, bank.outputs, strength, threshold)
 
 
-def per_row(values: Sequence[float], features: Tensor) -> float | Tensor:
-    """One number for all rows where they agree, else float32 `[B, 1, 1]` on the device of `features [B, L, C]`."""
-    return values[0] if len(set(values)) == 1 else torch.tensor(values, device=features.device)[:, None, None]
-
-
-def rows_at(batch: Tensor, indices: list[int]) -> Tensor:
-    """Some rows of a batch, without a copy when they are all of them."""
-    return batch if len(indices) == len(batch) else batch[indices]
-
-
-def in_batch_order(parts: list[tuple[list[int], Tensor]]) -> Tensor:
-    """One batch from parts and the batch indices of their rows."""
-    if len(parts) == 1:
-        return parts[0][1]
-    order = torch.tensor([index for indices, _ in parts for index in indices])
-    return torch.cat([rows for _, rows in parts])[order.argsort()]
+def shares_of(rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> Tensor | None:
+    """How strongly each row is fused, and from which cosine on, float32 `[2, B]`; `None` where none is."""
+    device = next((each.device for each in banks if each is not None), None)
+    strengths = [row.settings.fusion_strength for row in rows]
+    if device is None or not any(strengths):
+        return None
+    return numbers_on(device, [strengths, [row.settings.fusion_threshold for row in rows]], torch.float32)
 
 
 class ExtendedSelfAttention:
     """A self-attention processor over `[current; bank]`, before the head split (section 4.1 of the paper)."""
 
-    def __init__(self, layer: str, layout: MemoryLayout, kernel: Kernel) -> None:
+    def __init__(self, layer: str, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
         self.layer = layer
         self.extends = layout.extends(layer)
         self.fuses = layout.fuses(layer) and layout.fuse_at == "attention"
         self.kernel: Kernel = kernel
+        self.ragged: Kernel = ragged or kernel
 
     def __call__(
         self,
@@ -216,7 +242,7 @@ class ExtendedSelfAttention:
                 joined_values.append(own_values)
             counts.append(keys.shape[1] + (bank.size if bank is not None else 0))
         all_keys, all_values = torch.cat(joined_keys, dim=1), torch.cat(joined_values, dim=1)
-        return attend_rows(query, all_keys, all_values, counts, heads, self.kernel)
+        return attend_rows(query, all_keys, all_values, counts, heads, self.kernel, self.ragged)
 
 
 class FusedBlock:
@@ -246,9 +272,10 @@ class FeatureBank:
 
     name = "feature-bank"
 
-    def __init__(self, layout: MemoryLayout, kernel: Kernel) -> None:
+    def __init__(self, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
         self.layout = layout
         self.kernel: Kernel = kernel
+        self.ragged: Kernel = ragged or kernel
 
     @contextmanager
     def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
@@ -263,13 +290,13 @@ class FeatureBank:
 
     def _processor_of(self, layer: str) -> ExtendedSelfAttention | PlainAttention:
         if is_self_attention(layer) and (self.layout.extends(layer) or self.layout.fuses(layer)):
-            return ExtendedSelfAttention(layer, self.layout, self.kernel)
+            return ExtendedSelfAttention(layer, self.layout, self.kernel, self.ragged)
         return PlainAttention(self.kernel)
 
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
         """A call that reads these rows, each held to the bank size that its settings ask for now."""
         held = [row.remembered and row.remembered.merged(row.settings.bank_frames, row.generator) for row in rows]
-        return BankCall(rows, held)
+        return BankCall.of(rows, held)
 
     def updated(self, call: BankCall, index: int) -> BankRow:
         """What a row remembers after a call: the present joins every layer on the first frame, and each of them once in

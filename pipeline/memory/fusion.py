@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pipeline.memory.matching import nearest
+from pipeline.memory.matching import kernels_serve, nearest
 from pipeline.memory.merge import tokens_at
 
 
@@ -21,13 +21,26 @@ def fuse(features: Tensor, bank: Tensor, strength: float | Tensor, threshold: fl
     """
     if bank.shape[1] == 0:
         return features
-    if isinstance(strength, Tensor):
-        strength = strength.to(features.dtype)
-    elif strength == 0:
+    if not isinstance(strength, Tensor) and strength == 0:
         return features
+    if kernels_serve(features, bank):
+        from pipeline.memory import fusion_kernel
+
+        return fusion_kernel.fuse(features, bank, _one_a_row(strength, features), _one_a_row(threshold, features))
     similarity, index = nearest(_directions(features), _directions(bank))
-    matched = tokens_at(bank, index).to(features.dtype)
-    return torch.where(similarity[..., None] >= threshold, torch.lerp(features, matched, strength), features)
+    matched = tokens_at(bank, index)
+    if isinstance(strength, Tensor):
+        # In float32, as PyTorch computes it by itself with one number for all rows.
+        blend = torch.lerp(features.float(), matched.float(), strength).to(features.dtype)
+    else:
+        blend = torch.lerp(features, matched.to(features.dtype), strength)
+    return torch.where(similarity[..., None] >= threshold, blend, features)
+
+
+def _one_a_row(value: float | Tensor, features: Tensor) -> Tensor:
+    """A number for all rows, or one a row `[B, 1, 1]`, as float32 `[B]`."""
+    rows = len(features)
+    return value.reshape(rows) if isinstance(value, Tensor) else features.new_full((rows,), value, dtype=torch.float32)
 
 
 def _directions(tokens: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipeline.devices import sent
 from pipeline.memory.matching import nearest
 
 
@@ -24,8 +25,9 @@ def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Gen
         return keys, *others
     if keep == 0:
         return tuple(each.new_empty(rows, 0, each.shape[2]) for each in (keys, *others))
-    order = torch.rand(rows, count, generator=generator).argsort(dim=1).to(keys.device)
+    order = torch.rand(rows, count, generator=generator).argsort(dim=1)
     destinations, sources = order[:, :keep].sort(dim=1).values, order[:, keep:]
+    destinations, sources = sent(destinations, keys.device), sent(sources, keys.device)
     # Only destinations need unit length: a source's own length scales all of its cosines alike.
     directions = normalize(tokens_at(keys, destinations).float(), dim=-1).to(keys.dtype)
     _, chosen = nearest(tokens_at(keys, sources), directions)
@@ -49,7 +51,9 @@ def _means(tensors: tuple[Tensor, ...], destinations: Tensor, sources: Tensor, c
     rows, keep = destinations.shape
     count = tensors[0].shape[1]
     staying, leaving, into = _flat(destinations, count), _flat(sources, count), _flat(chosen, keep)
-    sizes = 1 + into.bincount(minlength=rows * keep)[:, None]
+    # Counted by adding ones: `bincount` would have the CPU wait for the device.
+    ones = torch.ones(rows * keep, 1, device=into.device)
+    sizes = ones.index_add(0, into, ones.new_ones(len(into), 1))
     means = []
     for tensor in tensors:
         tokens = tensor.reshape(rows * count, -1)

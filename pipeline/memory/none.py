@@ -19,7 +19,7 @@ class NoMemory:
 
     name = "none"
 
-    def __init__(self, layout: MemoryLayout, kernel: Kernel) -> None:
+    def __init__(self, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
         self._processor = PlainAttention(kernel)
 
     @contextmanager
