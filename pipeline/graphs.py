@@ -48,6 +48,8 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def recorded(self, work: Callable[[], Result]) -> tuple[Result, Callable[[], object]]:
+        # Once as ever: nothing may be compiled, loaded or chosen while it is recorded.
+        work()
         graph = torch.cuda.CUDAGraph()
         # Sessions are parked from other threads, whose copies must not spoil the recording.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):

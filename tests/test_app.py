@@ -23,6 +23,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (arguments.host, arguments.port) == ("127.0.0.1", 7860)
     assert (arguments.share, arguments.auth) == (False, None)
     assert (arguments.control, arguments.control_picture) == (None, None)
+    assert arguments.graphs == "auto" and app.parse(["--graphs", "off"]).graphs == "off"
 
 
 def test_on_spaces_every_address_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +43,7 @@ def test_credentials_may_hold_a_colon() -> None:
         (["--auth", "anna"], "USER:PASSWORD"),
         (["--auth", ":secret"], "USER:PASSWORD"),
         (["--colour", "red"], "unrecognized arguments"),
+        (["--graphs", "on"], "invalid choice"),
     ],
 )
 def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

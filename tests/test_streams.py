@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import Model, PromptError
+from pipeline import Engine, Model, PromptError
 from pipeline.devices import in_batch_order, rows_at, sent
 from pipeline.memory import create_memory
 from pipeline.prompts import PromptEncoder
@@ -201,6 +202,31 @@ def test_a_frame_behind_one_that_turns_out_to_be_no_picture_begins_again(transla
         ground.flush()
     assert isinstance(visitor.outcomes[1], Exception) and visitor.commits == 3
     assert_alike(visitor.pictures, expected)
+
+
+def test_an_engine_whose_pictures_take_their_time_answers_every_frame(
+    tiny_model: Model, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Engine(tiny_model) as engine:
+        session = engine.open()
+        expected = [session.submit(frame, LIVELY).result(60).picture for frame in frames[:5]]
+    streams = Later()
+    monkeypatch.setattr("pipeline.engine.streams_for", lambda device: streams)
+    with Engine(tiny_model) as engine:
+        session = engine.open()
+        pictures = []
+        waiting = session.submit(frames[0], LIVELY)
+        for frame in frames[1:5]:
+            # The next frame waits in the mailbox before the last picture is there, as with the page.
+            while not (waiting.running() or waiting.done()):
+                pass
+            following = session.submit(frame, LIVELY)
+            pictures.append(waiting.result(60).picture)
+            waiting = following
+        pictures.append(waiting.result(60).picture)
+        assert session.frames == 5
+    assert all(np.array_equal(one, other) for one, other in zip(pictures, expected, strict=True))
+    assert streams.waits == [1, 2, 3, 4, 5]
 
 
 def test_rows_are_taken_apart_and_put_together_without_an_index() -> None:

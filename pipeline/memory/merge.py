@@ -25,9 +25,9 @@ def dynamic_merge(keys: Tensor, *others: Tensor, keep: int, generator: torch.Gen
         return keys, *others
     if keep == 0:
         return tuple(each.new_empty(rows, 0, each.shape[2]) for each in (keys, *others))
-    order = torch.rand(rows, count, generator=generator).argsort(dim=1)
+    # Sorted where the tokens are: a card does it beside the CPU. Stable, so that equal numbers fall alike everywhere.
+    order = sent(torch.rand(rows, count, generator=generator), keys.device).argsort(dim=1, stable=True)
     destinations, sources = order[:, :keep].sort(dim=1).values, order[:, keep:]
-    destinations, sources = sent(destinations, keys.device), sent(sources, keys.device)
     # Only destinations need unit length: a source's own length scales all of its cosines alike.
     directions = normalize(tokens_at(keys, destinations).float(), dim=-1).to(keys.dtype)
     _, chosen = nearest(tokens_at(keys, sources), directions)
