@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import Engine, Model, PromptError
+from pipeline.codec import Frame
 from pipeline.devices import in_batch_order, rows_at, sent
 from pipeline.memory import create_memory
 from pipeline.prompts import PromptEncoder
