@@ -24,7 +24,6 @@ from pipeline.history import begun, steadied
 from pipeline.kernels import Kernels, choose_kernels
 from pipeline.memory import create_memory
 from pipeline.prompts import PromptEncoder
-from pipeline.schedule import Schedule
 from pipeline.stream import StreamState
 from pipeline.streams import streams_for
 from pipeline.translator import Asked, Translator
@@ -71,9 +70,8 @@ def translating(model: Model, size: tuple[int, int], memory: Memory, kernels: Ke
     """The parts of an engine, without its thread; while entered, the model's UNet reads the memory."""
     opened = create_memory(engine_memory(memory), model.entry.memory_layout, kernels.plain, kernels.ragged)
     encoder = PromptEncoder(model.text_encoders)
-    parts = (model, opened, encoder, Schedule.of(model.scheduler), predicted, streams_for(model.device))
     with opened.installed(model.unet):
-        yield Translator(*parts)
+        yield Translator(model, opened, encoder, model.schedule, streams=streams_for(model.device))
 
 
 def drawn_frames(size: tuple[int, int], count: int = DRAWN_FRAMES) -> list[Frame]:

@@ -32,7 +32,6 @@ from pipeline.quality import (
     warp_error,
 )
 from pipeline.quality_clip import MODEL, ClipScores, NotComputed, clip_scores
-from pipeline.schedule import Schedule
 from pipeline.stream import StreamState
 from pipeline.translator import Asked, Translator
 from training.captions import canonical_prompt
@@ -98,7 +97,7 @@ def translated(
 ) -> Run:
     """The frames `[S, S, 3]` as the engine translates them in a session of their own, with the variant's memory."""
     memory = variant.memory(variant.layout(model.entry.memory_layout), choose_kernel(model.device, model.dtype))
-    translator = Translator(model, memory, prompts, Schedule.of(model.scheduler))
+    translator = Translator(model, memory, prompts, model.schedule)
     state, outputs, milliseconds = StreamState(), [], []
     with memory.installed(model.unet):
         for number, frame in enumerate(frames):

@@ -6,7 +6,7 @@ Every stage takes frames of any number of sessions and changes nothing: what com
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -127,6 +127,7 @@ class Translator:
     memory: Memory
     prompts: PromptEncoder
     schedule: Schedule
+    _: KW_ONLY
     safety: SafetyChecker | None = None
     control: Control | None = None
     runner: UnetRunner = predicted

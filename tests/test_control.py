@@ -90,7 +90,11 @@ def inputs_of(rows: int, side: int = 4) -> UnetInputs:
     tokens = torch.randn(rows, 7, TEXT_WIDTH, generator=generator)
     samples = torch.randn(rows, 4, side, side, generator=generator)
     return UnetInputs(
-        samples, [999 - 200 * row for row in range(rows)], PromptEmbeddings(tokens), None, (TINY_SIZE, TINY_SIZE)
+        samples,
+        torch.tensor([999 - 200 * row for row in range(rows)]),
+        PromptEmbeddings(tokens),
+        None,
+        (TINY_SIZE, TINY_SIZE),
     )
 
 
@@ -112,7 +116,7 @@ def theirs(used: Control, inputs: UnetInputs, frame: Frame, strength: float) -> 
     """The prediction for one row as diffusers' pipelines make it: StableDiffusionAdapterPipeline, and
     StableDiffusionControlNetPipeline without guess mode."""
     lines = torch.from_numpy(CONTROL_PICTURES[used.picture](frame)).permute(2, 0, 1)[None].float() / 255
-    call = {"timestep": torch.tensor(inputs.timesteps), "encoder_hidden_states": inputs.embeddings.tokens}
+    call = {"timestep": inputs.timesteps, "encoder_hidden_states": inputs.embeddings.tokens}
     with torch.inference_mode():
         if isinstance(used.network, T2IAdapter):
             state = used.network(padded(lines[:, : used.network.config.in_channels], used.network.downscale_factor))

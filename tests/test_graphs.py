@@ -20,7 +20,6 @@ from pipeline.graphs import RecordedUnet, kind_of, unet_runner
 from pipeline.memory import create_memory
 from pipeline.memory.feature_bank import BankRow, LayerTokens
 from pipeline.prompts import PromptEmbeddings, PromptEncoder
-from pipeline.schedule import Schedule
 from pipeline.translator import Translator
 from pipeline.trees import mapped, signature_of, tensors_in
 from pipeline.unet_call import UnetInputs, predicted
@@ -62,7 +61,7 @@ class Full:
 
 def translator_of(model: Model, runner: Any, memory: str = "feature-bank") -> Translator:
     opened = create_memory(memory, model.entry.memory_layout, "sdpa")
-    return Translator(model, opened, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler), runner)
+    return Translator(model, opened, PromptEncoder(model.text_encoders), model.schedule, runner=runner)
 
 
 def painted(model: Model, runner: Any, memory: str = "feature-bank") -> list[list[Frame]]:

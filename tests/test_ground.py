@@ -117,7 +117,7 @@ def test_the_embedded_model_is_small_and_has_no_pickle() -> None:
 def lint_imports(house: Path, planted: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the import rules of pyproject.toml on an empty house in which `planted` files stand."""
     shutil.copy(ROOT / "pyproject.toml", house)
-    for package in ("demo", "pipeline", "training", "benchmarks"):
+    for package in ("deploy", "demo", "pipeline", "training", "benchmarks"):
         (house / package).mkdir()
         (house / package / "__init__.py").touch()
     (house / "app.py").touch()

@@ -18,6 +18,7 @@ from pipeline.prompts import PromptEncoder
 from pipeline.schedule import PREDICTION_TYPES, Schedule, StepCoefficients
 from pipeline.settings import GUIDANCE_KINDS
 from pipeline.stream import StreamState
+from pipeline.streams import Arrived, Painted
 from pipeline.translator import Asked, Translator
 from tests.conftest import TINY_SIZE
 
@@ -187,7 +188,8 @@ def drawn(number: int) -> Frame:
 )
 def test_many_frames_of_one_picture_are_one_result(translator: Translator, kind: str, steps: int, count: int) -> None:
     asked = Asked(drawn(0), FORGETFUL.changed(guidance=2.0, guidance_kind=kind, steps=steps), 7)
-    state, results, painted = StreamState(), [], torch.zeros(1, 3, TINY_SIZE, TINY_SIZE)
+    state, results = StreamState(), []
+    painted = Arrived(Painted(np.zeros((TINY_SIZE, TINY_SIZE, 3), np.uint8)))
     for _ in range(count):
         frame = translator.begun(asked, state)
         while not frame.is_denoised:

@@ -215,7 +215,7 @@ def test_frames_that_finish_together_are_looked_over_together(tiny_model: Model,
     stand_in: Any = Picky({1, 2})
     with memory.installed(tiny_model.unet):
         schedule, encoder = Schedule.of(tiny_model.scheduler), PromptEncoder(tiny_model.text_encoders)
-        ground = Ground(Translator(tiny_model, memory, encoder, schedule, stand_in))
+        ground = Ground(Translator(tiny_model, memory, encoder, schedule, safety=stand_in))
         visitors = [Visitor(seed, [PLAIN.changed(steps=2, pipelined=pipelined)]) for seed in range(2)]
         for _ in range(3):
             assert all(ground.send(each) for each in visitors)

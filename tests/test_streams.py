@@ -21,7 +21,6 @@ from pipeline.schedule import Schedule
 from pipeline.stream import StreamState
 from pipeline.streams import OneStream, Painted, streams_for
 from pipeline.translator import Translator
-from pipeline.unet_call import predicted
 from tests.test_lanes import LIVELY, Ground, Visitor, alone, assert_alike
 
 WAITING = {
@@ -266,7 +265,7 @@ def test_on_a_card_no_tick_waits(tiny_folder: Any) -> None:
     memory = create_memory("feature-bank", model.entry.memory_layout, "sdpa")
     parts = (model, memory, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler))
     with memory.installed(model.unet):
-        translator = Translator(*parts, predicted, streams_for(model.device))
+        translator = Translator(*parts, streams=streams_for(model.device))
         pairs = ragged_frames(translator)
         translator.stepped(pairs)
         torch.cuda.set_sync_debug_mode("error")
@@ -290,7 +289,7 @@ def test_on_a_card_streams_paint_what_one_stream_paints(tiny_folder: Any) -> Non
     parts = (model, memory, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler))
     visitors = [Visitor(seed, [LIVELY.changed(steps=1 + seed % 2)]) for seed in range(3)]
     with memory.installed(model.unet):
-        ground = Ground(Translator(*parts, predicted, streams_for(model.device)))
+        ground = Ground(Translator(*parts, streams=streams_for(model.device)))
         for _ in range(12):
             for each in visitors:
                 ground.send(each)
