@@ -149,8 +149,8 @@ def _blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
     """The second prompt, and how far the picture goes towards it."""
     with gr.Row():
         return {
-            "second_prompt": _textbox("second_prompt", settings, scale=3),
-            "prompt_blend": _slider("prompt_blend", settings),
+            "second_prompt": _textbox("second_prompt", settings, scale=2),
+            "prompt_blend": _slider("prompt_blend", settings, scale=2),
             "prompt_curve": _radio("prompt_curve", settings),
         }
 
@@ -212,7 +212,7 @@ def _settings(settings: dict[str, Any], controlled: bool) -> dict[str, gr.compon
     return components
 
 
-def _slider(name: str, settings: dict[str, Any]) -> gr.Slider:
+def _slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
     each = RANGES[name]
     return gr.Slider(
         each.minimum,
@@ -222,6 +222,7 @@ def _slider(name: str, settings: dict[str, Any]) -> gr.Slider:
         label=each.label,
         info=_help(name),
         elem_id=name,
+        scale=scale,
         min_width=220,
         buttons=["reset"],
     )

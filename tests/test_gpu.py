@@ -239,3 +239,5 @@ def test_a_tiny_sdxl_has_both_text_encoders_and_the_size_conditioning() -> None:
     inputs = (torch.randn(1, 4, 8, 8), 999, torch.randn(1, 77, 48))
     with torch.inference_mode():
         assert model.unet(*inputs, added_cond_kwargs=sizes).sample.shape == (1, 4, 8, 8)
+    with Engine(model) as engine:
+        assert engine.open().translate(np.zeros((40, 40, 3), np.uint8)).size == engine.size

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline import Engine, FrameSettings, Model
+from pipeline import Engine, FrameSettings, Model, load_control
 from pipeline import graphs as graphs_module
 from pipeline.codec import Frame
+from pipeline.control import Control
 from pipeline.graphs import RecordedUnet, kind_of, unet_runner
 from pipeline.memory import create_memory
 from pipeline.memory.feature_bank import BankRow, LayerTokens
@@ -24,6 +26,7 @@ from pipeline.translator import Translator
 from pipeline.trees import mapped, signature_of, tensors_in
 from pipeline.unet_call import UnetInputs, predicted
 from tests.conftest import memory_rows
+from tests.test_control import tiny_adapter, tiny_controlnet
 from tests.test_lanes import Ground, Visitor
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
@@ -59,14 +62,19 @@ class Full:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def translator_of(model: Model, runner: Any, memory: str = "feature-bank") -> Translator:
+def translator_of(
+    model: Model, runner: Any, memory: str = "feature-bank", control: Control | None = None
+) -> Translator:
     opened = create_memory(memory, model.entry.memory_layout, "sdpa")
-    return Translator(model, opened, PromptEncoder(model.text_encoders), model.schedule, runner=runner)
+    encoder = PromptEncoder(model.text_encoders)
+    return Translator(model, opened, encoder, model.schedule, control=control, runner=runner)
 
 
-def painted(model: Model, runner: Any, memory: str = "feature-bank") -> list[list[Frame]]:
+def painted(
+    model: Model, runner: Any, memory: str = "feature-bank", control: Control | None = None
+) -> list[list[Frame]]:
     """The pictures of three visitors of other settings who come, stay and go at different times."""
-    translator = translator_of(model, runner, memory)
+    translator = translator_of(model, runner, memory, control)
     visitors = [
         Visitor(0, [LIVELY.changed(steps=2)]),
         Visitor(1, [LIVELY.changed(guidance=2.0, fusion_strength=0.4)]),
@@ -96,6 +104,28 @@ def test_pictures_are_bit_for_bit_those_without_recordings(
         assert all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))
     assert recorder.replays > recorder.recorded_works > 0
     assert runner.recordings <= most
+
+
+def test_what_stable_diffusion_xl_reads_beside_is_recorded_too(sdxl_model: Model) -> None:
+    recorder = Again()
+    expected, pictures = painted(sdxl_model, predicted), painted(sdxl_model, RecordedUnet(recorder, 2))
+    for some, others in zip(pictures, expected, strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))
+    assert recorder.replays > recorder.recorded_works > 0
+
+
+@pytest.mark.parametrize("kind", ["adapter", "controlnet"])
+def test_what_a_control_adds_is_recorded_too(plain_model: Model, tmp_path: Path, kind: str) -> None:
+    network = tiny_adapter() if kind == "adapter" else tiny_controlnet()
+    network.save_pretrained(tmp_path)
+    recorder, control = Again(), load_control(tmp_path, plain_model)
+    with control.installed("sdpa"):
+        expected = painted(plain_model, predicted, control=control)
+        pictures = painted(plain_model, RecordedUnet(recorder, 2), control=control)
+        assert not np.array_equal(expected[0][0], painted(plain_model, predicted)[0][0])
+    for some, others in zip(pictures, expected, strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))
+    assert recorder.replays > recorder.recorded_works > 0
 
 
 @dataclass(eq=False)

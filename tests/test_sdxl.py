@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from compel import CompelForSDXL
-from diffusers import StableDiffusionXLPipeline
+from diffusers import ControlNetModel, StableDiffusionXLPipeline
 
-from pipeline import Engine, FrameSettings, Model, ModelError
+from pipeline import Engine, FrameSettings, Model, ModelError, load_control
 from pipeline.codec import Frame
+from pipeline.control_pictures import CONTROL_PICTURES
 from pipeline.memory import create_memory
 from pipeline.memory.hooks import attention_layers, is_self_attention
 from pipeline.prompts import PromptEncoder
 from pipeline.unet_call import UnetInputs, added, predicted
-from tests.conftest import SDXL_POOLED, SDXL_WIDTHS
+from tests.conftest import SDXL_POOLED, SDXL_WIDTHS, moving_square
 
 WIDTH = sum(SDXL_WIDTHS)
 LIVELY = FrameSettings(
@@ -173,6 +175,37 @@ def test_the_bank_works_in_every_transformer_block_and_comes_off_again(sdxl_mode
     after = {name: layer.processor for name, layer in attention_layers(sdxl_model.unet).items()}
     assert all(after[name] is processor for name, processor in before.items()) and after.keys() == before.keys()
     assert not any(module._forward_hooks for module in sdxl_model.unet.modules())
+
+
+@pytest.mark.parametrize("kind", ["full", "onetime", "self"])
+def test_every_kind_of_guidance_acts(sdxl_model: Model, frames: list[Frame], kind: str) -> None:
+    guided = LIVELY.changed(steps=2, guidance=2.0, guidance_kind=kind, negative_prompt="boat", strength=0.5)
+    plain, _ = played(sdxl_model, "feature-bank", frames[:2], guided.changed(guidance=1.0))
+    pictures, _ = played(sdxl_model, "feature-bank", frames[:2], guided)
+    assert not any(np.array_equal(one, other) for one, other in zip(pictures, plain, strict=True))
+
+
+def test_a_controlnet_reads_pooled_texts_and_sizes_too(
+    sdxl_model: Model, encoder: PromptEncoder, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    network = ControlNetModel.from_unet(sdxl_model.unet)
+    for layer in [*network.controlnet_down_blocks, network.controlnet_mid_block]:
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    network.save_pretrained(tmp_path)
+    control, house = load_control(tmp_path, sdxl_model), encoder.encode("house")
+    sample = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    inputs = UnetInputs(sample, torch.tensor([499]), house, None, (32, 32))
+    lines = torch.from_numpy(CONTROL_PICTURES[control.picture](moving_square(0))).permute(2, 0, 1)[None].float() / 255
+    lines = torch.nn.functional.interpolate(lines, (32, 32))
+    call = {"encoder_hidden_states": house.tokens, "added_cond_kwargs": added(sdxl_model.unet, house, (32, 32))}
+    with torch.inference_mode():
+        down, middle = control.network(sample, 499, controlnet_cond=lines, return_dict=False, **call)
+        residuals = control.residuals(inputs, [(lines, 1.0)])
+    assert residuals is not None and residuals.middle is not None
+    torch.testing.assert_close(residuals.middle, middle, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(residuals.skips, down, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_each_of_several_blocks_has_a_bank_of_its_own(sdxl_model: Model, frames: list[Frame]) -> None:
