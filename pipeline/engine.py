@@ -298,6 +298,7 @@ class Engine:
             cancel(change.future)
         if current_thread() is not self._thread:
             self._thread.join()
+            self._lanes.close()
         self._undo.close()
 
     def _refuse_if_closed(self) -> None:

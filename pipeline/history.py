@@ -9,6 +9,7 @@ is painted anew at once: the weight falls to 0, so that nothing that is gone sta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.codec import Frame
 
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
 Picture = NDArray[np.float32]
 """float32 `[H, W, 3]` in 0..255."""
 Map = NDArray[np.float32]
@@ -33,6 +35,8 @@ NOISE_WINDOW = 7
 """Pixels: inputs are compared by their means over such squares, in which noise cancels out."""
 SAME, OTHER = 3.0, 10.0
 """Differences of such means, of 255: up to the first a thing is the same, from the second on it is another."""
+SURENESS: Map = np.clip((OTHER - np.arange(256, dtype=np.float32)) / (OTHER - SAME), 0, 1)
+"""By whole differences, as a table: to look a picture up takes a fifth of the time that computing takes."""
 NEIGHBOURHOOD = 5
 """Pixels: the squares of the new picture whose range of colours holds the history back."""
 TOLERANCE = 4.0
@@ -105,9 +109,9 @@ def places(flow: Flow) -> tuple[Map, Map]:
     return flow[..., 0] + columns, flow[..., 1] + rows[:, None]
 
 
-def read(picture: NDArray[np.uint8] | Picture, x: Map, y: Map, interpolation: int = cv2.INTER_LINEAR) -> Picture:
+def read(picture: Pixels, x: Map, y: Map, interpolation: int = cv2.INTER_LINEAR) -> Pixels:
     """picture `[H, W, 3]` at places x and y `[H, W]`, at the nearest border where these are outside."""
-    return _floats(cv2.remap(picture, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE))
+    return cv2.remap(picture, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE).astype(picture.dtype, copy=False)
 
 
 def inside(x: Map, y: Map) -> Map:
@@ -116,14 +120,13 @@ def inside(x: Map, y: Map) -> Map:
     return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).astype(np.float32)
 
 
-def sameness(now: Frame, past: Picture) -> Map:
+def sameness(now: Frame, past: Frame) -> Map:
     """How sure it is that two smoothed inputs `[H, W, 3]` show the same: 1 up to `SAME`, 0 from `OTHER`; `[H, W]`.
 
     The largest difference of the three channels counts: a thing may change in one alone.
     """
-    red, green, blue = cv2.split(cv2.absdiff(now.astype(np.float32), past))
-    difference = _floats(cv2.max(cv2.max(red, green), blue))
-    return np.clip((OTHER - difference) / (OTHER - SAME), 0, 1)
+    red, green, blue = cv2.split(cv2.absdiff(now, past))
+    return _floats(cv2.LUT(cv2.max(cv2.max(red, green), blue), SURENESS))
 
 
 def held_back(past: Picture, painted: Frame) -> Picture:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
@@ -17,11 +17,15 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from pipeline.codec import Frame
 from pipeline.safety import FLAGGED
 from pipeline.session import Session, Translation, without_bank
 from pipeline.stream import StreamState
 from pipeline.streams import Arriving
 from pipeline.translator import Asked, Past, Translator, UnderWay
+
+FINISHERS = 8
+"""Frames whose pictures are steadied at once; they wait for nothing but cores."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -93,7 +97,12 @@ class Lanes:
         self._observer = observer
         self._make_room = make_room
         self._lanes: dict[Session, list[Entry]] = {}
+        self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="rearview-finisher")
         self._served: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
+
+    def close(self) -> None:
+        """End the threads beside that of the lanes."""
+        self._finishers.shutdown()
 
     def __bool__(self) -> bool:
         """Whether any frame is under way."""
@@ -231,17 +240,25 @@ class Lanes:
         for entry, arriving in settled_apart(decoded, entries):
             entry.arriving = arriving
 
+    def _done(self, entry: Entry) -> tuple[Frame, StreamState] | Exception:
+        """The picture of a frame and what it leaves, or why there is none."""
+        try:
+            if entry.arriving is None or isinstance(entry.arriving, Exception):
+                raise entry.arriving or RuntimeError("a frame came to its end that was never decoded")
+            return self._translator.done(entry.frame, entry.origin, entry.arriving)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
+            return error
+
     def _finish(self, heads: list[Entry]) -> list[Outcome]:
         """Commit the first frames of some lanes, whose pictures arrive."""
         outcomes: list[Outcome] = []
-        for entry in heads:
-            try:
-                if entry.arriving is None or isinstance(entry.arriving, Exception):
-                    raise entry.arriving or RuntimeError("a frame came to its end that was never decoded")
-                picture, state = self._translator.done(entry.frame, entry.origin, entry.arriving)
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
-                outcomes += self._failed(entry, error)
+        # The last stage of a frame is one core's work: those of several visitors share the cores.
+        ends = self._finishers.map(self._done, heads) if len(heads) > 1 else map(self._done, heads)
+        for entry, end in list(zip(heads, ends, strict=True)):
+            if isinstance(end, Exception):
+                outcomes += self._failed(entry, end)
                 continue
+            picture, state = end
             number = entry.request.session.commit(entry.origin, state)
             self._leave(entry)
             for behind in self._lanes.get(entry.request.session, ()):
