@@ -26,6 +26,7 @@ MEMORY_BUTTONS = {
 }
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
+UNGUIDED = "This model paints without guidance: more than 1, and a negative prompt with it, spoils its pictures."
 FIRST_SEED = 7
 KEPT_PAGES = 256
 """Gradio keeps about 0.1 MB for each page that was ever opened, up to a number: by default for 10,000 pages."""
@@ -111,7 +112,9 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         examples = gr.HTML(
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
-        sliders = _settings(settings, controlled=live.engine.control_name is not None)
+        sliders = _settings(
+            settings, controlled=live.engine.control_name is not None, guided=live.engine.model.entry.guides
+        )
         _wire_words(prompt, style, time, examples)
         _wire_settings(blend | sliders)
         _wire_token(page, canvas, live)
@@ -169,7 +172,7 @@ def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
     )
 
 
-def _settings(settings: dict[str, Any], controlled: bool) -> dict[str, gr.components.Component]:
+def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[str, gr.components.Component]:
     components: dict[str, gr.components.Component] = {}
     with gr.Row():
         for name in MAIN_SLIDERS:
@@ -197,6 +200,8 @@ def _settings(settings: dict[str, Any], controlled: bool) -> dict[str, gr.compon
         with gr.Row():
             components["guidance_kind"] = _radio("guidance_kind", settings)
             components["residual_scale"] = _slider("residual_scale", settings)
+        if not guided:
+            gr.HTML(f'<p class="rv-note">{UNGUIDED}</p>', apply_default_css=False, elem_id="unguided")
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = _radio("pipelined", settings)
             components["bank_renewal"] = _radio("bank_renewal", settings)

@@ -21,17 +21,17 @@ from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, Fra
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
 
-def live_with(control: str | None) -> Any:
-    """What a page asks of an engine with a control, or without one."""
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3)))
+def live_with(control: str | None, guides: bool = True) -> Any:
+    """What a page asks of an engine with a control, or without one, and whose model guidance helps, or not."""
+    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides))
     return SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=model, control_name=control))
 
 
-def built(control: str | None) -> dict[str, Any]:
-    """The page of an engine with a control, or without one."""
+def built(control: str | None, guides: bool = True) -> dict[str, Any]:
+    """The page of such an engine."""
 
     async def config() -> dict[str, Any]:
-        return page.build(live_with(control)).get_config_file()
+        return page.build(live_with(control, guides)).get_config_file()
 
     # In a running loop, because Gradio makes one that it never closes where there is none.
     return asyncio.run(config())
@@ -90,6 +90,12 @@ def test_the_slider_between_two_prompts_says_when_it_does_nothing(config: dict[s
 def test_the_control_has_a_slider_where_one_is_loaded(config: dict[str, Any]) -> None:
     ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
     assert ids[0] - ids[1] == {"control_strength"}
+    assert ids[1] <= ids[0]
+
+
+def test_a_model_that_guidance_does_not_help_says_so() -> None:
+    ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (built(None, False), built(None))]
+    assert ids[0] - ids[1] == {"unguided"}
     assert ids[1] <= ids[0]
 
 
