@@ -26,7 +26,7 @@ from pipeline.control_pictures import CONTROL_PICTURES
 from pipeline.devices import in_batch_order, numbers_on, rows_at, sent
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
-from pipeline.hub import Hub, is_repository, variant_of
+from pipeline.hub import PICKLE_ENDINGS, Hub, is_repository, variant_of
 from pipeline.memory.hooks import processors_replaced
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
@@ -37,7 +37,6 @@ Family = Literal["Stable Diffusion 1.5", "Stable Diffusion XL"]
 PLAIN_PICTURE = "scribble"
 """What a control of no catalogue reads, if nothing else is said: whoever draws draws these."""
 
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError)
 
 
@@ -248,7 +247,7 @@ def _loaded(name: str, folder: Path, picture: str, model: Model) -> Control:
     network_class, control_class = _classes_of(name, folder)
     files = [file.name for file in folder.iterdir()]
     weights = [file for file in files if file.endswith(".safetensors")]
-    if not weights and any(file.endswith(_PICKLES) for file in files):
+    if not weights and any(file.endswith(PICKLE_ENDINGS) for file in files):
         raise ModelError(
             f"control {name!r} came as a pickle, which can run the code of whoever wrote it; needed: safetensors. "
             "Convert it, or take another."

@@ -36,7 +36,8 @@ _WEIGHTS = re.compile(
     r"(?P<stem>diffusion_pytorch_model|model|pytorch_lora_weights)(?P<variant>\.fp16)?"
     r"(?:-\d{5}-of-(?P<shards>\d{5}))?\.safetensors"
 )
-_PICKLE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
+PICKLE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
+"""How files are called that may run the code of whoever wrote them: none is read."""
 # The hub's own rule for names (huggingface_hub's `validate_repo_id`).
 _REPOSITORY = re.compile(r"(?!.*(?:--|\.\.|\.git$))(?=.{1,96}$)\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?", re.ASCII)
 
@@ -75,7 +76,7 @@ def missing_part(listing: Iterable[str], parts: Sequence[str], weights: bool = T
         own = [_name_of(file) for file in files if _folder_of(file) == part]
         named = [match for name in own if (match := _WEIGHTS.fullmatch(name))]
         if not _is_described(part, own) or (weights and part not in _WITHOUT_WEIGHTS and not named):
-            pickled = any(name.endswith(_PICKLE_ENDINGS) for name in own)
+            pickled = any(name.endswith(PICKLE_ENDINGS) for name in own)
             return f"{part or 'weights'} as a pickle alone" if pickled else f"no {part or 'weights'}"
         if weights and named and not any(_is_whole(named, match["variant"]) for match in named):
             return f"only some of the files of {part or 'its weights'}"

@@ -25,11 +25,11 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from pipeline.errors import LoraError
+from pipeline.hub import PICKLE_ENDINGS
 from pipeline.lora import TEXT_PARTS, UNET_PART, Factors, Layer, Lora, parts_of
 from pipeline.models import Model
 
 SUFFIX = ".safetensors"
-PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 MOST_TRIGGERS = 6
 LONGEST_TRIGGER = 60
 LARGEST_SIDECAR = 64 * 1024
@@ -112,12 +112,12 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder} cannot be read as a folder ({error.strerror}); needed: a folder of {SUFFIX} files. "
             "Check the path."
         ) from error
-    return [each for each in files if each.suffix.lower() in (SUFFIX, *PICKLES)]
+    return [each for each in files if each.suffix.lower() in (SUFFIX, *PICKLE_ENDINGS)]
 
 
 def read_lora(file: Path, target: Target) -> Lora:
     """What a file changes in a model; raises `LoraError` for one that is not plain LoRA or of another family."""
-    if file.suffix.lower() in PICKLES:
+    if file.suffix.lower() in PICKLE_ENDINGS:
         raise LoraError(
             f"{file.name} is a pickle, which can run any code; needed: {SUFFIX}. Get the file in that form."
         )

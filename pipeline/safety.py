@@ -24,11 +24,10 @@ from transformers import CLIPConfig
 from pipeline.codec import Frame
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
-from pipeline.hub import Hub, is_repository
+from pipeline.hub import PICKLE_ENDINGS, Hub, is_repository
 
 HUB_CHECKER = "CompVis/stable-diffusion-safety-checker"
 PARTS = ("config.json", "preprocessor_config.json", "model.safetensors")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 BLURRED_SIDE = 6
 """Pixels of the longer side of what is left of a flagged picture before it is enlarged again."""
 CARE = 0.01
@@ -134,7 +133,7 @@ def _check_parts(name: str, folder: Path) -> None:
     missing = [part for part in PARTS if not (folder / part).is_file()]
     if not missing:
         return
-    pickles = sorted(each.name for pattern in PICKLES for each in folder.glob(pattern))
+    pickles = sorted(each.name for each in folder.iterdir() if each.name.endswith(PICKLE_ENDINGS))
     only = f", and weights only as {pickles[0]}, a pickle, which could run any program" if pickles else ""
     raise ModelError(
         f"the safety checker in {name!r} came without {' and '.join(missing)}{only}; needed: {', '.join(PARTS)}. "
