@@ -104,20 +104,17 @@ def page(arguments: dict[str, Any]) -> Application:
     )
 
 
-class EngineReplica:
-    """One engine and the live wire to it."""
+class WithEngine:
+    """What all replicas are: an engine, a live wire to it, its health and its end."""
 
     def __init__(self, plan: Replica, *, on_gpu: bool, secret: bytes) -> None:
         self._live = opened(plan, on_gpu, secret)
 
-    def __serve_build_asgi_app__(self) -> Starlette:
-        """What Ray serves; it takes `ENGINES_PREFIX` off each path."""
-        wire = WebSocketRoute(SOCKET_PATH.removeprefix(ENGINES_PREFIX), self._live.socket)
-        return Starlette(routes=[wire], lifespan=self._lifespan)
-
     def check_health(self) -> None:
         """What Ray asks every few seconds; it replaces a replica that raises `RuntimeError` several times."""
-        raise_problem(self._live)
+        problem = self._live.problem(time.monotonic())
+        if problem is not None:
+            raise RuntimeError(problem)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -125,11 +122,20 @@ class EngineReplica:
         await asyncio.to_thread(closed, self._live)
 
 
-class PageReplica:
+class EngineReplica(WithEngine):
+    """The live wire alone."""
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        """What Ray serves; it takes `ENGINES_PREFIX` off each path."""
+        wire = WebSocketRoute(SOCKET_PATH.removeprefix(ENGINES_PREFIX), self._live.socket)
+        return Starlette(routes=[wire], lifespan=self._lifespan)
+
+
+class PageReplica(WithEngine):
     """The page, and an engine for what cannot go to the others."""
 
     def __init__(self, plan: Replica, *, on_gpu: bool, secret: bytes, auth: tuple[str, str] | None) -> None:
-        self._live = opened(plan, on_gpu, secret)
+        super().__init__(plan, on_gpu=on_gpu, secret=secret)
         self._auth = auth
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -147,15 +153,6 @@ class PageReplica:
         self._live.attach(app)
         app.add_middleware(SayingGoodbye)
         return app
-
-    def check_health(self) -> None:
-        """The same as that of the engines."""
-        raise_problem(self._live)
-
-    @asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(closed, self._live)
 
 
 class SayingGoodbye:
@@ -191,13 +188,6 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     model = load_model(plan.model, device="cuda" if on_gpu else "cpu")
     engine = Engine(model, memory=plan.memory, byte_budget=limits.byte_budget)
     return Live(engine, limits, behind_proxy=plan.behind_proxy, secret=secret)
-
-
-def raise_problem(live: Live) -> None:
-    """Raise `RuntimeError` while the engine behind a live wire makes no pictures."""
-    problem = live.problem(time.monotonic())
-    if problem is not None:
-        raise RuntimeError(problem)
 
 
 def closed(live: Live) -> None:
