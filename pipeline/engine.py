@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
 from threading import Condition, Lock, Thread, current_thread
 from types import TracebackType
 from typing import Any
@@ -51,16 +53,20 @@ class Engine:
         size: tuple[int, int] | None = None,
         maximum_rows: int = MAXIMUM_ROWS,
         byte_budget: int | None = None,
+        memory_weights: str | PathLike[str] | None = None,
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
-        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number.
+        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. A memory
+        that has weights reads them from the folder `memory_weights`, by default the one of its name in the model's.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
         self.model = model
         self.kernel = choose_kernel(model.device, model.dtype)
         self.size = self.checked_size(size or (model.native_size, model.native_size))
-        self.memory = create_memory(memory, model.entry.memory_layout, self.kernel)
+        self.memory = create_memory(
+            memory, model.entry.memory_layout, self.kernel, Path(memory_weights or model.entry.folder / memory)
+        )
         encoder = PromptEncoder(model.text_encoders)
         translator = Translator(model, self.memory, encoder, Schedule.of(model.scheduler))
         self._observers: list[Observer] = []

@@ -86,9 +86,12 @@ class UnderWay:
     def memory_rows(self, past: Past) -> list[MemoryRow]:
         """What each branch of its next step looks back at."""
         keys = [(self.step, branch) for branch in range(self.batch_rows)]
-        rows = past.rows if self.carried.features else {}
-        asked, frame = self.asked, self.seen.frames
-        return [MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key)) for key in keys]
+        rows = past.rows if self.carried.scene else {}
+        asked, frame, reprompted = self.asked, self.seen.frames, not self.carried.features
+        return [
+            MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key), reprompted)
+            for key in keys
+        ]
 
     def noisy(self) -> Tensor:
         """The latents `[1, C, h, w]` that its next step begins with."""

@@ -201,4 +201,4 @@ def test_the_very_same_processors_come_back(unet: UNet2DConditionModel, name: st
 
 def test_an_unknown_memory_says_what_there_is() -> None:
     with pytest.raises(MemoryNameError, match="feature-bank"):
-        create_memory("causal", MemoryLayout(), "sdpa")
+        create_memory("elephant", MemoryLayout(), "sdpa")
