@@ -154,6 +154,11 @@ class CausalAttention:
         """Which frames a frame sees."""
         return self.motion.window
 
+    @property
+    def experimental(self) -> bool:
+        """Whether these weights were trained to see the future too, and so never for what is asked of them here."""
+        return not self.motion.causal
+
     @contextmanager
     def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
         """While entered, motion modules stand in the UNet; after it, hooks and processors are as before.
