@@ -65,14 +65,15 @@ class Group:
     index: Tensor
     pasts: Sequence[tuple[FrameTokens, ...]]
 
-    def seen(self, layer: str, present: Tensor) -> Tensor:
+    def seen(self, layer: str, present: Tensor, positions: Positions) -> Tensor:
         """Keys and values `[G, T, n, 2, C]` of the past frames, oldest first, and of the present ones, which are rows
-        of `present` `[B, T, 2, C]`."""
+        of `present` `[B, T, 2, C]`; the first of them gets position 0."""
         rows = [
             torch.stack([*(frame[layer] for frame in past), *present[own].unbind()], dim=1)
             for past, own in zip(self.pasts, self.index, strict=True)
         ]
-        return torch.stack(rows) if len(rows) > 1 else rows[0][None]
+        seen = torch.stack(rows) if len(rows) > 1 else rows[0][None]
+        return seen.add_(positions.seen[: seen.shape[2]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,24 +119,24 @@ class CausalCall:
         present = self.present[layer] = torch.stack((keys, values), dim=2)
         attended = torch.empty_like(query)
         for group in self.groups:
-            seen = group.seen(layer, present)
-            attended[group.index] = attend_frames(query[group.index], seen, positions, attention.heads)
+            seen = group.seen(layer, present, positions)
+            newest = positions.query[seen.shape[2] - group.index.shape[1] : seen.shape[2]]
+            attended[group.index] = attend_frames(query[group.index] + newest[:, None], seen, attention.heads)
         return output_of(attention, attended)
 
 
-def attend_frames(query: Tensor, seen: Tensor, positions: Positions, heads: int) -> Tensor:
+def attend_frames(query: Tensor, seen: Tensor, heads: int) -> Tensor:
     """Softmax attention over frames, at each place of the picture by itself.
 
-    query `[G, m, T, C]` of the newest `m` of `n` frames, seen `[G, T, n, 2, C]` the keys and values of all of them,
-    none with a position: the first frame gets position 0, the last `n - 1`. Returns `[G, m, T, C]`.
+    query `[G, m, T, C]`, seen `[G, T, n, 2, C]`: keys and values of the frames that each query sees; all with their
+    positions. Returns `[G, m, T, C]`.
     """
     groups, count, tokens, width = query.shape
-    total = seen.shape[2]
-    query = query.transpose(1, 2) + positions.query[total - count : total]
-    keys, values = (seen + positions.seen[:total]).flatten(0, 1).unbind(dim=2)
+    keys, values = seen.flatten(0, 1).unbind(dim=2)
     # A fused kernel saves nothing over so few keys, and on CUDA its grid ends at 65535 places.
     kernel: Kernel = "matmul" if query.device.type == "cuda" else "sdpa"
-    attended = attend(query.reshape(groups * tokens, count, width), keys, values, heads, kernel)
+    apart = query.transpose(1, 2).reshape(groups * tokens, count, width)
+    attended = attend(apart, keys, values, heads, kernel)
     return attended.view(groups, tokens, count, width).transpose(1, 2)
 
 
