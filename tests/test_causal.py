@@ -254,7 +254,8 @@ def assert_rows_near(some: CausalRow | None, others: CausalRow | None) -> None:
         for layer, tokens in one.items():
             assert_near(tokens, other[layer], atol=2e-5)
     for mine, theirs in zip(some.inputs, others.inputs, strict=True):
-        assert torch.equal(mine.sample, theirs.sample) and torch.equal(mine.timestep, theirs.timestep)
+        assert mine.arguments.keys() == theirs.arguments.keys() == {"sample", "timestep"}
+        assert all(torch.equal(mine.arguments[name], theirs.arguments[name]) for name in mine.arguments)
 
 
 def test_a_new_prompt_sees_the_last_frames_again(unet: UNet2DConditionModel, memory: CausalAttention) -> None:
@@ -303,7 +304,7 @@ def test_bytes_grow_to_what_was_announced_and_stay(unet: UNet2DConditionModel, m
     assert len(announced) == 1 and set(sizes[WINDOW.held - 1 :]) == announced
     assert stream.row is not None
     tensors = [tokens for each in stream.row.frames for tokens in each.values()]
-    tensors += [tensor for each in stream.row.inputs for tensor in (each.sample, each.timestep)]
+    tensors += [tensor for each in stream.row.inputs for tensor in each.arguments.values()]
     assert sum(tensor.nbytes for tensor in tensors) == sizes[-1]
     assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in tensors)
     off = SETTINGS.changed(bank_frames=0.0)
@@ -332,7 +333,7 @@ def test_a_row_moves_whole(unet: UNet2DConditionModel, memory: CausalAttention) 
     away = memory.moved(stream.row, torch.device("meta"))
     assert away is not None and memory.nbytes(away) == memory.nbytes(stream.row)
     assert {tokens.device.type for each in away.frames for tokens in each.values()} == {"meta"}
-    assert {each.sample.device.type for each in away.inputs} == {"meta"}
+    assert {tensor.device.type for each in away.inputs for tensor in each.arguments.values()} == {"meta"}
     assert memory.moved(None, torch.device("cpu")) is None
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from pipeline.attention import Kernel, PlainAttention, attend, output_of, projected
 from pipeline.memory.base import MemoryRow
 from pipeline.memory.hooks import processors_replaced
-from pipeline.memory.joining import Joining, UnetInput, inputs_of, joined
+from pipeline.memory.joining import Joining, UnetInput, inputs_of, joined, named
 from pipeline.memory.motion import Motion, Placed, Positions, placed, positions_of, through
 from pipeline.memory.window import Window
 from pipeline.settings import FrameSettings
@@ -107,7 +107,7 @@ class CausalCall:
         rows_of: dict[tuple[int, int], list[int]] = {}
         for row, places in enumerate(self.places):
             rows_of.setdefault((len(self.past(row)), len(places)), []).append(row)
-        device = self.inputs[0].sample.device
+        device = self.inputs[0].arguments["sample"].device
         return [
             Group(torch.tensor([self.places[row] for row in rows], device=device), [self.past(row) for row in rows])
             for rows in rows_of.values()
@@ -216,7 +216,7 @@ class CausalAttention:
         for."""
         if row is None or not settings.bank_frames:
             return 0
-        inputs = row.inputs[0].nbytes * self.window.joining if row.inputs else 0
+        inputs = row.inputs[-1].nbytes * self.window.joining if row.inputs else 0
         return row.frame_nbytes * self.window.held + inputs
 
     def moved(self, row: CausalRow | None, device: torch.device) -> CausalRow | None:
@@ -238,7 +238,7 @@ class Passing:
 
     def begin(
         self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Before the UNet: let in the frames that join. Raises `RuntimeError` if no call came with it."""
         call = (kwargs.get("cross_attention_kwargs") or {}).get("memory")
         if call is None:
@@ -247,8 +247,9 @@ class Passing:
                 'Pass cross_attention_kwargs={"memory": memory.open(rows)}.'
             )
         self.call = call
-        call.inputs.extend(inputs_of(args))
-        return joined(args, kwargs, call.joining) if call.joining else None
+        arguments = named(args, kwargs)
+        call.inputs.extend(inputs_of(arguments))
+        return (), joined(arguments, call.joining) if call.joining else arguments
 
     def end(self, unet: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """After it, also where it failed: only the rows of whoever called go out, as a tuple."""
