@@ -28,7 +28,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     on_spaces = "SPACE_ID" in os.environ
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank, causal or none")
+    parser.add_argument(
+        "--memory-weights",
+        metavar="FOLDER",
+        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
+        "model's)",
+    )
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
     parser.add_argument("--share", action="store_true", help="open a public link through gradio.live")
@@ -123,7 +129,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     limits = limits_of(arguments)
     try:
-        engine = Engine(load_model(arguments.model), memory=arguments.memory, byte_budget=limits.byte_budget)
+        engine = Engine(
+            load_model(arguments.model),
+            memory=arguments.memory,
+            byte_budget=limits.byte_budget,
+            memory_weights=arguments.memory_weights,
+        )
     except RearviewError as error:
         stop_with(str(error))
     for each in (signal.SIGINT, signal.SIGTERM):

@@ -140,7 +140,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="the size at which the model works, in pixels (default: the model's own)",
     )
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank, causal or none")
+    parser.add_argument(
+        "--memory-weights",
+        metavar="FOLDER",
+        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
+        "model's)",
+    )
     return parser.parse_args(argv)
 
 
@@ -217,7 +223,11 @@ def _translated(arguments: argparse.Namespace, settings: FrameSettings) -> Video
 
     keep_freed_memory()
     with ExitStack() as stack:
-        engine = stack.enter_context(Engine(load_model(arguments.model), memory=arguments.memory, size=arguments.size))
+        model = load_model(arguments.model)
+        weights = arguments.memory_weights
+        engine = stack.enter_context(
+            Engine(model, memory=arguments.memory, size=arguments.size, memory_weights=weights)
+        )
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.
         bar = stack.enter_context(tqdm(unit=" frames", dynamic_ncols=True, disable=None))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPACE_ID", raising=False)
     arguments = app.parse([])
-    assert (arguments.model, arguments.memory) == ("embedded", "feature-bank")
+    assert (arguments.model, arguments.memory, arguments.memory_weights) == ("embedded", "feature-bank", None)
     assert (arguments.host, arguments.port) == ("127.0.0.1", 7860)
     assert (arguments.share, arguments.auth) == (False, None)
 

@@ -12,14 +12,15 @@ import torch
 from diffusers import MotionAdapter, UNet2DConditionModel
 from torch import Tensor
 
-from pipeline import Engine, Model, ModelError
+from pipeline import Engine, FrameSettings, Model, ModelError
 from pipeline.memory import MEMORIES, TRAINED_MEMORIES, MemoryLayout, create_memory
 from pipeline.memory.causal import CausalAttention
 from pipeline.memory.live2diff import Live2Diff, converted, live2diff_adapter, renamed, state_of
-from pipeline.memory.motion import load_motion, placed, positions_of, save_motion, untrained_motion
+from pipeline.memory.motion import Motion, load_motion, placed, positions_of, save_motion, untrained_motion
 from pipeline.memory.window import Window
 from pipeline.models import CATALOGUE
 from scripts.convert_live2diff import DEPTH_FILE, main
+from tests.conftest import memory_rows
 from tests.motion import WINDOW, lively_motion, plain_unet
 
 LIVE2DIFF_PARAMETERS = 417_137_600
@@ -120,6 +121,17 @@ def test_live2diff_stands_behind_every_transformer_of_stable_diffusion() -> None
     assert len(names) == 20 and not any(name.startswith("mid_block") for name in names)
     kinds = Counter(type(each.behind).__name__ for each in placed(adapter, unet))
     assert kinds == {"Transformer2DModel": 15, "ResnetBlock2D": 5}
+    memory = CausalAttention(Motion(adapter, causal=True), "sdpa")
+    settings = FrameSettings()
+    with memory.installed(unet.half()), torch.inference_mode(), torch.device("meta"):
+        call = memory.open(memory_rows([None], settings))
+        sample, text = torch.empty(1, 4, 64, 64).half(), torch.empty(1, 77, 768).half()
+        unet(sample, torch.tensor([999]), text, cross_attention_kwargs={"memory": call}, return_dict=False)
+        row = memory.updated(call, 0)
+    # Of 1.42 GiB for the window's 16 frames at 512 x 512, the present one's are not kept.
+    frames, inputs = 15 * 95_027_200, 7 * (4 * 64 * 64 * 2 + 8)
+    assert memory.full_nbytes(row, settings) == frames + inputs
+    assert frames * 16 / 15 / 2**30 == pytest.approx(1.42, abs=0.005)
 
 
 @pytest.mark.parametrize("spoiled", ["missing", "wrong shape", "another file"])
