@@ -262,7 +262,7 @@ def test_a_window_longer_than_the_positions_is_refused(unet: UNet2DConditionMode
 
 def test_motion_modules_of_the_embedded_model_are_small() -> None:
     """In fp16 no more than 12 MB, as all that is shipped for a memory."""
-    config = json.loads((CATALOGUE["embedded"] / "unet" / "config.json").read_text())
+    config = json.loads((Path(CATALOGUE["embedded"].source) / "unet" / "config.json").read_text())
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
         motion = untrained_motion(unet, Window())
@@ -273,13 +273,13 @@ def test_motion_modules_of_the_embedded_model_are_small() -> None:
 def test_each_memory_is_made_by_its_name(tmp_path: Path, unet: UNet2DConditionModel) -> None:
     save_motion(untrained_motion(unet, WINDOW), tmp_path)
     for name in [*MEMORIES, *TRAINED_MEMORIES]:
-        assert create_memory(name, MemoryLayout(), "sdpa", tmp_path).name == name
+        assert create_memory(name, MemoryLayout(), "sdpa", weights=tmp_path).name == name
 
 
 def test_a_memory_without_its_weights_says_what_is_missing(tiny_model: Model) -> None:
     with pytest.raises(ModelError, match=r"'causal' came without weights"):
         create_memory("causal", MemoryLayout(), "sdpa")
-    with pytest.raises(ModelError, match=str(tiny_model.entry.folder / "causal")):
+    with pytest.raises(ModelError, match=str(Path(tiny_model.entry.source) / "causal")):
         Engine(tiny_model, memory="causal")
 
 
