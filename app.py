@@ -43,7 +43,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="LoRA files to pick from on the page; each acts on the pictures of everybody on this server",
     )
     parser.add_argument("--embeddings", type=Path, metavar="FOLDER", help="textual inversions: words for prompts")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank, causal or none")
+    parser.add_argument(
+        "--memory-weights",
+        metavar="FOLDER",
+        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
+        "model's)",
+    )
     parser.add_argument(
         "--control",
         metavar="NAME",
@@ -186,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         engine = Engine(
             model,
             memory=arguments.memory,
+            memory_weights=arguments.memory_weights,
             byte_budget=limits.byte_budget,
             safety=safety_checker(arguments.safety, model.device, hub),
             control=control,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from threading import Condition, Lock, Thread, current_thread
 from types import TracebackType
 from typing import Any, TypeVar
@@ -70,11 +72,13 @@ class Engine:
         safety: SafetyChecker | None = None,
         control: Control | None = None,
         graphs: Graphs = "auto",
+        memory_weights: str | PathLike[str] | None = None,
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
         that `safety` flags come out blurred; `control` was loaded for this very model. `graphs` says whether the UNet
-        calls that come again and again are recorded and replayed: "auto" where a device can.
+        calls that come again and again are recorded and replayed: "auto" where a device can. A memory that has weights
+        reads them from the folder `memory_weights`, by default the one of its name in the model's.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -89,7 +93,10 @@ class Engine:
         side = pixels_per_latent(model.vae)
         kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
         self.kernel = str(kernels)
-        self.memory = create_memory(memory, model.entry.memory_layout, kernels.plain, kernels.ragged)
+        source = model.entry.source
+        own = source / memory if isinstance(source, Path) else None
+        weights = Path(memory_weights) if memory_weights is not None else own
+        self.memory = create_memory(memory, model.entry.memory_layout, kernels.plain, kernels.ragged, weights)
         self._prompts = PromptEncoder(model.text_encoders)
         self.runner = unet_runner(model.device, graphs)
         translator = Translator(

@@ -67,8 +67,9 @@ class Stillness:
 
 @dataclass(frozen=True)
 class Carried:
-    """Which parts of the past a frame may look back at."""
+    """Which parts of the past a frame may look back at: anything at all, features as they are, the last picture."""
 
+    scene: bool
     features: bool
     picture: bool
 
@@ -87,8 +88,9 @@ class Seen:
         """The same with one more frame `[H, W, 3]`, and what that frame may look back at.
 
         At nothing, if the frames before were of another size (features do not fit across sizes) or showed another
-        scene: the stream begins anew. At no features if something else is asked for: the old style is gone at once. And
-        at no picture if it would be painted otherwise: every slider acts on the next frame.
+        scene: the stream begins anew. At no features if something else is asked for: the old style is gone at once, but
+        a memory may see the old frames again under the new prompt. And at no picture if it would be painted otherwise:
+        every slider acts on the next frame.
 
         A blend that moves carries the features and not the picture. What one place of the slider makes of an object is
         nearly what the next one does, and fusion keeps to what is alike anyway: the bank holds shapes still while the
@@ -97,11 +99,13 @@ class Seen:
         size = (frame.shape[1], frame.shape[0])
         scene_stays = self.thumbnail is None or not is_cut(self.thumbnail, thumbnail)
         if not (scene_stays and self.size in (None, size)):
-            return Seen().after(frame, thumbnail, settings)[0], Carried(features=False, picture=False)
+            return Seen().after(frame, thumbnail, settings)[0], Carried(scene=False, features=False, picture=False)
         same = self.settings is None or settings.paints_as(self.settings)
         asked = self.settings is None or settings.asks_as(self.settings)
         stillness = (self.stillness if same else Stillness()).after(thumbnail)
-        return Seen(size, thumbnail, stillness, settings, self.frames + 1), Carried(features=asked, picture=same)
+        return Seen(size, thumbnail, stillness, settings, self.frames + 1), Carried(
+            scene=True, features=asked, picture=same
+        )
 
     @property
     def nbytes(self) -> int:

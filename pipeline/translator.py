@@ -103,10 +103,12 @@ class UnderWay:
 
     def memory_rows(self, past: Past) -> list[MemoryRow]:
         """What each branch of its next step looks back at."""
-        rows = past.rows if self.carried.features else {}
-        asked, frame = self.asked, self.seen.frames
-        keys = self.row_keys
-        return [MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key)) for key in keys]
+        rows = past.rows if self.carried.scene else {}
+        asked, frame, reprompted = self.asked, self.seen.frames, not self.carried.features
+        return [
+            MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key), reprompted)
+            for key in self.row_keys
+        ]
 
     def noisy(self) -> Tensor:
         """The latents `[1, C, h, w]` that its next step begins with."""

@@ -153,7 +153,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "auto: the best that this machine can run (default: auto)",
     )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank, causal or none")
+    parser.add_argument(
+        "--memory-weights",
+        metavar="FOLDER",
+        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
+        "model's)",
+    )
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
     return parser.parse_args(argv)
@@ -246,7 +252,15 @@ def _translated(arguments: argparse.Namespace) -> VideoReport:
         model = load_model(arguments.model, hub=hub)
         settings = _asked(arguments, model.entry.defaults)
         control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
-        engine = stack.enter_context(Engine(model, memory=arguments.memory, size=arguments.size, control=control))
+        engine = stack.enter_context(
+            Engine(
+                model,
+                memory=arguments.memory,
+                size=arguments.size,
+                control=control,
+                memory_weights=arguments.memory_weights,
+            )
+        )
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.
         bar = stack.enter_context(tqdm(unit=" frames", dynamic_ncols=True, disable=None))

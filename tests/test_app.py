@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPACE_ID", raising=False)
     arguments = app.parse([])
-    assert (arguments.model, arguments.offline, arguments.memory) == ("auto", False, "feature-bank")
+    assert (arguments.model, arguments.offline) == ("auto", False)
+    assert (arguments.memory, arguments.memory_weights) == ("feature-bank", None)
     assert (arguments.host, arguments.port) == ("127.0.0.1", 7860)
     assert (arguments.share, arguments.auth) == (False, None)
     assert (arguments.control, arguments.control_picture) == (None, None)

@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from pipeline import FrameSettings, MemoryNameError
-from pipeline.memory import MEMORIES, MemoryLayout, create_memory
+from pipeline.memory import MEMORIES, MemoryLayout, MemoryRow, create_memory
 from pipeline.memory.feature_bank import BankRow, FeatureBank, bank_size
 from pipeline.memory.hooks import attention_layers, is_self_attention
 from tests.conftest import TEXT_WIDTH, memory_rows, tiny_unet
@@ -73,6 +73,17 @@ def test_an_empty_bank_is_plain_attention_and_a_full_one_is_not(
     stream = Stream(unet, FeatureBank(layout, "sdpa"))
     torch.testing.assert_close(stream.play(0), called(unet, frame(0)))
     assert not torch.allclose(stream.play(1), called(unet, frame(1)), atol=1e-4)
+
+
+def test_what_was_remembered_under_another_prompt_is_not_read(unet: UNet2DConditionModel) -> None:
+    stream = Stream(unet, FeatureBank(MemoryLayout(), "sdpa"))
+    stream.play(0)
+    with stream.bank.installed(unet):
+        call = stream.bank.open([MemoryRow(stream.row, SETTINGS, generator(), reprompted=True)])
+        assert torch.equal(
+            called(unet, frame(1), call), called(unet, frame(1), stream.bank.open(memory_rows([None], SETTINGS)))
+        )
+    assert stream.bank.updated(call, 0).frames == 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -201,4 +212,4 @@ def test_the_very_same_processors_come_back(unet: UNet2DConditionModel, name: st
 
 def test_an_unknown_memory_says_what_there_is() -> None:
     with pytest.raises(MemoryNameError, match="feature-bank"):
-        create_memory("causal", MemoryLayout(), "sdpa")
+        create_memory("elephant", MemoryLayout(), "sdpa")

@@ -508,6 +508,7 @@ def test_the_command_line_translates(tiny_folder: Path, tmp_path: Path, capsys: 
     [
         (["--model", "no-such-model"], "no-such-model"),
         (["--memory", "none-such"], "none-such"),
+        (["--memory", "causal", "--memory-weights", "no-such-folder"], "no-such-folder"),
         (["--size", "33"], "33"),
     ],
 )

@@ -38,11 +38,18 @@ class MemoryLayout:
 @dataclass(frozen=True)
 class MemoryRow:
     """One row of a UNet call: what that denoising step and guidance branch of its session remembers (`None`: nothing
-    yet), the settings that it is read and renewed with, and what its merges are drawn from."""
+    yet), the settings that it is read and renewed with, what its merges are drawn from, and whether the prompt is
+    another one than what it remembers was painted under."""
 
     remembered: Any
     settings: FrameSettings
     generator: torch.Generator
+    reprompted: bool = False
+
+    @property
+    def features(self) -> Any:
+        """What it remembers of frames under its prompt: an old style is gone at once."""
+        return None if self.reprompted else self.remembered
 
 
 class OpenedCall(Protocol):
@@ -72,9 +79,6 @@ class Memory(Protocol):
     """
 
     name: str
-
-    def __init__(self, layout: MemoryLayout, kernel: Any, ragged: Any = None) -> None:
-        """`kernel` is what attention runs on, `ragged` where rows hold memories of different sizes."""
 
     def installed(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
         """While entered, UNet calls read the memory; on leaving, the very same objects as before are back."""

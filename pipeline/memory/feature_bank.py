@@ -295,7 +295,7 @@ class FeatureBank:
 
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
         """A call that reads these rows, each held to the bank size that its settings ask for now."""
-        held = [row.remembered and row.remembered.merged(row.settings.bank_frames, row.generator) for row in rows]
+        held = [row.features and row.features.merged(row.settings.bank_frames, row.generator) for row in rows]
         return BankCall.of(rows, held)
 
     def updated(self, call: BankCall, index: int) -> BankRow:
