@@ -89,7 +89,7 @@ class _Stream:
         """Take one answer and send the next frame; raises `LoadError` where the app refused one."""
         answer = await self._connection.recv()
         if isinstance(answer, bytes):
-            _, _, _, _, sent, engine, _, _ = wire.PICTURE_HEADER.unpack_from(answer)
+            _, _, _, _, sent, engine, *_ = wire.PICTURE_HEADER.unpack_from(answer)
             self.counts.latencies.append(time.perf_counter() * 1000 - sent)
             self.counts.engine.append(engine)
         elif json.loads(answer)["type"] == "dropped":

@@ -169,7 +169,7 @@ class Connection:
             self.say(wire.error_reply(FAILED_SENTENCE, sequence=sequence))
         else:
             if isinstance(reply, bytes):
-                self._outbox.show(Picture(reply, sequence, arrived_at), visitor.frames_at_once)
+                self._outbox.show(Picture(reply, arrived_at), visitor.frames_at_once)
                 if (notice := visitor.new_notice()) is not None:
                     self.say(wire.notice_reply(notice))
             else:

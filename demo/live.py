@@ -201,7 +201,7 @@ class Live:
         if older is not None:
             older.close(wire.CLOSE_REPLACED, REPLACED_SENTENCE)
         self.reception.stay(visitor)
-        connection.say(self._hello())
+        connection.say(self._hello(visitor))
         try:
             await connection.serve(visitor)
         finally:
@@ -262,7 +262,7 @@ class Live:
             return json_response(wire.error_reply(FLOOD_SENTENCE), 429, {"retry-after": str(ASK_EVERY_S)})
         if not is_frame:
             replies = await obey(visitor, wire.parsed(body))
-            return json_response([self._hello() if reply["type"] == "hello" else reply for reply in replies])
+            return json_response([self._hello(visitor) if reply["type"] == "hello" else reply for reply in replies])
         if not visitor.takes_frame():
             return json_response(wire.dropped_reply(wire.sequence_of(body)))
         if visitor.under_way >= visitor.frames_at_once:
@@ -275,7 +275,7 @@ class Live:
         self.metrics.picture_sent(time.monotonic() - arrived_at)
         return Response(reply, media_type="application/octet-stream")
 
-    def _hello(self) -> dict[str, Any]:
+    def _hello(self, visitor: Visitor) -> dict[str, Any]:
         engine = self.engine
         return {
             "type": "hello",
@@ -286,6 +286,7 @@ class Live:
             "memory": engine.memory_name,
             "kernel": engine.kernel,
             "control": engine.control_name,
+            "seed": visitor.session.seed,
         }
 
 

@@ -22,10 +22,9 @@ UNSENT_WORDS = 64
 
 @dataclass(frozen=True)
 class Picture:
-    """A packed picture, the number of its frame, and when that came (`time.monotonic`)."""
+    """A packed picture, and when its frame came (`time.monotonic`)."""
 
     message: bytes
-    sequence: int | None
     arrived_at: float
 
 
@@ -72,7 +71,7 @@ class Outbox:
             return
         while len(self._pictures) >= at_most:
             self._metrics.frame_dropped("unsent")
-            self.say(wire.dropped_reply(self._pictures.popleft().sequence))
+            self.say(wire.unsent_reply(self._pictures.popleft().message))
         self._pictures.append(picture)
         self._changed.set()
 

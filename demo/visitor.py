@@ -47,8 +47,7 @@ class Visitor:
         now = time.monotonic()
         self.guest = guest
         self.session = session
-        self.settings = FrameSettings()
-        self.revision = 0
+        self._current = (0, FrameSettings())
         self.under_way = 0
         self.arrived_at = self.frame_at = self.answered_at = now
         self.connection: Connection | None = None
@@ -63,6 +62,16 @@ class Visitor:
         self._pool = pool
         self._metrics = metrics
         self._order = asyncio.Lock()
+
+    @property
+    def revision(self) -> int:
+        """How often the settings were changed."""
+        return self._current[0]
+
+    @property
+    def settings(self) -> FrameSettings:
+        """The settings of the next frame."""
+        return self._current[1]
 
     @property
     def frames_at_once(self) -> int:
@@ -93,21 +102,23 @@ class Visitor:
         if not isinstance(changes, dict):
             came = type(changes).__name__
             return [wire.error_reply(f"settings came as {came}; needed: names and values. Send an object.")]
-        refused = []
+        refused, (revision, settings) = [], self._current
         # Those that nobody has are refused together: a message has room for thousands.
-        names = asdict(self.settings)
+        names = asdict(settings)
         known = {name: value for name, value in changes.items() if name in names}
         unknown = [name for name in changes if name not in known]
         for name, value in known.items():
             try:
-                self.settings = self.settings.changed(**{name: value})
+                settings = settings.changed(**{name: value})
             except SettingsError as error:
                 refused.append(wire.error_reply(str(error), setting=name))
         for name in unknown[:1]:
             sentence = f"{len(unknown)} settings came that nobody has, such as {wire.shortened(name, 40)!r}; needed: "
             refused.append(wire.error_reply(sentence + f"{', '.join(names)}.", setting=name[:40]))
-        self.revision += 1
-        return [wire.applied_reply(self.revision, asdict(self.settings), self.settings.resting), *refused]
+        # Both at once: a codec thread that takes a frame just now must not see some of these changes, or the number of
+        # others.
+        self._current = (revision + 1, settings)
+        return [wire.applied_reply(self.revision, asdict(settings), settings.resting), *refused]
 
     async def translate(self, message: bytes) -> Reply:
         """Answer one binary message: a picture, or what became of the frame instead.
@@ -151,6 +162,7 @@ class Visitor:
             seconds=translation.seconds,
             bank_fill=translation.bank_fill,
             count=translation.frame,
+            resets=translation.resets,
             blurred=translation.flagged,
         )
 
@@ -161,13 +173,14 @@ class Visitor:
     def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int]:
         """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
         picture = wire.decode_picture(frame.data)
-        revision = self.revision
-        return self.session.submit(picture, self.settings), revision
+        revision, settings = self._current
+        return self.session.submit(picture, settings), revision
 
-    async def reset(self) -> None:
-        """Forget the past, in order with the frames before and after."""
+    async def reset(self) -> int:
+        """Forget the past, while no frame is on its way to the engine; the `resets` of the pictures to come. Frames
+        that wait at the engine already may be the first ones afterwards."""
         async with self._order:
-            await self._apart(self.session.reset)
+            return await self._apart(self.session.reset)
 
     def is_idle(self, now: float, idle_s: float) -> bool:
         """Whether no frame has come for `idle_s` seconds and the memory still lies with the engine."""
@@ -189,8 +202,7 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
     if kind == "set":
         return visitor.change(message.get("settings"))
     if kind == "reset":
-        await visitor.reset()
-        return [{"type": "reset"}]
+        return [wire.reset_reply(await visitor.reset())]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":

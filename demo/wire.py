@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-VERSION = 1
+VERSION = 2
 KIND_FRAME = 1
 KIND_PICTURE = 2
 KIND_BLURRED = 3
@@ -42,9 +42,11 @@ MAXIMUM_CLOSE_REASON_BYTES = 123
 FRAME_HEADER = struct.Struct("<BBHId")
 """Version, kind, reserved, sequence, client time in ms; a JPEG or PNG follows."""
 
-PICTURE_HEADER = struct.Struct("<BBHIdffI")
-"""Version, kind, settings revision, sequence, client time, engine ms, bank fill 0..1, frame number; a JPEG follows. The
-kind says whether the picture is blurred because the safety checker flagged it."""
+PICTURE_HEADER = struct.Struct("<BBHIdffII")
+"""Version, kind, settings revision, sequence, client time, engine ms, bank fill 0..1, frame number, resets; a JPEG
+follows. The kind says whether the picture is blurred because the safety checker flagged it. Frame numbers tell the
+order in which the engine took the frames, and the frames of one number of resets have one past: a frame that was sent
+before a reset may well be the first one after it."""
 
 
 class WireError(ValueError):
@@ -80,7 +82,15 @@ def unpack_frame(message: bytes, maximum_bytes: int = MAXIMUM_MESSAGE_BYTES) -> 
 
 
 def pack_picture(
-    frame: Frame, jpeg: bytes, *, revision: int, seconds: float, bank_fill: float, count: int, blurred: bool = False
+    frame: Frame,
+    jpeg: bytes,
+    *,
+    revision: int,
+    seconds: float,
+    bank_fill: float,
+    count: int,
+    resets: int,
+    blurred: bool = False,
 ) -> bytes:
     """The reply to `frame`: its sequence and client time, what the engine says, and the picture."""
     header = PICTURE_HEADER.pack(
@@ -92,6 +102,7 @@ def pack_picture(
         seconds * 1000.0,
         bank_fill,
         count % 2**32,
+        resets % 2**32,
     )
     return header + jpeg
 
@@ -202,6 +213,18 @@ def applied_reply(revision: int, settings: dict[str, Any], resting: dict[str, st
 def dropped_reply(sequence: int | None) -> dict[str, Any]:
     """The news that this frame gets no picture: a newer one took its place, or it came too soon."""
     return {"type": "dropped", "sequence": sequence}
+
+
+def unsent_reply(picture: bytes) -> dict[str, Any]:
+    """The news that a packed picture is not sent: a newer one took its place, but what its frame has left to the next
+    stays, so whoever records has to know of it."""
+    _, _, revision, sequence, _, _, _, count, resets = PICTURE_HEADER.unpack_from(picture)
+    return {**dropped_reply(sequence), "frame": count, "revision": revision, "resets": resets}
+
+
+def reset_reply(resets: int) -> dict[str, Any]:
+    """The past is forgotten: pictures whose header says so many `resets`, or more, know nothing of it."""
+    return {"type": "reset", "resets": resets}
 
 
 def notice_reply(message: str) -> dict[str, Any]:

@@ -39,5 +39,9 @@ class FrameError(RearviewError, RuntimeError):
     """A frame could not be translated; the session is as it was before."""
 
 
+class RecordingError(RearviewError, ValueError):
+    """A recording cannot be read, or cannot be replayed as asked."""
+
+
 class VideoError(RearviewError, ValueError):
     """A video file cannot be read, or cannot be written as asked."""

@@ -267,7 +267,7 @@ class Lanes:
             seconds = time.perf_counter() - entry.since
             said = (entry.request.session.notice, entry.frame.notice)
             notice = FLAGGED if state.flagged else " ".join(filter(None, said))
-            translation = Translation(picture, seconds, state.bank_fill, number, notice, state.flagged)
+            translation = Translation(picture, seconds, state.bank_fill, number, notice, state.flagged, state.resets)
             outcomes.append((entry.request, translation))
         return outcomes
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Translation:
     """One finished frame: `picture` `[H, W, 3]`, the engine's seconds, the bank's fill (0..1), the frame's number, a
-    sentence where the visitor has to know something, and whether the picture was flagged and is blurred."""
+    sentence where the visitor has to know something, whether the picture was flagged and is blurred, and how often the
+    session had forgotten everything before it. Frames of one number of `resets` look back at each other, in the order
+    of their numbers; a reset may overtake frames that were sent before it."""
 
     picture: Frame
     seconds: float
@@ -31,6 +33,7 @@ class Translation:
     frame: int
     notice: str = ""
     flagged: bool = False
+    resets: int = 0
 
 
 def without_bank(settings: FrameSettings) -> FrameSettings:
@@ -94,16 +97,20 @@ class Session:
         """
         self.size = self._engine.checked_size(size)
 
-    def reset(self) -> None:
-        """Forget all past frames, also one that is being translated now: the next is as if it were the first."""
+    def reset(self) -> int:
+        """Forget all past frames, also one that is being translated now: the next is as if it were the first.
+
+        Returns how often the session has forgotten everything by now: the `resets` of the translations to come.
+        """
         with self._lock:
-            self._state, self._notice = StreamState(), ""
+            self._state, self._notice = self._state.forgotten(), ""
+            return self._state.resets
 
     def refuse_bank(self, notice: str) -> None:
         """The engine's call where the device has too little memory: forget all, and go on without a bank, with `notice`
         in every translation, until `reset`."""
         with self._lock:
-            self._state, self._notice = StreamState(), notice
+            self._state, self._notice = self._state.forgotten(), notice
 
     def repaint(self) -> None:
         """The engine's call when its model has changed: the next picture holds on to nothing of the last; the memory
@@ -120,7 +127,7 @@ class Session:
         """Free the device of an idle session's state: `keep` moves it to the CPU, else it is forgotten. It comes back
         with the next frame; one that is being translated now leaves nothing."""
         with self._lock:
-            state = self._state.moved(self._engine.memory, torch.device("cpu")) if keep else StreamState()
+            state = self._state.moved(self._engine.memory, torch.device("cpu")) if keep else self._state.forgotten()
             # Another object in any case: a frame under way must not commit what it began with.
             self._state, self._parked = replace(state), True
         self._engine.release(self)

@@ -116,7 +116,7 @@ class Seen:
 @dataclass(frozen=True)
 class StreamState:
     """What one frame of a stream leaves to the next, and whether its picture was flagged. A new one is committed whole,
-    or not at all."""
+    or not at all. `resets` is how often its session had forgotten everything before the stream began."""
 
     seen: Seen = Seen()
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
@@ -124,6 +124,7 @@ class StreamState:
     history: History | None = None
     bank_fill: float = 0.0
     flagged: bool = False
+    resets: int = 0
 
     def nbytes(self, memory: Memory) -> int:
         """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
@@ -138,6 +139,10 @@ class StreamState:
         noise = next(iter(self.noise.values())).nbytes
         painted = self.history.nbytes if self.history is not None and settings.steadiness > 0 else 0
         return rows_of_frame(settings) * row + settings.steps * noise + self.seen.nbytes + painted
+
+    def forgotten(self) -> StreamState:
+        """The beginning of the next stream of the same session."""
+        return StreamState(resets=self.resets + 1)
 
     def without_picture(self) -> StreamState:
         """The same for a model that has changed: the next picture is painted anew, and the bank learns again."""

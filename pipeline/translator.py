@@ -230,11 +230,11 @@ class Translator:
         settings = frame.asked.settings
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
         if painted.flagged:
-            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, painted.flagged)
+            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, painted.flagged, past.resets)
             return blurred(painted.picture), state
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
-        return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill)
+        return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill, resets=past.resets)
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
         """One frame by itself, from its beginning to its end."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import re
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pipeline.errors import RearviewError
 from pipeline.host import hush, keep_freed_memory
-from pipeline.settings import DECLARATIONS, FIT, Choice, FrameSettings, Range, SettingsError, Text
+from pipeline.options import (
+    add_painter,
+    add_settings,
+    first_value,
+    named_settings,
+    opened_engine,
+    stopped_by_signals,
+)
+from pipeline.settings import FIT, FrameSettings, SettingsError
 from pipeline.video_io import TARGETS, SourceFrame, VideoReader, VideoWriter, check_paths, even, facts_of
 
 if TYPE_CHECKING:
@@ -137,72 +141,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("source", type=Path, metavar="IN", help="a video file of any kind that FFmpeg reads")
     parser.add_argument("out", type=Path, metavar="OUT", help=f"the file to write: {', '.join(TARGETS)}")
-    for name, declaration in FILE_SETTINGS.items():
-        _add_setting(parser, name, declaration)
+    add_settings(parser, first_value)
     parser.add_argument("--fit", choices=FIT.choices, default="pad", help=f"{FIT.help} (default: pad)")
-    parser.add_argument(
-        "--size",
-        type=_size,
-        metavar="WIDTHxHEIGHT",
-        help="the size at which the model works, in pixels (default: the model's own)",
-    )
-    parser.add_argument(
-        "--model",
-        default="auto",
-        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of the hub, or "
-        "auto: the best that this machine can run (default: auto)",
-    )
-    parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank, causal or none")
-    parser.add_argument(
-        "--memory-weights",
-        metavar="FOLDER",
-        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
-        "model's)",
-    )
-    parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
-    parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
+    add_painter(parser, model="auto", memory="feature-bank")
     return parser.parse_args(argv)
-
-
-FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name != "pipelined"}
-"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next."""
-OF_THE_MODEL = ("steps", "strength")
-"""The settings of which each model has defaults of its own."""
-METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
-
-
-def _add_setting(parser: argparse.ArgumentParser, name: str, declaration: Range | Text | Choice) -> None:
-    """Give `parser` the flag of a setting, as it is declared."""
-    default = getattr(FrameSettings(), name)
-    words = declaration.help
-    if isinstance(declaration, Range):
-        words += f" {declaration.minimum:g} to {declaration.maximum:.10g} {declaration.unit}"
-    shown = (
-        "" if default in (None, "") else f" (default: {'what suits the model' if name in OF_THE_MODEL else default})"
-    )
-    parser.add_argument(
-        f"--{name.replace('_', '-')}",
-        type=partial(_setting, name, declaration),
-        metavar=METAVARS[type(declaration)],
-        help=(words + shown).replace("%", "%%"),
-    )
-
-
-def _setting(name: str, declaration: Range | Text | Choice, text: str) -> str | int | float:
-    """A setting from the command line; raises `ArgumentTypeError` where it is not as declared."""
-    try:
-        return declaration.parsed(name, text)
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT in pixels, or one number for a square; raises `ArgumentTypeError` for anything else."""
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"came as {text!r}; needed: WIDTHxHEIGHT in pixels, such as 320x192")
-    return int(found[1]), int(found[2] or found[1])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -231,8 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _asked(arguments: argparse.Namespace, defaults: FrameSettings) -> FrameSettings:
     """The settings of the command line over those that a model begins with."""
-    named = {name: getattr(arguments, name) for name in FILE_SETTINGS if getattr(arguments, name) is not None}
-    return defaults.changed(fit=arguments.fit, **named)
+    return defaults.changed(fit=arguments.fit, **named_settings(arguments))
 
 
 def _translated(arguments: argparse.Namespace) -> VideoReport:
@@ -241,30 +182,14 @@ def _translated(arguments: argparse.Namespace) -> VideoReport:
     hush()
     from tqdm import tqdm
 
-    from pipeline.control import load_control
-    from pipeline.engine import Engine
-    from pipeline.hub import Hub
-    from pipeline.models import load_model
-
     keep_freed_memory()
-    hub = Hub(offline=arguments.offline)
     with ExitStack() as stack:
-        model = load_model(arguments.model, hub=hub)
-        settings = _asked(arguments, model.entry.defaults)
-        control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
-        engine = stack.enter_context(
-            Engine(
-                model,
-                memory=arguments.memory,
-                size=arguments.size,
-                control=control,
-                memory_weights=arguments.memory_weights,
-            )
-        )
+        engine = stack.enter_context(opened_engine(arguments))
+        settings = _asked(arguments, engine.model.entry.defaults)
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.
         bar = stack.enter_context(tqdm(unit=" frames", dynamic_ncols=True, disable=None))
-        stopped = stack.enter_context(_stopped_by_signals())
+        stopped = stack.enter_context(stopped_by_signals())
         done = 0
 
         def advance(frames: int, expected: int | None) -> None:
@@ -278,26 +203,6 @@ def _translated(arguments: argparse.Namespace) -> VideoReport:
             )
         except KeyboardInterrupt:
             return VideoReport(done, bar.total, "stopped")
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets, instead of breaking into the frame under way; the same signal once more
-    does what it always did."""
-    stopped = Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, _: object) -> None:
-        stopped.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def outcome(report: VideoReport, out: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import av
 import numpy as np
@@ -104,6 +104,28 @@ def facts_of(path: Path) -> VideoFacts:
         if first.turned and aspect:
             aspect = 1 / aspect
         return VideoFacts((first.picture.shape[1], first.picture.shape[0]), frames, seconds, aspect)
+
+
+class Timed(Protocol):
+    """Whose times and sound a video is written with: ticks of `time_base` seconds, frames at about `rate` a second."""
+
+    @property
+    def time_base(self) -> Fraction: ...
+
+    @property
+    def rate(self) -> Fraction: ...
+
+    @property
+    def audio(self) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Times of pictures that come from no video file."""
+
+    time_base: Fraction = Fraction(1, 1000)
+    rate: Fraction = GUESSED_RATE
+    audio: tuple[()] = ()
 
 
 class VideoReader:
@@ -298,7 +320,7 @@ class VideoWriter:
     Every method raises `VideoError` where the file cannot be written. `left_out` names what the file cannot hold.
     """
 
-    def __init__(self, out: Path, size: tuple[int, int], pixel_aspect: Fraction | None, reader: VideoReader) -> None:
+    def __init__(self, out: Path, size: tuple[int, int], pixel_aspect: Fraction | None, reader: Timed) -> None:
         """`size` is (width, height) in pixels, both even; times and sound are as in `reader`."""
         self.frames = 0
         self.left_out: list[str] = []
@@ -370,7 +392,7 @@ class VideoWriter:
         if pixel_aspect:
             context.sample_aspect_ratio = pixel_aspect
 
-    def _sound_streams(self, reader: VideoReader, out: Path) -> dict[int, Any]:
+    def _sound_streams(self, reader: Timed, out: Path) -> dict[int, Any]:
         """Index of each sound of the reader that this file can hold -> its place here."""
         streams = {}
         for each in reader.audio:

@@ -33,6 +33,7 @@ class StandInSession:
     parked: bool = False
     kept: bool | None = None
     notice: str = ""
+    seed: int = 7
 
     def submit(self, picture: np.ndarray, settings: FrameSettings) -> Future[Any]:
         if self.closed:
@@ -60,12 +61,19 @@ class StandInSession:
     def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
         count = len(self.settings)
         answer = SimpleNamespace(
-            picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count, notice=self.notice, flagged=False
+            picture=255 - picture,
+            seconds=0.025,
+            bank_fill=0.5,
+            frame=count,
+            notice=self.notice,
+            flagged=False,
+            resets=self.resets,
         )
         future.set_result(answer)
 
-    def reset(self) -> None:
+    def reset(self) -> int:
         self.resets += 1
+        return self.resets
 
     def park(self, keep: bool) -> None:
         self.parked, self.kept = True, keep

@@ -93,7 +93,7 @@ class Visitor:
         while True:
             answer = await connection.recv()
             if isinstance(answer, bytes):
-                *_, number = wire.PICTURE_HEADER.unpack_from(answer)
+                *_, number, _ = wire.PICTURE_HEADER.unpack_from(answer)
                 self.stays[-1].append(number)
             await connection.send(encoded_frame())
 

@@ -52,12 +52,13 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "memory": "none",
             "kernel": "sdpa",
             "control": None,
+            "seed": 7,
         }
         socket.send_bytes(frame(41))
         reply = socket.receive_bytes()
-    version, kind, revision, sequence, client_time, engine_ms, fill, count = unpacked(reply)
+    version, kind, revision, sequence, client_time, engine_ms, fill, count, resets = unpacked(reply)
     assert (version, kind, revision, sequence, client_time) == (wire.VERSION, wire.KIND_PICTURE, 0, 41, 12.5)
-    assert (engine_ms, fill, count) == (25.0, 0.5, 1)
+    assert (engine_ms, fill, count, resets) == (25.0, 0.5, 1, 0)
     picture = wire.decode_picture(reply[wire.PICTURE_HEADER.size :])
     assert abs(int(picture[8, 8, 0]) - 55) < 4
 
@@ -181,7 +182,9 @@ def test_reset_reaches_the_session(client: TestClient, live: Live, engine: Stand
     with client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)
         socket.send_json({"type": "reset"})
-        assert socket.receive_json() == {"type": "reset"}
+        assert socket.receive_json() == {"type": "reset", "resets": 1}
+        socket.send_bytes(frame(1))
+        assert unpacked(socket.receive_bytes())[8] == 1
     assert engine.sessions[0].resets == 1
 
 
@@ -297,7 +300,7 @@ def test_the_same_messages_work_over_post(client: TestClient, live: Live, engine
     reply = post.send(frame(2))
     assert reply.headers["content-type"] == "application/octet-stream"
     assert unpacked(reply.content)[2:4] == (1, 2)
-    assert post.say(type="reset").json() == [{"type": "reset"}]
+    assert post.say(type="reset").json() == [{"type": "reset", "resets": 1}]
     assert "whole JPEG" in post.send(frame(3, b"?")).json()["message"]
     assert post.say(type="bye").json() == []
     assert eventually(lambda: engine.sessions[0].closed)

@@ -253,7 +253,7 @@ def test_a_video_says_how_many_frames_are_blurred(picky: tuple[Engine, Picky], t
 
 def test_the_wire_says_that_a_picture_is_blurred() -> None:
     frame = wire.Frame(7, 1.0, b"")
-    facts: dict[str, Any] = {"revision": 0, "seconds": 0.1, "bank_fill": 0.0, "count": 1}
+    facts: dict[str, Any] = {"revision": 0, "seconds": 0.1, "bank_fill": 0.0, "count": 1, "resets": 0}
     kinds = [wire.pack_picture(frame, b"", blurred=flagged, **facts)[1] for flagged in (False, True)]
     assert kinds == [wire.KIND_PICTURE, wire.KIND_BLURRED]
     assert wire.PICTURE_HEADER.unpack_from(wire.pack_picture(frame, b"", blurred=True, **facts))[3] == 7

@@ -25,8 +25,9 @@ from PIL import Image
 from pipeline import Engine, FrameError, FrameSettings, Session, VideoError
 from pipeline.catalogue import CATALOGUE
 from pipeline.codec import Frame, unfitted
+from pipeline.options import OF_THE_MODEL
 from pipeline.settings import DECLARATIONS, RANGES, Choice
-from pipeline.video import OF_THE_MODEL, _asked, main, parse, translate_video, translated_frames
+from pipeline.video import _asked, main, parse, translate_video, translated_frames
 from pipeline.video_io import (
     TARGETS,
     SourceFrame,

@@ -7,8 +7,8 @@ const SETTLE_FRAMES = 8;
 const FRAMES_BESIDE = 1;
 const JPEG_QUALITY = 0.85;
 const FRAME_HEADER_BYTES = 16;
-const PICTURE_HEADER_BYTES = 28;
-const WIRE_VERSION = 1;
+const PICTURE_HEADER_BYTES = 32;
+const WIRE_VERSION = 2;
 const KIND_FRAME = 1;
 const KIND_BLURRED = 3;
 const SOCKET_TRIES_BEFORE_POST = 2;
@@ -35,6 +35,7 @@ function pictureOf(buffer) {
     engineMs: header.getFloat32(16, true),
     fill: header.getFloat32(20, true),
     frame: header.getUint32(24, true),
+    resets: header.getUint32(28, true),
     jpeg: new Uint8Array(buffer, PICTURE_HEADER_BYTES),
   };
 }

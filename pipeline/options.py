@@ -1,0 +1,140 @@
+"""What the command lines of the pipeline have in common: settings, what to paint with, and how they are stopped."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from pipeline.settings import DECLARATIONS, Choice, FrameSettings, Range, SettingsError, Text
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
+
+FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name != "pipelined"}
+"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next."""
+OF_THE_MODEL = ("steps", "strength")
+"""The settings of which each model has defaults of its own."""
+METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
+
+
+def add_settings(parser: argparse.ArgumentParser, default_of: Callable[[str], str]) -> None:
+    """Give `parser` the flag of every setting, as it is declared; `default_of` a name is what stands for it where it is
+    not given, in words, or empty. Without its flag a setting is `None`."""
+    for name, declaration in FILE_SETTINGS.items():
+        words = declaration.help
+        if isinstance(declaration, Range):
+            words += f" {declaration.minimum:g} to {declaration.maximum:.10g} {declaration.unit}"
+        shown = f" (default: {default_of(name)})" if default_of(name) else ""
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=partial(_setting, name, declaration),
+            metavar=METAVARS[type(declaration)],
+            help=(words + shown).replace("%", "%%"),
+        )
+
+
+def first_value(name: str) -> str:
+    """What a setting begins with, in words; empty where that is nothing."""
+    default = getattr(FrameSettings(), name)
+    if default in (None, ""):
+        return ""
+    return "what suits the model" if name in OF_THE_MODEL else str(default)
+
+
+def named_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the command line names."""
+    return {name: value for name in FILE_SETTINGS if (value := getattr(arguments, name)) is not None}
+
+
+def _setting(name: str, declaration: Range | Text | Choice, text: str) -> str | int | float:
+    """A setting from the command line; raises `ArgumentTypeError` where it is not as declared."""
+    try:
+        return declaration.parsed(name, text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: str | None) -> None:
+    """Give `parser` the flags that say what to paint with, and how large; `model` and `memory` are those to take where
+    none is named, or `None`: as recorded."""
+    parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="WIDTHxHEIGHT",
+        help="the size at which the model works, in pixels (default: "
+        f"{'as recorded, or ' if model is None else ''}the model's own)",
+    )
+    parser.add_argument(
+        "--model",
+        default=model,
+        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of the hub, or "
+        f"auto: the best that this machine can run (default: {model or 'as recorded'})",
+    )
+    parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
+    parser.add_argument(
+        "--memory",
+        default=memory,
+        help=f"the temporal memory: feature-bank, causal or none (default: {memory or 'as recorded'})",
+    )
+    parser.add_argument(
+        "--memory-weights",
+        metavar="FOLDER",
+        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
+        "model's)",
+    )
+    parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
+    parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT in pixels, or one number for a square; raises `ArgumentTypeError` for anything else."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"came as {text!r}; needed: WIDTHxHEIGHT in pixels, such as 320x192")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def opened_engine(arguments: argparse.Namespace) -> Engine:
+    """An engine with what the flags of `add_painter` say; raises `RearviewError` or `SettingsError`."""
+    # Here, not above: a wrong word on the command line should not wait for torch.
+    from pipeline.control import load_control
+    from pipeline.engine import Engine
+    from pipeline.hub import Hub
+    from pipeline.models import load_model
+
+    hub = Hub(offline=arguments.offline)
+    model = load_model(arguments.model, hub=hub)
+    control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
+    return Engine(
+        model,
+        memory=arguments.memory,
+        size=arguments.size,
+        control=control,
+        memory_weights=arguments.memory_weights,
+    )
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Event]:
+    """An event that Ctrl-C or SIGTERM sets, instead of breaking into the frame under way; the same signal once more
+    does what it always did."""
+    stopped = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: object) -> None:
+        stopped.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
