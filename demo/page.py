@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demo import assets
+from demo.api import build_api
 from demo.live import Live
 from demo.lora import Styles, build_styles
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
@@ -113,7 +114,9 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         _wire_settings(blend | sliders)
         _wire_token(page, canvas, live)
         words = {"prompt": prompt, "negative_prompt": negative_prompt}
-        wire_video_tab(page, video, VideoJobs(lambda: live.engine.open()), words | blend | sliders)
+        jobs = VideoJobs(lambda: live.engine.open())
+        wire_video_tab(page, video, jobs, words | blend | sliders)
+        build_api(page, lambda: live.engine.open(), jobs, settings)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
         video_tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
