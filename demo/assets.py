@@ -53,16 +53,28 @@ def scripts_version(modules: dict[str, bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
+def script_address(name: str) -> str:
+    """Where the module `name` is to be had, from the app's own address on."""
+    return f"{SCRIPTS_PATH.lstrip('/')}/{scripts_version(scripts())}/{name}"
+
+
+def page(name: str, script: str) -> str:
+    """A page of its own two folders below the app's address: the HTML file `name` with its module `script`, also behind a
+    proxy's prefix."""
+    return markup(name).replace(
+        "<!-- script -->", f'<script type="module" src="../../{script_address(script)}"></script>'
+    )
+
+
 def starter() -> str:
     """The script that Gradio runs beside the studio's markup: it fetches the modules, also behind a proxy's prefix."""
-    address = f"{SCRIPTS_PATH.lstrip('/')}/{scripts_version(scripts())}/main.js"
     return (
         # A component has those events alone that stand in its script in quotes.
         f"// {', '.join(json.dumps(event) for event in EVENTS)}\n"
         "const page = new URL(window.location.href);\n"
         'page.search = page.hash = "";\n'
         'if (!page.pathname.endsWith("/")) page.pathname += "/";\n'
-        f'import(new URL("{address}", page)).then(({{ start }}) => start({{ element, props, trigger }}));\n'
+        f'import(new URL("{script_address("main.js")}", page)).then(({{ start }}) => start({{ element, props, trigger }}));\n'
     )
 
 

@@ -71,6 +71,16 @@ class HostLimits:
     grace_seconds: float = _number(
         4.0, 0.0, 5.0, 0.1, "seconds", "Grace", "How long a lost page's place and memory are kept for its return."
     )
+    watchers: int = _number(
+        4,
+        0,
+        100,
+        1,
+        "watchers",
+        "Watchers",
+        "How many may watch the output page of one visitor; 0 gives visitors none.",
+        integer=True,
+    )
     budget_mb: int = _number(
         1024, 1, 524288, 1, "MB", "Byte budget", "How much the memories of all visitors may take.", integer=True
     )

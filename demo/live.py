@@ -19,6 +19,7 @@ from demo.connection import Connection
 from demo.gate import Guest
 from demo.limits import HostLimits
 from demo.metrics import CONTENT_TYPE, Metrics
+from demo.output import OutputPages
 from demo.reception import COME_BACK_S, OVER_SENTENCE, REPLACED_SENTENCE, Reception
 from demo.visitor import Visitor, obey
 from demo.waiting_line import FullError, Ticket
@@ -101,6 +102,7 @@ class Live:
             Route(METRICS_PATH, self.read_metrics, name="rearview-metrics"),
             Route(HEALTH_PATH, self.health, name="rearview-health"),
             *assets.routes(),
+            *OutputPages(self.reception.outputs).routes(),
         ]
 
     def mint(self, page: str, user: str | None = None) -> str:

@@ -14,6 +14,7 @@ from demo import wire
 from demo.gate import Guest
 from demo.limits import HostLimits
 from demo.metrics import Metrics
+from demo.output import Outputs
 from demo.visitor import Visitor
 from demo.waiting_line import FullError, Ticket, WaitingLine
 from pipeline.errors import NoRoomError
@@ -47,6 +48,7 @@ class Reception:
     def __init__(self, engine: Engine, limits: HostLimits, metrics: Metrics) -> None:
         self.visitors: dict[str, Visitor] = {}
         self.line = WaitingLine(limits.queue_length)
+        self.outputs = Outputs(limits.watchers)
         self._engine = engine
         self._limits = limits
         self._metrics = metrics
@@ -113,6 +115,7 @@ class Reception:
         if self.visitors.get(visitor.guest.name) is visitor:
             del self.visitors[visitor.guest.name]
             self.stay(visitor)
+            visitor.hide()
             if self._closing:
                 visitor.session.close()
                 return
@@ -179,8 +182,9 @@ class Reception:
             return None
 
     def _seat(self, guest: Guest, session: Session) -> Visitor:
-        visitor = self.visitors[guest.name] = Visitor(guest, session, self._pool, self._limits, self._metrics)
-        return visitor
+        made = Visitor(guest, session, self._pool, self._limits, self._metrics, self.outputs)
+        self.visitors[guest.name] = made
+        return made
 
     async def _admit(self) -> None:
         """Give free places to those who wait, in order."""

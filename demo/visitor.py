@@ -14,6 +14,7 @@ from demo import wire
 from demo.gate import Guest
 from demo.limits import HostLimits
 from demo.metrics import Metrics
+from demo.output import Output, Outputs, hidden_reply, output_reply, watched_reply
 from demo.pace import TokenBucket
 from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError
@@ -42,7 +43,13 @@ class Visitor:
     """One guest who has a place."""
 
     def __init__(
-        self, guest: Guest, session: Session, pool: ThreadPoolExecutor, limits: HostLimits, metrics: Metrics
+        self,
+        guest: Guest,
+        session: Session,
+        pool: ThreadPoolExecutor,
+        limits: HostLimits,
+        metrics: Metrics,
+        outputs: Outputs,
     ) -> None:
         now = time.monotonic()
         self.guest = guest
@@ -61,6 +68,9 @@ class Visitor:
         self._maximum_bytes = limits.message_bytes
         self._pool = pool
         self._metrics = metrics
+        self._outputs = outputs
+        self._output: Output | None = None
+        self._submitted = 0
         self._order = asyncio.Lock()
 
     @property
@@ -139,6 +149,8 @@ class Visitor:
     async def _translate(self, frame: wire.Frame) -> Reply:
         async with self._order:
             submitted, revision = await self._apart(lambda: self._submit(frame))
+            self._submitted += 1
+            number = self._submitted
         future = asyncio.wrap_future(submitted)
         await asyncio.wait([future])
         if future.cancelled():
@@ -155,9 +167,12 @@ class Visitor:
             return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
         translation = future.result()
         self._notice = translation.notice
+        jpeg = await self._apart(lambda: wire.encode_picture(translation.picture))
+        if self._output is not None:
+            self._output.show(number, jpeg)
         return wire.pack_picture(
             frame,
-            await self._apart(lambda: wire.encode_picture(translation.picture)),
+            jpeg,
             revision=revision,
             seconds=translation.seconds,
             bank_fill=translation.bank_fill,
@@ -182,6 +197,25 @@ class Visitor:
         async with self._order:
             return await self._apart(self.session.reset)
 
+    def show_at(self, secret: object) -> dict[str, Any]:
+        """Show the pictures at an address of their own from now on, at the old one where `secret` is its secret; the
+        reply names it."""
+        output = self._output
+        if output is None or output.ended_because is not None or secret not in (None, output.secret):
+            self.hide()
+            self._output = self._outputs.opened(secret, self._say_watched)
+        return output_reply(self._output, counted=self.connection is not None)
+
+    def hide(self) -> None:
+        """Show the pictures to nobody else any more."""
+        output, self._output = self._output, None
+        if output is not None:
+            self._outputs.close(output)
+
+    def _say_watched(self, watchers: int) -> None:
+        if self.connection is not None:
+            self.connection.say(watched_reply(watchers))
+
     def is_idle(self, now: float, idle_s: float) -> bool:
         """Whether no frame has come for `idle_s` seconds and the memory still lies with the engine."""
         return self.under_way == 0 and now - self.frame_at >= idle_s and not self.session.parked
@@ -203,6 +237,11 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
         return visitor.change(message.get("settings"))
     if kind == "reset":
         return [wire.reset_reply(await visitor.reset())]
+    if kind == "output" and message.get("on") is False:
+        visitor.hide()
+        return [hidden_reply()]
+    if kind == "output":
+        return [visitor.show_at(message.get("secret"))]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":
@@ -210,5 +249,7 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
         return []
     came = wire.shortened(repr(kind), 40)
     return [
-        wire.error_reply(f"A message came with type {came}; needed: set, reset, hello, ping or bye. Reload the page.")
+        wire.error_reply(
+            f"A message came with type {came}; needed: set, reset, output, hello, ping or bye. Reload the page."
+        )
     ]

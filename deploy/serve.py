@@ -184,6 +184,9 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     keep_freed_memory()
     # Whoever finds no place waits in Ray's proxy, not in the line of a replica while another may have a place.
     limits = replace(limits_from(os.environ), visitors=plan.places, queue_length=0)
+    if isinstance(plan, Engines):
+        # An output page would be asked of the page's replica, which has none of these pictures.
+        limits = replace(limits, watchers=0)
     # Named, because Ray does not hide the GPUs of others from a replica that has none.
     model = load_model(plan.model, device="cuda" if on_gpu else "cpu")
     engine = Engine(model, memory=plan.memory, byte_budget=limits.byte_budget)

@@ -18,6 +18,7 @@ OTHER = {
     "idle_seconds": "5",
     "when_idle": "forget",
     "grace_seconds": "0",
+    "watchers": "0",
     "budget_mb": "300",
 }
 
