@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 DEFAULT_PORT = 7860
-SAFETY_VARIABLE = "REARVIEW_SAFETY"
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
 END_WITHIN_S = 4.5
@@ -27,13 +26,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="app.py", description="Draw, or use a webcam, and see it painted live.")
     # Here, not above: importing this module imports nothing of ours.
     from demo.limits import add_options
+    from demo.spacefile import MODEL_VARIABLE, SAFETY_VARIABLE, SpaceError, space_environment
 
-    on_spaces = "SPACE_ID" in os.environ
+    try:
+        environment = space_environment(os.environ)
+    except SpaceError as error:
+        parser.error(str(error))
+    on_spaces = "SPACE_ID" in environment
     parser.add_argument(
         "--model",
-        default="auto",
+        default=environment.get(MODEL_VARIABLE, "auto"),
         help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of a repository "
-        "of the Hugging Face hub, or auto: the best that this machine can run",
+        "of the Hugging Face hub, or auto: the best that this machine can run (default auto); also as "
+        f"{MODEL_VARIABLE}",
     )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument(
@@ -79,12 +84,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--safety",
-        default=os.environ.get(SAFETY_VARIABLE, "off"),
+        default=environment.get(SAFETY_VARIABLE, "off"),
         metavar="on|off|FOLDER",
         help="blur pictures that Stable Diffusion's safety checker flags: on for the hub's own, or a folder or "
         f"repository with another; also as {SAFETY_VARIABLE} (default off; turn it on for a public host)",
     )
-    add_options(parser, os.environ)
+    add_options(parser, environment)
     return parser.parse_args(argv)
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -23,9 +24,19 @@ START_TIMEOUT_S = 90.0
 class App:
     """The app as a person starts it: `python app.py`. It can be stopped and started again at the same port."""
 
-    def __init__(self, log: Path, *options: str, model: str | None = None) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *options: str,
+        model: str | None = None,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`folder` holds the app, `environment` is added to ours; a model that it names is taken."""
+        self._folder, self._environment = folder, {**os.environ, **(environment or {})}
         self._command = [sys.executable, "app.py", *options]
-        self._command += ["--model", model or os.environ.get("REARVIEW_TEST_MODEL", "embedded")]
+        if "REARVIEW_MODEL" not in self._environment:
+            self._command += ["--model", model or os.environ.get("REARVIEW_TEST_MODEL", "embedded")]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._log = log
@@ -35,7 +46,9 @@ class App:
         """Start the app and wait until its page and its wire answer."""
         command = [*self._command, "--port", str(self.port)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(f"{self.url}healthz"):
             if self._process.poll() is not None or time.monotonic() > deadline:

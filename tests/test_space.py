@@ -1,4 +1,4 @@
-"""Spacefile: its fields, the header made from it, and what is said when they are wrong."""
+"""The commands `check` and `header`: README's header, and what Spacefile has to agree with."""
 
 from __future__ import annotations
 
@@ -8,36 +8,59 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.space import NEEDS, REQUIRED, ROOT, SpaceError, check_fields, header, main, read_spacefile, with_header
+from demo.space import header, header_fields, main, pins_on, pythons_of, with_header
+from demo.spacefile import ROOT, Manifest, SpaceError, read_spacefile
 
 
 @pytest.fixture
-def fields() -> dict[str, Any]:
-    return read_spacefile(ROOT / "Spacefile")
+def manifest() -> Manifest:
+    return read_spacefile()
 
 
 @pytest.fixture
-def repository(tmp_path: Path, fields: dict[str, Any]) -> Path:
+def repository(tmp_path: Path) -> Path:
     """A folder with all that a Space's header is checked against, and a README that has no header yet."""
-    (tmp_path / "Spacefile").write_text(yaml.safe_dump(fields, allow_unicode=True), encoding="utf-8")
-    (tmp_path / "requirements.txt").write_text(f"gradio=={fields['sdk_version']}\n")
-    (tmp_path / "app.py").touch()
+    (tmp_path / "Spacefile").write_text((ROOT / "Spacefile").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "requirements.txt").write_text((ROOT / "requirements.txt").read_text())
+    for name in read_spacefile().files:
+        if not (tmp_path / name).exists():
+            (tmp_path / name).mkdir(parents=True) if "." not in name and name.islower() else (tmp_path / name).touch()
     (tmp_path / "README.md").write_text("# Rearview\n\n---\n\nA rule above.\n")
     return tmp_path
 
 
-def test_header_reads_back_as_the_same_fields(fields: dict[str, Any]) -> None:
-    opening, block, rest = header(fields).split("---\n")
+def change(repository: Path, **changes: Any) -> None:
+    """Change fields of a repository's Spacefile."""
+    path = repository / "Spacefile"
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(read | changes, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def test_this_repository_agrees_with_itself() -> None:
+    assert main(["check"]) == 0
+
+
+def test_header_reads_back_as_the_fields_that_hugging_face_knows(manifest: Manifest) -> None:
+    opening, block, rest = header(manifest.fields).split("---\n")
     assert (opening, rest) == ("", "")
-    assert yaml.safe_load(block) == fields
-    assert list(yaml.safe_load(block)) == list(fields)
+    assert yaml.safe_load(block) == manifest.fields
+    assert list(yaml.safe_load(block)) == list(manifest.fields)
+    assert not {"files", "hardware"} & set(manifest.fields)
 
 
-def test_header_replaces_only_the_header(fields: dict[str, Any]) -> None:
-    once = with_header("# Rearview\n\n---\n\nA rule above.\n", header(fields))
+def test_header_names_the_models_of_its_hardware(manifest: Manifest) -> None:
+    assert header_fields(manifest, manifest.flavour()) == manifest.fields
+    fields = header_fields(manifest, manifest.flavour("zero-a10g"))
+    assert "stable-diffusion-v1-5/stable-diffusion-v1-5" in fields["models"]
+    assert fields["suggested_hardware"] == "l4x1"
+    assert list(fields) == list(manifest.fields)
+
+
+def test_header_replaces_only_the_header(manifest: Manifest) -> None:
+    once = with_header("# Rearview\n\n---\n\nA rule above.\n", header(manifest.fields))
     assert once.endswith("---\n\n# Rearview\n\n---\n\nA rule above.\n")
-    assert with_header(once, header(fields)) == once
-    renamed = with_header(once, header(fields | {"title": "Other"}))
+    assert with_header(once, header(manifest.fields)) == once
+    renamed = with_header(once, header({**manifest.fields, "title": "Other"}))
     assert renamed == once.replace("title: Rearview", "title: Other")
 
 
@@ -49,7 +72,7 @@ def test_header_then_check(repository: Path, capsys: pytest.CaptureFixture[str])
     assert (repository / "README.md").read_text().endswith("# Rearview\n\n---\n\nA rule above.\n")
 
 
-@pytest.mark.parametrize("missing", ["Spacefile", "README.md", "app.py"])
+@pytest.mark.parametrize("missing", ["Spacefile", "README.md", "app.py", "requirements.txt", "LICENSE"])
 def test_a_missing_file_is_named(repository: Path, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["header"], root=repository) == 0
     (repository / missing).unlink()
@@ -58,48 +81,51 @@ def test_a_missing_file_is_named(repository: Path, missing: str, capsys: pytest.
 
 
 def test_another_gradio_than_the_pinned_one_is_refused(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (repository / "requirements.txt").write_text("gradio==6.0.0\n")
+    (repository / "requirements.txt").write_text("# Python 3.10 to 3.12.\ngradio==6.0.0\n")
     assert main(["check"], root=repository) == 1
     assert "6.0.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("changes", "words"),
     [
-        ("title", ""),
-        ("emoji", "mirror"),
-        ("colorFrom", "teal"),
-        ("sdk", "docker"),
-        ("sdk_version", 6.3),
-        ("python_version", 3.12),
-        ("python_version", "3.9"),
-        ("app_file", "app.sh"),
-        ("suggested_hardware", "supercomputer"),
-        ("short_description", "long " * 20),
-        ("tags", "webcam"),
-        ("models", [None]),
-        ("license", "Apache 2"),
+        ({"python_version": "3.13"}, "needed: one of 3.10, 3.12"),
+        ({"python_version": "3.11"}, "needed: one of 3.10, 3.12"),
+        ({"app_file": "demo/none.py"}, "app_file"),
+        ({"models": ["somebody/else"]}, "models"),
+        ({"hardware": {"cpu-basic": {"model": "embedded"}, "h900": {"model": "embedded"}}}, "'h900'"),
+        ({"hardware": {"cpu-basic": {"model": "nothing"}}}, "'nothing'"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(fields: dict[str, Any], name: str, value: object) -> None:
-    with pytest.raises(SpaceError, match=rf"(?s){name} .*needed: .*Correct it"):
-        check_fields(fields | {name: value})
+def test_what_does_not_hold_together_is_refused(
+    repository: Path, changes: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(repository, **changes)
+    assert main(["header"], root=repository) == 0
+    assert main(["check"], root=repository) == 1
+    assert words in capsys.readouterr().err
 
 
-def test_unknown_and_missing_fields_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(SpaceError, match="colour"):
-        check_fields(fields | {"colour": "red"})
-    for name in REQUIRED:
-        with pytest.raises(SpaceError, match=name):
-            check_fields({key: value for key, value in fields.items() if key != name})
+def test_python_3_11_is_refused_for_zero_gpu_alone(repository: Path) -> None:
+    change(repository, python_version="3.11", hardware={"cpu-basic": {"model": "embedded"}})
+    assert main(["header"], root=repository) == 0
+    assert main(["check"], root=repository) == 0
 
 
-@pytest.mark.parametrize("text", ["title: [", "- a\n- b\n", ""])
-def test_a_manifest_that_is_no_mapping_is_refused(repository: Path, text: str) -> None:
-    (repository / "Spacefile").write_text(text)
-    with pytest.raises(SpaceError, match="Spacefile"):
-        read_spacefile(repository / "Spacefile")
+def test_the_requirements_pin_each_library_once_on_each_python() -> None:
+    requirements = (ROOT / "requirements.txt").read_text()
+    assert pythons_of(requirements) == ("3.10", "3.11", "3.12")
+    for python in pythons_of(requirements):
+        assert {"gradio", "torch", "diffusers", "xformers"} <= pins_on(requirements, python).keys()
+    assert pins_on(requirements, "3.10")["diffusers"] != pins_on(requirements, "3.12")["diffusers"]
 
 
-def test_required_fields_have_needs() -> None:
-    assert set(REQUIRED) <= set(NEEDS)
+@pytest.mark.parametrize("line", ["gradio>=6", "gradio==6.31.0\ngradio==6.30.0", "gradio"])
+def test_a_library_that_is_not_pinned_once_is_refused(line: str) -> None:
+    with pytest.raises(SpaceError, match="gradio==VERSION"):
+        pins_on(line, "3.12")
+
+
+def test_requirements_that_name_no_python_are_refused() -> None:
+    with pytest.raises(SpaceError, match="Python 3.X to 3.Y"):
+        pythons_of("gradio==6.31.0\n")
