@@ -7,7 +7,7 @@ memory need not learn to paint, only to hold still what is painted. Drawn once a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from pipeline import Model
 from pipeline.codec import decode, encode
 from pipeline.conditioning import conditioning_channels
+from pipeline.errors import ModelError
 from pipeline.memory import create_memory
 from pipeline.prompts import PromptEmbeddings, PromptEncoder
 from pipeline.schedule import StepCoefficients
@@ -27,7 +28,7 @@ from pipeline.stream import noise_for
 from training.captions import caption
 from training.clip_stage import Clip
 from training.memory_scenes import along_motion, draw_moving_scene
-from training.memory_seam import KnownMotion, Lesson, painter
+from training.memory_seam import KnownMotion, Lesson, Segments, painter
 from training.progress import Progress
 from training.styles import GRADES, STYLES
 from training.tensors import as_tensor
@@ -36,8 +37,7 @@ NEWEST = 0.2
 """Share of the newest picture in the mean along the motion: a window of a few frames can come near it."""
 SHARE_OF_LATER_STEPS = 0.5
 STEADIED_SHARE = 0.8
-"""How steady the pictures are that a later step begins with: a memory has passed over them, though not a perfect one."""
-ERRORS = (OSError, KeyError, ValueError)
+"""How steady the pictures are that a later step begins with: a memory was at work, though not a perfect one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def coefficients(model: Model, task: Task) -> StepCoefficients:
 
 
 def noise_of(task: Task, step: int, latents: Tensor) -> Tensor:
-    """The noise of a step of all frames, as a session has it: like one row of latents `[F, C, h, w]`, `[1, C, h, w]`."""
+    """The noise `[1, C, h, w]` of a step, as a session has it: the same for all frames of latents `[F, C, h, w]`."""
     return noise_for(task.seed, step, (1, *latents.shape[1:])).to(latents)
 
 
@@ -88,6 +88,12 @@ class Studio:
     """Paints scenes with a model as it is, without a memory."""
 
     def __init__(self, model: Model) -> None:
+        """Raises `ModelError` for a model that predicts anything but clean latents."""
+        if model.schedule.prediction_type != "sample":
+            raise ModelError(
+                f"model {model.name!r} came with a UNet that predicts {model.schedule.prediction_type}; needed: one "
+                "that predicts clean latents, as the embedded model's. Train its memory on --videos."
+            )
         self.model, self.prompts = model, PromptEncoder(model.text_encoders)
         self.memory = create_memory("none", model.entry.memory_layout, "sdpa")
 
@@ -115,8 +121,7 @@ class Studio:
         timesteps = torch.tensor([step.timestep], device=samples.device)
         text = embedded(self.prompts, [task.prompt]).to(samples.device, samples.dtype)
         lesson = Lesson(samples[None], timesteps, text, clean[None], (side, side))
-        predicted = painter(self.model.unet)(lesson, slice(None), None)[0]
-        return step.predicted_clean(predicted, samples[:, : clean.shape[1]], self.model.schedule.prediction_type)
+        return painter(self.model.unet)(lesson, slice(None), None)[0]
 
     def _steadied(self, clip: Clip, painted: Tensor) -> tuple[Tensor, np.ndarray]:
         """Latents and pictures whose paint stays with the things. What the codec changes by itself is left out of the
@@ -145,9 +150,8 @@ def write_scene(path: Path, studio: Studio, seed: int, frames: int, side: int, t
     for number, task in enumerate(asked):
         tensors |= {f"{number} {name}": each for name, each in studio.drawn(clip, task).items()}
     partial = path.with_suffix(".partial")
-    described = {"tasks": json.dumps([asdict(each) for each in asked])}
     save_file({name: each.cpu().contiguous() for name, each in tensors.items()}, partial)
-    path.with_suffix(".json").write_text(described["tasks"])
+    path.with_suffix(".json").write_text(json.dumps([asdict(each) for each in asked]))
     partial.replace(path)  # last: its presence says that the scene is whole
 
 
@@ -163,62 +167,63 @@ def write_scenes(folder: Path, model: Model, scenes: int, seed: int, frames: int
         progress.show(number + 1)
 
 
+@dataclass(frozen=True, eq=False)
+class PaintedScene:
+    """A scene from disk under one of its tasks."""
+
+    tensors: dict[str, Tensor]
+    number: int
+    task: Task
+
+    def of_task(self, name: str) -> Tensor:
+        """What `Studio.drawn` gave under this name."""
+        return self.tensors[f"{self.number} {name}"]
+
+
 class SceneLessons:
-    """Lessons from scenes as they lie on disk."""
+    """Lessons from scenes as they lie on disk; see `training.memory_seam.Lessons`."""
 
     def __init__(self, folder: Path, model: Model) -> None:
-        self.paths = sorted(folder.glob("*.safetensors"))
-        if not self.paths:
+        paths = sorted(folder.glob("*.safetensors"))
+        if not paths:
             raise FileNotFoundError(f"no scenes in {folder}; needed: drawn ones. Run the data stage first.")
-        self.tasks = [
-            [Task(**each) for each in json.loads(path.with_suffix(".json").read_text())] for path in self.paths
+        self.clips = [
+            (path, number, Task(**task))
+            for path in paths
+            for number, task in enumerate(json.loads(path.with_suffix(".json").read_text()))
         ]
         self.model, self.prompts = model, PromptEncoder(model.text_encoders)
 
     def __len__(self) -> int:
-        """How many different clips there are: a scene under each of its tasks."""
-        return sum(map(len, self.tasks))
+        """How many clips there are: each scene under each of its tasks."""
+        return len(self.clips)
 
-    def drawn(self, rng: np.random.Generator, clips: int, segments: Callable[[int], list[list[int]]]) -> list[Lesson]:
-        """Lessons of `clips` random clips; `segments` says which frames of so many are the lessons'."""
-        flat = [(scene, task) for scene, tasks in enumerate(self.tasks) for task in range(len(tasks))]
-        return self.chosen([flat[int(each)] for each in rng.integers(len(flat), size=clips)], segments)
+    def chosen(self, numbers: Sequence[int], segments: Segments) -> list[Lesson]:
+        """The lessons of the clips of these numbers together; `segments` says which frames of so many are a lesson's."""
+        scenes = [PaintedScene(load_file(path), at, task) for path, at, task in (self.clips[each] for each in numbers)]
+        text = embedded(self.prompts, [each.task.prompt for each in scenes]).to(self.model.device, torch.float32)
+        return [self._lesson(scenes, text, frames) for frames in segments(len(scenes[0].tensors["source"]))]
 
-    def every(self, segments: Callable[[int], list[list[int]]]) -> list[list[Lesson]]:
-        """The lessons of each clip by itself, in order."""
-        flat = [(scene, task) for scene, tasks in enumerate(self.tasks) for task in range(len(tasks))]
-        return [self.chosen([each], segments) for each in flat]
-
-    def chosen(self, clips: Sequence[tuple[int, int]], segments: Callable[[int], list[list[int]]]) -> list[Lesson]:
-        """Lessons of the clips of these scenes and tasks."""
-        files = [(load_file(self.paths[scene]), number, self.tasks[scene][number]) for scene, number in clips]
-        text = embedded(self.prompts, [task.prompt for _, _, task in files]).to(self.model.device, torch.float32)
-        timesteps = [coefficients(self.model, task).timestep for _, _, task in files]
-        return [
-            Lesson(
-                torch.stack([self._samples(*file)[frames] for file in files]),
-                torch.tensor(timesteps, device=self.model.device),
-                text,
-                torch.stack([self._of(file, "wanted")[frames].float() for file in files]),
-                (8 * files[0][0]["source"].shape[-2], 8 * files[0][0]["source"].shape[-1]),
-                self._motion(files, frames),
-            )
-            for frames in segments(len(files[0][0]["source"]))
-        ]
-
-    def _samples(self, tensors: dict[str, Tensor], number: int, task: Task) -> Tensor:
-        clean, source = (tensors[name].to(self.model.device).float() for name in (f"{number} clean", "source"))
-        return sample_of(self.model, task, clean, source)
-
-    def _of(self, file: tuple[dict[str, Tensor], int, Task], name: str) -> Tensor:
-        return file[0][f"{file[1]} {name}"].to(self.model.device)
-
-    def _motion(self, files: Sequence[tuple[dict[str, Tensor], int, Task]], frames: list[int]) -> KnownMotion:
+    def _lesson(self, scenes: Sequence[PaintedScene], text: PromptEmbeddings, frames: list[int]) -> Lesson:
         device = self.model.device
-        pictures = [as_tensor(self._of(file, "pictures")[frames].cpu().numpy(), device) for file in files]
-        return KnownMotion(
-            torch.stack(pictures),
-            torch.stack([tensors["flow"][frames].to(device).float() for tensors, _, _ in files]),
-            torch.stack([tensors["visible"][frames].to(device) for tensors, _, _ in files]),
-            tuple(index > 0 and frame == frames[index - 1] + 1 for index, frame in enumerate(frames)),
+        samples = [
+            sample_of(
+                self.model, each.task, *(part[frames].to(device).float() for part in (each.of_task("clean"), source))
+            )
+            for each in scenes
+            for source in [each.tensors["source"]]
+        ]
+        pictures = [as_tensor(each.of_task("pictures")[frames].numpy(), device) for each in scenes]
+        return Lesson(
+            torch.stack(samples),
+            torch.tensor([coefficients(self.model, each.task).timestep for each in scenes], device=device),
+            text,
+            torch.stack([each.of_task("wanted")[frames].to(device).float() for each in scenes]),
+            (pictures[0].shape[-2], pictures[0].shape[-1]),
+            KnownMotion(
+                torch.stack(pictures),
+                torch.stack([each.tensors["flow"][frames].to(device).float() for each in scenes]),
+                torch.stack([each.tensors["visible"][frames].to(device) for each in scenes]),
+                tuple(index > 0 and frame == frames[index - 1] + 1 for index, frame in enumerate(frames)),
+            ),
         )

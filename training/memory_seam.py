@@ -6,7 +6,7 @@ To train another memory on the same harness, write a class with the methods of `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,20 @@ Painted = Callable[[Lesson, slice, Any], Tensor]
 that one call, `cross_attention_kwargs={"memory": ...}`. Its rows are the frames of the first clip, then of the next."""
 
 
+Segments = Callable[[int], list[list[int]]]
+"""Which frames of a clip of so many are its lessons."""
+
+
+class Lessons(Protocol):
+    """Where lessons come from: clips, numbered from 0, that never change."""
+
+    def __len__(self) -> int:
+        """How many clips there are."""
+
+    def chosen(self, numbers: Sequence[int], segments: Segments) -> list[Lesson]:
+        """The lessons of the clips of these numbers, together, in the order in which they are passed."""
+
+
 class TrainableMemory(Protocol):
     """A memory that learns. `module` holds all that learns, float32, and nothing of any clip."""
 
@@ -73,10 +87,10 @@ class TrainableMemory(Protocol):
     module: nn.Module
 
     def segments(self, rng: np.random.Generator, frames: int) -> list[list[int]]:
-        """Which frames of a clip of so many are its lessons, one list a lesson, in the order in which they are passed."""
+        """Which frames of a clip of so many are its lessons: a list a lesson, in the order in which they are passed."""
 
     def installed(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
-        """While entered, UNet calls read the memory, with gradients; on leaving, the same objects as before are back."""
+        """While entered, UNet calls read the memory, with gradients; on leaving, all objects are as before."""
 
     def passed(self, painted: Painted, lesson: Lesson, carried: Any) -> tuple[Tensor, Any]:
         """Predictions `[B, F, C, h, w]` for all frames of a lesson, each seeing what it may see of those before it, and
