@@ -64,8 +64,7 @@ PLANS = {
 
 def new_causal(model: Model, start: Path | None, seed: int) -> TrainableMemory:
     """Motion modules from a folder, or untrained ones, which change nothing yet."""
-    heads = 8
-    return CausalLearner(untrained_motion(model.unet, WINDOW, heads, seed) if start is None else load_motion(start))
+    return CausalLearner(untrained_motion(model.unet, WINDOW, seed=seed) if start is None else load_motion(start))
 
 
 MEMORIES: Mapping[str, Callable[[Model, Path | None, int], TrainableMemory]] = {CausalLearner.name: new_causal}

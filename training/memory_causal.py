@@ -20,6 +20,7 @@ from pipeline.memory.causal import CausalAttention, attend_frames
 from pipeline.memory.hooks import processors_replaced
 from pipeline.memory.motion import Motion, Placed, Positions, placed, positions_of, save_motion, through
 from pipeline.memory.window import Window
+from training.export import drop_from_config
 from training.memory_seam import Lesson, Painted
 
 SHARE_OF_JUMPS = 0.5
@@ -102,6 +103,7 @@ class CausalLearner:
         folder.mkdir(parents=True, exist_ok=True)
         halved = copy.deepcopy(self.motion.adapter).cpu().to(torch.float16).requires_grad_(False)
         save_motion(Motion(halved, self.motion.window, causal=True), folder)
+        drop_from_config(folder, "_name_or_path")  # where the first weights came from, a folder of this machine
 
     def _hook(self, each: Placed, passing: PassingSegment) -> Any:
         def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:

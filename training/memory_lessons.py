@@ -179,6 +179,11 @@ class PaintedScene:
         """What `Studio.drawn` gave under this name."""
         return self.tensors[f"{self.number} {name}"]
 
+    @property
+    def begins_with(self) -> tuple[Tensor, Tensor]:
+        """Clean latents that the task's step begins with, and those of the source."""
+        return self.of_task("clean"), self.tensors["source"]
+
 
 class SceneLessons:
     """Lessons from scenes as they lie on disk; see `training.memory_seam.Lessons`."""
@@ -199,7 +204,7 @@ class SceneLessons:
         return len(self.clips)
 
     def chosen(self, numbers: Sequence[int], segments: Segments) -> list[Lesson]:
-        """The lessons of the clips of these numbers together; `segments` says which frames of so many are a lesson's."""
+        """The lessons of the clips of these numbers, together, in the order in which they are passed."""
         scenes = [PaintedScene(load_file(path), at, task) for path, at, task in (self.clips[each] for each in numbers)]
         text = embedded(self.prompts, [each.task.prompt for each in scenes]).to(self.model.device, torch.float32)
         return [self._lesson(scenes, text, frames) for frames in segments(len(scenes[0].tensors["source"]))]
@@ -207,11 +212,8 @@ class SceneLessons:
     def _lesson(self, scenes: Sequence[PaintedScene], text: PromptEmbeddings, frames: list[int]) -> Lesson:
         device = self.model.device
         samples = [
-            sample_of(
-                self.model, each.task, *(part[frames].to(device).float() for part in (each.of_task("clean"), source))
-            )
+            sample_of(self.model, each.task, *(whole[frames].to(device).float() for whole in each.begins_with))
             for each in scenes
-            for source in [each.tensors["source"]]
         ]
         pictures = [as_tensor(each.of_task("pictures")[frames].numpy(), device) for each in scenes]
         return Lesson(
