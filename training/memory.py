@@ -18,10 +18,12 @@ import torch
 
 from pipeline import Model, load_model
 from pipeline.memory.motion import load_motion, untrained_motion
+from pipeline.memory.spatial import load_recurrent, untrained_recurrent
 from pipeline.memory.window import Window
 from training.memory_causal import CausalLearner
 from training.memory_course import Course, train_memory
 from training.memory_lessons import SceneLessons, write_scenes
+from training.memory_recurrent import ANCHOR_SHARE, RecurrentLearner
 from training.memory_seam import Lessons, TrainableMemory
 from training.memory_videos import VideoLessons, write_clips
 
@@ -67,7 +69,16 @@ def new_causal(model: Model, start: Path | None, seed: int) -> TrainableMemory:
     return CausalLearner(untrained_motion(model.unet, WINDOW, seed=seed) if start is None else load_motion(start))
 
 
-MEMORIES: Mapping[str, Callable[[Model, Path | None, int], TrainableMemory]] = {CausalLearner.name: new_causal}
+def new_recurrent(model: Model, start: Path | None, seed: int) -> TrainableMemory:
+    """A spatial memory from a folder, or an untrained one, which changes nothing yet."""
+    untrained = untrained_recurrent(model.unet, ANCHOR_SHARE, seed)
+    return RecurrentLearner(untrained if start is None else load_recurrent(start))
+
+
+MEMORIES: Mapping[str, Callable[[Model, Path | None, int], TrainableMemory]] = {
+    CausalLearner.name: new_causal,
+    RecurrentLearner.name: new_recurrent,
+}
 """By name, what makes a memory that learns: for a model, from weights in a folder if there is one, from a seed."""
 
 
