@@ -40,9 +40,9 @@ def export(parts: Parts, folder: Path) -> None:
     for name, module in (("unet", parts.unet), ("vae", parts.codec), ("text_encoder", parts.text_encoder)):
         halved = copy.deepcopy(module).cpu().to(torch.float16).to(memory_format=torch.contiguous_format)
         halved.save_pretrained(folder / name, max_shard_size=SHARD_SIZE)
-    _drop_from_config(folder / "unet", "_name_or_path")  # where the weights came from, a folder of this machine
+    drop_from_config(folder / "unet", "_name_or_path")  # where the weights came from, a folder of this machine
     # diffusers writes the other one, and warns of it when it reads it.
-    _drop_from_config(folder / "vae", "_name_or_path", "block_out_channels")
+    drop_from_config(folder / "vae", "_name_or_path", "block_out_channels")
     parts.tokenizer.save_pretrained(folder / "tokenizer")
     new_scheduler().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
@@ -87,7 +87,8 @@ def mixed(models: Sequence[Parts], shares: Sequence[float]) -> Parts:
     return result
 
 
-def _drop_from_config(folder: Path, *names: str) -> None:
+def drop_from_config(folder: Path, *names: str) -> None:
+    """Take entries out of `folder/config.json` that are there."""
     file = folder / "config.json"
     config = json.loads(file.read_text())
     for name in names:

@@ -12,6 +12,8 @@ from pipeline.memory.causal import CausalAttention
 from pipeline.memory.feature_bank import FeatureBank
 from pipeline.memory.motion import load_motion
 from pipeline.memory.none import NoMemory
+from pipeline.memory.recurrent import RecurrentMemory
+from pipeline.memory.spatial import load_recurrent
 
 MEMORIES: Mapping[str, Callable[[MemoryLayout, Kernel, Kernel | None], Memory]] = {
     FeatureBank.name: FeatureBank,
@@ -21,6 +23,7 @@ MEMORIES: Mapping[str, Callable[[MemoryLayout, Kernel, Kernel | None], Memory]] 
 
 TRAINED_MEMORIES: Mapping[str, Callable[[Path, Kernel], Memory]] = {
     CausalAttention.name: lambda folder, kernel: CausalAttention(load_motion(folder), kernel),
+    RecurrentMemory.name: lambda folder, kernel: RecurrentMemory(load_recurrent(folder), kernel),
 }
 """Those that read weights from a folder."""
 

@@ -179,7 +179,9 @@ class CausalAttention:
             undo.enter_context(processors_replaced(unet, lambda layer: self._processor))
             for each in placed(self.motion.adapter, unet):
                 each.module.to(unet.device, unet.dtype)
-                hook = MotionHook(each, positions_of(each, self.window.length), passing)
+                with torch.no_grad():
+                    positions = positions_of(each, self.window.length)
+                hook = MotionHook(each, positions, passing)
                 undo.callback(each.behind.register_forward_hook(hook).remove)
             undo.callback(unet.register_forward_pre_hook(passing.begin, with_kwargs=True).remove)
             undo.callback(unet.register_forward_hook(passing.end, always_call=True).remove)

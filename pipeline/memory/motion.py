@@ -119,7 +119,7 @@ def positions_of(placed: Placed, length: int) -> dict[str, Positions]:
     """The positions of `length` frames in each attention of a motion module, by the layer's name.
 
     A projection without bias is linear, `W (x + pe) = W x + W pe`: so what is kept of a frame needs no position.
-    Raises `ModelError` where the module has fewer positions.
+    Gradients reach those projections. Raises `ModelError` where the module has fewer positions.
     """
     return {
         f"{placed.name}.{index}.{name}": _positions(getattr(block, name), _embedding(block, length))
@@ -139,11 +139,10 @@ def _embedding(block: Any, length: int) -> Tensor:
 
 
 def _positions(attention: Attention, embedding: Tensor) -> Positions:
-    with torch.no_grad():
-        query, keys, values = (
-            linear(embedding, layer.weight.float()).to(layer.weight.dtype)
-            for layer in (attention.to_q, attention.to_k, attention.to_v)
-        )
+    query, keys, values = (
+        linear(embedding, layer.weight.float()).to(layer.weight.dtype)
+        for layer in (attention.to_q, attention.to_k, attention.to_v)
+    )
     return Positions(query, torch.stack((keys, values), dim=1))
 
 
