@@ -135,14 +135,14 @@ def operation_of(where: str, value: Any) -> Operation:
 def described(operation: Operation) -> dict[str, Any]:
     """The JSON object of an operation, which `operation_of` reads."""
     if isinstance(operation, Stroke):
-        points = [[_tidy(each) for each in point] for point in operation.points]
+        points = [[tidy(each) for each in point] for point in operation.points]
         return {**_on(operation, "stroke"), "tool": operation.tool, "colour": _hex(operation.colour), "points": points}
     if isinstance(operation, Shape):
-        drawn = {"size": _tidy(operation.size), "filled": operation.filled, "ms": _tidy(operation.ms)}
-        corners = {"from": [_tidy(each) for each in operation.start], "to": [_tidy(each) for each in operation.end]}
+        drawn = {"size": tidy(operation.size), "filled": operation.filled, "ms": tidy(operation.ms)}
+        corners = {"from": [tidy(each) for each in operation.start], "to": [tidy(each) for each in operation.end]}
         return {**_on(operation, operation.kind), "colour": _hex(operation.colour), **drawn, **corners}
     if isinstance(operation, Fill):
-        at = [_tidy(each) for each in operation.at]
+        at = [tidy(each) for each in operation.at]
         return {**_on(operation, "fill"), "colour": _hex(operation.colour), "at": at}
     if isinstance(operation, Clear):
         return {"op": "clear", "layer": "all" if len(operation.layers) > 1 else operation.layers[0]}
@@ -151,7 +151,7 @@ def described(operation: Operation) -> dict[str, Any]:
     if isinstance(operation, Pasted):
         return {**_on(operation, "picture"), "image": operation.image}
     if isinstance(operation, LayerLook):
-        return {**_on(operation, "layer"), "visible": operation.visible, "opacity": _tidy(operation.opacity)}
+        return {**_on(operation, "layer"), "visible": operation.visible, "opacity": tidy(operation.opacity)}
     return {"op": "undo" if isinstance(operation, Undo) else "redo"}
 
 
@@ -163,7 +163,7 @@ def _hex(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _tidy(number: float) -> float | int:
+def tidy(number: float) -> float | int:
     """To a hundredth, and without a point where there is nothing behind it."""
     rounded = round(number, 2)
     return int(rounded) if rounded == int(rounded) else rounded

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pipeline.errors import RecordingError
 from pipeline.json_fields import Fields, refused
-from pipeline.operations import LONGEST_MS, Operation, Pasted, described, operation_of
+from pipeline.operations import LONGEST_MS, Operation, Pasted, described, operation_of, tidy
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _contents(recording: Recording) -> dict[str, Any]:
 
 
 def _event_json(event: Event) -> dict[str, Any]:
-    time = {"t": round(event.ms, 1)}
+    time = {"t": tidy(event.ms)}
     if isinstance(event, SettingsChanged):
         return {**time, "type": "set", "settings": dict(event.settings)}
     if isinstance(event, FrameSent):
