@@ -120,9 +120,16 @@ class Recording:
 
     def picture(self, name: str) -> Frame:
         """One of its pictures, `uint8 [H, W, 3]`, read as the live wire reads frames; raises `RecordingError`."""
+        return self._pixels(name, "RGB")
+
+    def cutting(self, name: str) -> Frame:
+        """One of its pictures with its opacity, `uint8 [H, W, 4]`; raises `RecordingError`."""
+        return self._pixels(name, "RGBA")
+
+    def _pixels(self, name: str, mode: str) -> Frame:
         try:
             with _opened(name, self.files[name]) as image:
-                return np.asarray(image.convert("RGB"))
+                return np.asarray(image.convert(mode))
         except _BROKEN_PICTURE as error:
             raise _unreadable(name) from error
 

@@ -18,17 +18,17 @@ from PIL import Image, ImageOps
 
 from pipeline.operations import (
     CANVAS_SIDE,
-    LAYERS,
+    FIRST_LAYERS,
     Clear,
     Colour,
     Fill,
     LayerLook,
-    LayerName,
     Operation,
     Paper,
     Pasted,
     Point,
     Redo,
+    Restack,
     Shape,
     Stroke,
     Undo,
@@ -57,31 +57,33 @@ CURVE_PIECE = 3.0
 MOST_PIECES = 32
 FILL_TOLERANCE = 40
 """Of 255 in each channel: what a fill takes for the colour that it was set on."""
-UNDO_DEPTH = 100
+UNDO_DEPTH = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A drawing as it stands: its paper, its layers from the paper up, and how each of them shows. Never changed."""
+    """A drawing as it stands: its paper, the order of its layers from the paper up, what is on those that are not
+    empty, and how they show. Never changed."""
 
     side: int
     paper: Colour = WHITE
-    layers: Mapping[LayerName, Layer] = field(default_factory=dict)
-    looks: Mapping[LayerName, LayerLook] = field(default_factory=dict)
+    order: tuple[str, ...] = FIRST_LAYERS
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    looks: Mapping[str, LayerLook] = field(default_factory=dict)
 
-    def layer(self, name: LayerName) -> Layer:
+    def layer(self, name: str) -> Layer:
         """A layer, `[S, S, 4]`; empty where nothing was drawn on it."""
         found = self.layers.get(name)
         return np.zeros((self.side, self.side, 4), np.uint8) if found is None else found
 
-    def with_layer(self, name: LayerName, layer: Layer) -> Sheet:
+    def with_layer(self, name: str, layer: Layer) -> Sheet:
         """The same with another layer."""
         return replace(self, layers={**self.layers, name: layer})
 
     def shown(self) -> Frame:
         """What is to be seen, `[S, S, 3]`."""
         seen: Frame = np.full((self.side, self.side, 3), self.paper, np.uint8)
-        for name in LAYERS:
+        for name in self.order:
             look = self.looks.get(name)
             if name in self.layers and (look is None or look.visible):
                 seen = _over(self.layers[name], 1.0 if look is None else look.opacity, seen)
@@ -102,7 +104,7 @@ class Drawing:
     """A drawing in the making: operations are begun, shown while they go on, and done."""
 
     def __init__(self, side: int, pictures: Mapping[str, Frame] | None = None) -> None:
-        """`side` of the pictures in pixels; `pictures` are those that operations name."""
+        """`side` of the pictures in pixels; `pictures` `[H, W, 4]` are those that operations name."""
         self._out = side
         self._sheet = Sheet(min(max(side, SMALLEST_SIDE), LARGEST_SIDE))
         self._pictures = pictures or {}
@@ -159,9 +161,10 @@ class Drawing:
             filled = coloured(sheet.layer(operation.layer), area, whole, operation.colour)
             return sheet.with_layer(operation.layer, filled)
         if isinstance(operation, Clear):
-            return replace(
-                sheet, layers={name: each for name, each in sheet.layers.items() if name not in operation.layers}
-            )
+            kept = {name: each for name, each in sheet.layers.items() if operation.layer not in (None, name)}
+            return replace(sheet, layers=kept)
+        if isinstance(operation, Restack):
+            return restacked(sheet, operation.order)
         if isinstance(operation, Paper):
             return replace(sheet, paper=operation.colour)
         if isinstance(operation, Pasted):
@@ -181,14 +184,17 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Folded:
-    """The paper and the layers of a sheet in little room: a hundred of them are kept."""
+    """The paper and the layers of a sheet in little room: many of them are kept."""
 
     paper: Colour
-    layers: Mapping[LayerName, bytes]
+    order: tuple[str, ...]
+    layers: Mapping[str, bytes]
 
 
 def _folded(sheet: Sheet) -> Folded:
-    return Folded(sheet.paper, {name: zlib.compress(layer.tobytes(), 1) for name, layer in sheet.layers.items()})
+    return Folded(
+        sheet.paper, sheet.order, {name: zlib.compress(layer.tobytes(), 1) for name, layer in sheet.layers.items()}
+    )
 
 
 def _unfolded(folded: Folded, sheet: Sheet) -> Sheet:
@@ -197,7 +203,15 @@ def _unfolded(folded: Folded, sheet: Sheet) -> Sheet:
     layers = {
         name: np.frombuffer(zlib.decompress(each), np.uint8).reshape(shape) for name, each in folded.layers.items()
     }
-    return replace(sheet, paper=folded.paper, layers=layers)
+    return replace(sheet, paper=folded.paper, order=folded.order, layers=layers)
+
+
+def restacked(sheet: Sheet, order: tuple[str, ...]) -> Sheet:
+    """The same with other layers: new ones are empty and show."""
+    layers = {name: each for name, each in sheet.layers.items() if name in order}
+    # The look of one that goes stays for an undo that brings it back.
+    looks = {name: each for name, each in sheet.looks.items() if name in sheet.order or name not in order}
+    return replace(sheet, order=order, layers=layers, looks=looks)
 
 
 def coloured(layer: Layer, mask: Mask, box: Box, colour: Colour) -> Layer:
@@ -299,9 +313,12 @@ def area_around(seen: Frame, at: tuple[float, float]) -> Mask:
 
 
 def square_of(picture: Frame, side: int) -> Layer:
-    """The middle of a picture `[H, W, 3]` as a whole layer."""
+    """The middle of a picture `[H, W, 4]` as a whole layer."""
+    # Pillow resizes what has opacity premultiplied.
     image = ImageOps.fit(Image.fromarray(picture), (side, side), Image.Resampling.BICUBIC)
-    return np.dstack([np.asarray(image), np.full((side, side), 255, np.uint8)])
+    pixels = np.asarray(image)
+    opacity = pixels[..., 3:].astype(np.float32) / 255
+    return np.dstack([np.rint(pixels[..., :3] * opacity).astype(np.uint8), pixels[..., 3]])
 
 
 def _fixed(pixels: Places) -> NDArray[np.int32]:

@@ -15,11 +15,12 @@ from pipeline.operations import (
     Pasted,
     Point,
     Redo,
+    Restack,
     Shape,
     Stroke,
     Undo,
 )
-from pipeline.strokes import UNDO_DEPTH, Drawing
+from pipeline.strokes import Drawing
 
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (20, 160, 60), (30, 60, 200), (255, 255, 255)
 
@@ -100,7 +101,7 @@ def test_empty_shapes_are_lines() -> None:
 
 
 def test_the_eraser_takes_ink_and_leaves_what_is_below() -> None:
-    photo = np.full((100, 200, 3), GREEN, np.uint8)
+    photo = np.full((100, 200, 4), (*GREEN, 255), np.uint8)
     made = drawing(
         Pasted("picture", "images/1.png"), line(), line(tool="eraser", width=10), pictures={"images/1.png": photo}
     )
@@ -121,17 +122,46 @@ def test_a_fill_beside_the_canvas_takes_the_nearest_pixel() -> None:
 
 
 def test_layers_lie_over_each_other_and_show_as_they_are_told() -> None:
-    pictures = {"images/1.png": np.full((10, 10, 3), GREEN, np.uint8)}
+    pictures = {"images/1.png": np.full((10, 10, 4), (*GREEN, 255), np.uint8)}
     made = drawing(line(), Pasted("picture", "images/1.png"), pictures=pictures)
     assert at(made, 256, 256) == RED
     made.do(LayerLook("ink", True, 0.5))
     assert np.abs(np.array(at(made, 256, 256)) - (np.array(RED) + GREEN) / 2).max() <= 1
     made.do(LayerLook("ink", False, 1.0))
     assert at(made, 256, 256) == GREEN
-    made.do(Clear(("picture",)))
+    made.do(Clear("picture"))
     assert at(made, 256, 256) == WHITE
     made.do(LayerLook("ink", True, 1.0))
     assert at(made, 256, 256) == RED
+
+
+def test_layers_come_change_places_and_go() -> None:
+    made = drawing(Restack(("picture", "ink", "ink2")), line(), line(GREEN, layer="ink2"))
+    assert at(made, 256, 256) == GREEN
+    made.do(Restack(("picture", "ink2", "ink")))
+    assert at(made, 256, 256) == RED
+    made.do(LayerLook("ink", True, 0.0))
+    made.do(Restack(("picture", "ink")))
+    assert at(made, 256, 256) == WHITE
+    made.do(LayerLook("ink", True, 1.0))
+    assert at(made, 256, 256) == RED
+    made.do(Undo())
+    made.do(LayerLook("ink", False, 1.0))
+    assert at(made, 256, 256) == GREEN
+
+
+def test_a_layer_that_comes_back_is_empty_and_shows() -> None:
+    with_two, with_three = Restack(("picture", "ink")), Restack(("picture", "ink", "ink2"))
+    made = drawing(with_three, line(layer="ink2"), LayerLook("ink2", False, 1.0), with_two, with_three)
+    assert at(made, 256, 256) == WHITE
+    made.do(line(layer="ink2"))
+    assert at(made, 256, 256) == RED
+
+
+def test_a_picture_keeps_its_opacity() -> None:
+    half = np.full((10, 10, 4), (*BLUE, 128), np.uint8)
+    made = drawing(Paper(GREEN), Pasted("ink", "images/1.png"), pictures={"images/1.png": half})
+    assert np.abs(np.array(at(made, 256, 256)) - (np.array(BLUE) + GREEN) / 2).max() <= 2
 
 
 def test_undo_and_redo_go_back_and_forth() -> None:
@@ -145,15 +175,15 @@ def test_undo_and_redo_go_back_and_forth() -> None:
     made.do(Redo())
     made.do(Redo())
     assert at(made, 256, 256) == RED
-    made.do(Clear(("picture", "ink")))
+    made.do(Clear(None))
     made.do(Redo())
     assert at(made, 256, 256) == BLUE
     made.do(Undo())
     assert at(made, 256, 256) == RED
 
 
-def test_undo_is_a_hundred_deep() -> None:
-    made = drawing(*(Paper((step, 0, 0)) for step in range(UNDO_DEPTH + 5)), side=64)
-    for _ in range(UNDO_DEPTH + 5):
+def test_undo_is_more_than_a_hundred_deep() -> None:
+    made = drawing(*(Paper((step, 0, 0)) for step in range(150)), side=64)
+    for _ in range(149):
         made.do(Undo())
-    assert at(made, 5, 5) == (4, 0, 0)
+    assert at(made, 5, 5) == (0, 0, 0)
