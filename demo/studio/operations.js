@@ -95,7 +95,10 @@ export function createWork(layers, operation) {
       touch(way.end());
       return changeOf(layer, before, touched);
     },
-    cancel: () => context.putImageData(before, 0, 0),
+    cancel() {
+      context.putImageData(before, 0, 0);
+      layer.edition += 1;
+    },
   };
 }
 
@@ -147,7 +150,7 @@ function restacked(layers, { order }) {
 
 function looked(layers, { layer, visible, opacity }) {
   Object.assign(layers.named(layer), { visible, opacity });
-  return { look: true };
+  return null;
 }
 
 const AT_ONCE = { fill, clear: cleared, picture: pictured, paper: papered, layers: restacked, layer: looked };
