@@ -15,6 +15,8 @@ import { createDropping } from "./dropping.js";
 import { createEvents } from "./events.js";
 import { createKeeping } from "./keeping.js";
 import { createKeys } from "./keys.js";
+import { createRecorder } from "./recorder.js";
+import { createReplaying } from "./replaying.js";
 import { createSettings } from "./settings.js";
 import { createStatus } from "./status.js";
 import { createView } from "./view.js";
@@ -46,6 +48,8 @@ export function start({ element, props, trigger }) {
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
   createKeeping(studio);
+  studio.recorder = createRecorder(studio);
+  studio.replaying = createReplaying(studio);
 
   // What the page's own wiring and scripts may call.
   window.rearview = {
@@ -64,6 +68,8 @@ export function start({ element, props, trigger }) {
     },
     set: studio.settings.set,
     open: studio.drawing.openExample,
+    // An example, drawn stroke by stroke: a recording in base64. The page has its words already.
+    replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer, false),
     // The same canvas once more, for a model that has changed.
     again: () => studio.wire.changed(),
     connect: studio.wire.connect,
