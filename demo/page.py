@@ -33,7 +33,7 @@ HIDE_EXAMPLES = "() => { document.getElementById('examples').style.display = 'no
 PICK_EXAMPLE = """
 element.querySelectorAll("button").forEach((button) => {
   button.addEventListener("click", () => {
-    window.rearview.open(button.querySelector("img").src);
+    window.rearview.replay(button.dataset.recording);
     trigger("pick", { name: button.dataset.name });
   });
 });
@@ -293,9 +293,11 @@ def _examples_html(examples: tuple[Example, ...]) -> str:
 
 
 def _card(example: Example) -> str:
-    data = base64.b64encode(example.picture.read_bytes()).decode("ascii")
+    data, recording = (
+        base64.b64encode(each.read_bytes()).decode("ascii") for each in (example.picture, example.recording)
+    )
     return (
-        f'<button type="button" class="rv-example" data-name="{example.name}">'
+        f'<button type="button" class="rv-example" data-name="{example.name}" data-recording="{recording}">'
         f'<img src="data:image/png;base64,{data}" alt="">'
         f"<span>{html.escape(example.title)}<small>{html.escape(example.prompt)}</small></span></button>"
     )

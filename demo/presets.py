@@ -36,12 +36,13 @@ TIMES: dict[str, str] = {
 AS_DRAWN = "As drawn"
 """The choice of no time at all."""
 
-SKETCH_FOLDER = Path(__file__).resolve().parent.parent / "examples" / "sketches"
+EXAMPLE_FOLDER = Path(__file__).resolve().parent.parent / "examples"
+SKETCH_FOLDER = EXAMPLE_FOLDER / "sketches"
 
 
 @dataclass(frozen=True)
 class Example:
-    """A sketch that a click puts on the canvas, and the words that go with it."""
+    """A sketch that a click draws on the canvas, and the words that go with it."""
 
     name: str
     title: str
@@ -58,6 +59,11 @@ class Example:
     def picture(self) -> Path:
         """The rendered sketch, a PNG of 512 x 512."""
         return SKETCH_FOLDER / f"{self.name}.png"
+
+    @property
+    def recording(self) -> Path:
+        """The recording of a hand that draws the sketch."""
+        return EXAMPLE_FOLDER / f"{self.name}.rearview"
 
 
 def compose(prompt: str, style: str | None, time: str | None) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         PictureError,
         PromptError,
         RearviewError,
+        RecordingError,
         SessionClosedError,
         VideoError,
     )
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pipeline.lora import FusedLoras
     from pipeline.lora_files import read_loras
     from pipeline.models import Model, load_model
+    from pipeline.recording import Recording, packed, read_recording
+    from pipeline.replay import replayed, write_replay
     from pipeline.session import Session, Translation
     from pipeline.settings import FrameSettings, SettingsError
     from pipeline.textual_inversion import read_embeddings, with_embeddings
@@ -47,6 +50,8 @@ __all__ = [
     "PictureError",
     "PromptError",
     "RearviewError",
+    "Recording",
+    "RecordingError",
     "Session",
     "SessionClosedError",
     "SettingsError",
@@ -55,11 +60,15 @@ __all__ = [
     "VideoReport",
     "load_control",
     "load_model",
+    "packed",
     "read_embeddings",
     "read_loras",
+    "read_recording",
+    "replayed",
     "translate_video",
     "translated_frames",
     "with_embeddings",
+    "write_replay",
 ]
 
 _HOMES = {
@@ -74,6 +83,7 @@ _HOMES = {
         "PictureError",
         "PromptError",
         "RearviewError",
+        "RecordingError",
         "SessionClosedError",
         "VideoError",
     ),
@@ -81,6 +91,8 @@ _HOMES = {
     "lora": ("FusedLoras",),
     "lora_files": ("read_loras",),
     "models": ("Model", "load_model"),
+    "recording": ("Recording", "packed", "read_recording"),
+    "replay": ("replayed", "write_replay"),
     "session": ("Session", "Translation"),
     "settings": ("FrameSettings", "SettingsError"),
     "textual_inversion": ("read_embeddings", "with_embeddings"),

@@ -76,7 +76,7 @@ class _Hand:
 
     def __init__(self, recording: Recording, side: int) -> None:
         operations = [event.operation for event in recording.events if isinstance(event, Drawn)]
-        pictures = {each.image: recording.picture(each.image) for each in operations if isinstance(each, Pasted)}
+        pictures = {each.image: recording.cutting(each.image) for each in operations if isinstance(each, Pasted)}
         self._drawing = Drawing(side, pictures)
         self._events = [event for event in recording.events if not isinstance(event, FrameSent)]
         self._going: tuple[float, Operation] | None = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from pipeline.json_fields import Fields, checked_number, checked_numbers
+from pipeline.json_fields import Fields, checked_number, checked_numbers, refused
 
 CANVAS_SIDE = 512
 FARTHEST = 100_000.0
@@ -19,9 +19,9 @@ LONGEST_MS = 6 * 3600 * 1000.0
 MOST_POINTS = 50_000
 IMAGE_NAME = r"images/[A-Za-z0-9_-]{1,60}\.(png|jpg|webp)"
 
-LayerName = Literal["picture", "ink"]
-LAYERS: tuple[LayerName, ...] = ("picture", "ink")
-"""From the paper up."""
+LAYERS = ("picture", "ink", "ink2", "ink3", "ink4", "ink5", "ink6", "ink7")
+"""All that there may be; a drawing begins with the first two, from the paper up."""
+FIRST_LAYERS = LAYERS[:2]
 Colour: TypeAlias = tuple[int, int, int]
 """Red, green, blue, 0..255."""
 
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 class Stroke:
     """A line that follows `points`; the eraser takes the layer away, whatever its colour."""
 
-    layer: LayerName
+    layer: str
     tool: Literal["brush", "eraser"]
     colour: Colour
     points: tuple[Point, ...]
@@ -55,7 +55,7 @@ class Shape:
     """A line, rectangle or ellipse that was pulled from one corner to the other in `ms`; `size` is its line's width."""
 
     kind: Literal["line", "rectangle", "ellipse"]
-    layer: LayerName
+    layer: str
     colour: Colour
     size: float
     filled: bool
@@ -68,7 +68,7 @@ class Shape:
 class Fill:
     """The area around a point that shows nearly one colour gets another."""
 
-    layer: LayerName
+    layer: str
     colour: Colour
     at: tuple[float, float]
     ms: float = 0.0
@@ -76,9 +76,9 @@ class Fill:
 
 @dataclass(frozen=True)
 class Clear:
-    """Some layers become empty."""
+    """A layer becomes empty, or with `None` all of them."""
 
-    layers: tuple[LayerName, ...]
+    layer: str | None
     ms: float = 0.0
 
 
@@ -94,8 +94,16 @@ class Paper:
 class Pasted:
     """A picture of the recording fills a layer, cut to a square."""
 
-    layer: LayerName
+    layer: str
     image: str
+    ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Restack:
+    """All layers that there are from now on, from the paper up: one that was not there is empty."""
+
+    order: tuple[str, ...]
     ms: float = 0.0
 
 
@@ -103,7 +111,7 @@ class Pasted:
 class LayerLook:
     """How a layer shows; `opacity` is in 0..1."""
 
-    layer: LayerName
+    layer: str
     visible: bool
     opacity: float
     ms: float = 0.0
@@ -111,7 +119,7 @@ class LayerLook:
 
 @dataclass(frozen=True)
 class Undo:
-    """The last operation that changed pixels or paper is taken back."""
+    """The last operation is taken back that was no look of a layer, and none of these two."""
 
     ms: float = 0.0
 
@@ -123,7 +131,7 @@ class Redo:
     ms: float = 0.0
 
 
-Operation: TypeAlias = Stroke | Shape | Fill | Clear | Paper | Pasted | LayerLook | Undo | Redo
+Operation: TypeAlias = Stroke | Shape | Fill | Clear | Paper | Pasted | Restack | LayerLook | Undo | Redo
 
 
 def operation_of(where: str, value: Any) -> Operation:
@@ -135,23 +143,25 @@ def operation_of(where: str, value: Any) -> Operation:
 def described(operation: Operation) -> dict[str, Any]:
     """The JSON object of an operation, which `operation_of` reads."""
     if isinstance(operation, Stroke):
-        points = [[_tidy(each) for each in point] for point in operation.points]
+        points = [[tidy(each) for each in point] for point in operation.points]
         return {**_on(operation, "stroke"), "tool": operation.tool, "colour": _hex(operation.colour), "points": points}
     if isinstance(operation, Shape):
-        drawn = {"size": _tidy(operation.size), "filled": operation.filled, "ms": _tidy(operation.ms)}
-        corners = {"from": [_tidy(each) for each in operation.start], "to": [_tidy(each) for each in operation.end]}
+        drawn = {"size": tidy(operation.size), "filled": operation.filled, "ms": tidy(operation.ms)}
+        corners = {"from": [tidy(each) for each in operation.start], "to": [tidy(each) for each in operation.end]}
         return {**_on(operation, operation.kind), "colour": _hex(operation.colour), **drawn, **corners}
     if isinstance(operation, Fill):
-        at = [_tidy(each) for each in operation.at]
+        at = [tidy(each) for each in operation.at]
         return {**_on(operation, "fill"), "colour": _hex(operation.colour), "at": at}
     if isinstance(operation, Clear):
-        return {"op": "clear", "layer": "all" if len(operation.layers) > 1 else operation.layers[0]}
+        return {"op": "clear", "layer": operation.layer or "all"}
     if isinstance(operation, Paper):
         return {"op": "paper", "colour": _hex(operation.colour)}
     if isinstance(operation, Pasted):
         return {**_on(operation, "picture"), "image": operation.image}
+    if isinstance(operation, Restack):
+        return {"op": "layers", "order": list(operation.order)}
     if isinstance(operation, LayerLook):
-        return {**_on(operation, "layer"), "visible": operation.visible, "opacity": _tidy(operation.opacity)}
+        return {**_on(operation, "layer"), "visible": operation.visible, "opacity": tidy(operation.opacity)}
     return {"op": "undo" if isinstance(operation, Undo) else "redo"}
 
 
@@ -163,13 +173,13 @@ def _hex(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _tidy(number: float) -> float | int:
+def tidy(number: float) -> float | int:
     """To a hundredth, and without a point where there is nothing behind it."""
     rounded = round(number, 2)
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _layer(fields: Fields) -> Any:
+def _layer(fields: Fields) -> str:
     return fields.word("layer", LAYERS)
 
 
@@ -205,8 +215,15 @@ def _shape(fields: Fields) -> Operation:
 
 
 def _clear(fields: Fields) -> Operation:
-    layer = fields.word("layer", (*LAYERS, "all"))
-    return Clear(LAYERS if layer == "all" else (_layer(fields),))
+    return Clear(None if fields.values.get("layer") == "all" else _layer(fields))
+
+
+def _restack(fields: Fields) -> Operation:
+    order = tuple(fields.items("order", len(FIRST_LAYERS), len(LAYERS)))
+    known = all(isinstance(each, str) and each in LAYERS for each in order)
+    if not known or len(set(order)) < len(order) or order[0] != FIRST_LAYERS[0] or FIRST_LAYERS[1] not in order:
+        raise refused(fields.of_name("order"), list(order), f"picture first, ink, and more of {', '.join(LAYERS[2:])}")
+    return Restack(order)
 
 
 def _pasted(fields: Fields) -> Operation:
@@ -226,6 +243,7 @@ _READERS: dict[str, Callable[[Fields], Operation]] = {
     "clear": _clear,
     "paper": lambda fields: Paper(fields.colour("colour")),
     "picture": _pasted,
+    "layers": _restack,
     "layer": _look,
     "undo": lambda fields: Undo(),
     "redo": lambda fields: Redo(),

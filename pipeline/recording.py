@@ -22,7 +22,7 @@ from PIL import Image
 
 from pipeline.errors import RecordingError
 from pipeline.json_fields import Fields, refused
-from pipeline.operations import LONGEST_MS, Operation, Pasted, described, operation_of
+from pipeline.operations import LONGEST_MS, Operation, Pasted, described, operation_of, tidy
 from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -120,9 +120,16 @@ class Recording:
 
     def picture(self, name: str) -> Frame:
         """One of its pictures, `uint8 [H, W, 3]`, read as the live wire reads frames; raises `RecordingError`."""
+        return self._pixels(name, "RGB")
+
+    def cutting(self, name: str) -> Frame:
+        """One of its pictures with its opacity, `uint8 [H, W, 4]`; raises `RecordingError`."""
+        return self._pixels(name, "RGBA")
+
+    def _pixels(self, name: str, mode: str) -> Frame:
         try:
             with _opened(name, self.files[name]) as image:
-                return np.asarray(image.convert("RGB"))
+                return np.asarray(image.convert(mode))
         except _BROKEN_PICTURE as error:
             raise _unreadable(name) from error
 
@@ -196,7 +203,7 @@ def _contents(recording: Recording) -> dict[str, Any]:
 
 
 def _event_json(event: Event) -> dict[str, Any]:
-    time = {"t": round(event.ms, 1)}
+    time = {"t": tidy(event.ms)}
     if isinstance(event, SettingsChanged):
         return {**time, "type": "set", "settings": dict(event.settings)}
     if isinstance(event, FrameSent):

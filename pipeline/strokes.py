@@ -18,17 +18,17 @@ from PIL import Image, ImageOps
 
 from pipeline.operations import (
     CANVAS_SIDE,
-    LAYERS,
+    FIRST_LAYERS,
     Clear,
     Colour,
     Fill,
     LayerLook,
-    LayerName,
     Operation,
     Paper,
     Pasted,
     Point,
     Redo,
+    Restack,
     Shape,
     Stroke,
     Undo,
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 Layer: TypeAlias = NDArray[np.uint8]
 Mask: TypeAlias = NDArray[np.uint8]
-"""How much of each pixel is covered, uint8 `[S, S]`."""
+"""How much of each pixel is covered, uint8 `[h, w]`."""
+Places: TypeAlias = NDArray[np.float64]
+"""x and y, `[N, 2]`, or `[2]` of one."""
+Box: TypeAlias = tuple[int, int, int, int]
+"""Top, bottom, left and right, in pixels."""
 
 WHITE: Colour = (255, 255, 255)
 SMALLEST_SIDE, LARGEST_SIDE = 512, 1024
@@ -53,31 +57,33 @@ CURVE_PIECE = 3.0
 MOST_PIECES = 32
 FILL_TOLERANCE = 40
 """Of 255 in each channel: what a fill takes for the colour that it was set on."""
-UNDO_DEPTH = 100
+UNDO_DEPTH = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A drawing as it stands: its paper, its layers from the paper up, and how each of them shows. Never changed."""
+    """A drawing as it stands: its paper, the order of its layers from the paper up, what is on those that are not
+    empty, and how they show. Never changed."""
 
     side: int
     paper: Colour = WHITE
-    layers: Mapping[LayerName, Layer] = field(default_factory=dict)
-    looks: Mapping[LayerName, LayerLook] = field(default_factory=dict)
+    order: tuple[str, ...] = FIRST_LAYERS
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    looks: Mapping[str, LayerLook] = field(default_factory=dict)
 
-    def layer(self, name: LayerName) -> Layer:
+    def layer(self, name: str) -> Layer:
         """A layer, `[S, S, 4]`; empty where nothing was drawn on it."""
         found = self.layers.get(name)
         return np.zeros((self.side, self.side, 4), np.uint8) if found is None else found
 
-    def with_layer(self, name: LayerName, layer: Layer) -> Sheet:
+    def with_layer(self, name: str, layer: Layer) -> Sheet:
         """The same with another layer."""
         return replace(self, layers={**self.layers, name: layer})
 
     def shown(self) -> Frame:
         """What is to be seen, `[S, S, 3]`."""
         seen: Frame = np.full((self.side, self.side, 3), self.paper, np.uint8)
-        for name in LAYERS:
+        for name in self.order:
             look = self.looks.get(name)
             if name in self.layers and (look is None or look.visible):
                 seen = _over(self.layers[name], 1.0 if look is None else look.opacity, seen)
@@ -86,21 +92,24 @@ class Sheet:
 
 def _over(layer: Layer, opacity: float, below: Frame) -> Frame:
     """A premultiplied layer over what is below it (Porter and Duff, "Compositing Digital Images", 1984)."""
-    above = layer.astype(np.float32) * opacity
-    seen = above[..., :3] + below * (1 - above[..., 3:] / 255)
-    return np.rint(seen).clip(0, 255).astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(layer[..., 3]))
+    inside = slice(top, top + height), slice(left, left + width)
+    above = layer[inside].astype(np.float32) * opacity
+    seen = below.copy()
+    seen[inside] = np.rint(above[..., :3] + below[inside] * (1 - above[..., 3:] / 255)).clip(0, 255)
+    return seen
 
 
 class Drawing:
     """A drawing in the making: operations are begun, shown while they go on, and done."""
 
     def __init__(self, side: int, pictures: Mapping[str, Frame] | None = None) -> None:
-        """`side` of the pictures in pixels; `pictures` are those that operations name."""
+        """`side` of the pictures in pixels; `pictures` `[H, W, 4]` are those that operations name."""
         self._out = side
         self._sheet = Sheet(min(max(side, SMALLEST_SIDE), LARGEST_SIDE))
         self._pictures = pictures or {}
-        self._done: list[bytes] = []
-        self._undone: list[bytes] = []
+        self._done: list[Folded] = []
+        self._undone: list[Folded] = []
 
     def during(self, operation: Operation, ms: float) -> Frame:
         """What is to be seen `[side, side, 3]` when the operation that comes next has gone on for `ms`."""
@@ -135,7 +144,7 @@ class Drawing:
         way = cv2.INTER_AREA if sheet.side > self._out else cv2.INTER_CUBIC
         return np.asarray(cv2.resize(seen, (self._out, self._out), interpolation=way), np.uint8)
 
-    def _step(self, taken_from: list[bytes], put_on: list[bytes]) -> None:
+    def _step(self, taken_from: list[Folded], put_on: list[Folded]) -> None:
         """Undo, or redo: looks of layers stay as they are."""
         if taken_from:
             put_on.append(_folded(self._sheet))
@@ -148,12 +157,14 @@ class Drawing:
         if isinstance(operation, Shape):
             return self._shaped(operation, 1.0)
         if isinstance(operation, Fill):
-            area = area_around(sheet.shown(), operation.at)
-            return sheet.with_layer(operation.layer, coloured(sheet.layer(operation.layer), area, operation.colour))
+            area, whole = area_around(sheet.shown(), operation.at), (0, sheet.side, 0, sheet.side)
+            filled = coloured(sheet.layer(operation.layer), area, whole, operation.colour)
+            return sheet.with_layer(operation.layer, filled)
         if isinstance(operation, Clear):
-            return replace(
-                sheet, layers={name: each for name, each in sheet.layers.items() if name not in operation.layers}
-            )
+            kept = {name: each for name, each in sheet.layers.items() if operation.layer not in (None, name)}
+            return replace(sheet, layers=kept)
+        if isinstance(operation, Restack):
+            return restacked(sheet, operation.order)
         if isinstance(operation, Paper):
             return replace(sheet, paper=operation.colour)
         if isinstance(operation, Pasted):
@@ -162,60 +173,97 @@ class Drawing:
 
     def _stroked(self, stroke: Stroke, points: Sequence[Point]) -> Sheet:
         before = self._sheet.layer(stroke.layer)
-        mask = stroke_mask(points, self._sheet.side)
-        after = erased(before, mask) if stroke.tool == "eraser" else coloured(before, mask, stroke.colour)
+        mask, box = stroke_mask(points, self._sheet.side)
+        after = erased(before, mask, box) if stroke.tool == "eraser" else coloured(before, mask, box, stroke.colour)
         return self._sheet.with_layer(stroke.layer, after)
 
     def _shaped(self, shape: Shape, share: float) -> Sheet:
-        mask = shape_mask(shape, share, self._sheet.side)
-        return self._sheet.with_layer(shape.layer, coloured(self._sheet.layer(shape.layer), mask, shape.colour))
+        mask, box = shape_mask(shape, share, self._sheet.side)
+        return self._sheet.with_layer(shape.layer, coloured(self._sheet.layer(shape.layer), mask, box, shape.colour))
 
 
-def _folded(sheet: Sheet) -> bytes:
-    """The paper and the layers of a sheet in little room: a hundred of them are kept."""
-    layers = b"".join(sheet.layer(name).tobytes() for name in LAYERS)
-    return bytes(sheet.paper) + zlib.compress(layers, 1)
+@dataclass(frozen=True)
+class Folded:
+    """The paper and the layers of a sheet in little room: many of them are kept."""
+
+    paper: Colour
+    order: tuple[str, ...]
+    layers: Mapping[str, bytes]
 
 
-def _unfolded(folded: bytes, sheet: Sheet) -> Sheet:
+def _folded(sheet: Sheet) -> Folded:
+    return Folded(
+        sheet.paper, sheet.order, {name: zlib.compress(layer.tobytes(), 1) for name, layer in sheet.layers.items()}
+    )
+
+
+def _unfolded(folded: Folded, sheet: Sheet) -> Sheet:
     """What `_folded` was made of, with the looks of `sheet`."""
-    layers = np.frombuffer(zlib.decompress(folded[3:]), np.uint8).reshape(len(LAYERS), sheet.side, sheet.side, 4)
-    red, green, blue = folded[:3]
-    return replace(sheet, paper=(red, green, blue), layers=dict(zip(LAYERS, layers, strict=True)))
+    shape = sheet.side, sheet.side, 4
+    layers = {
+        name: np.frombuffer(zlib.decompress(each), np.uint8).reshape(shape) for name, each in folded.layers.items()
+    }
+    return replace(sheet, paper=folded.paper, order=folded.order, layers=layers)
 
 
-def coloured(layer: Layer, mask: Mask, colour: Colour) -> Layer:
-    """The layer with `colour` where the mask covers it."""
-    top, bottom, left, right = _box(mask)
-    share = mask[top:bottom, left:right, None].astype(np.float32) / 255
-    below = layer[top:bottom, left:right]
-    painted = layer.copy()
-    painted[top:bottom, left:right] = np.rint(np.array((*colour, 255), np.float32) * share + below * (1 - share))
-    return painted
+def restacked(sheet: Sheet, order: tuple[str, ...]) -> Sheet:
+    """The same with other layers: new ones are empty and show."""
+    layers = {name: each for name, each in sheet.layers.items() if name in order}
+    # The look of one that goes stays for an undo that brings it back.
+    looks = {name: each for name, each in sheet.looks.items() if name in sheet.order or name not in order}
+    return replace(sheet, order=order, layers=layers, looks=looks)
 
 
-def erased(layer: Layer, mask: Mask) -> Layer:
-    """The layer without what the mask covers."""
+def coloured(layer: Layer, mask: Mask, box: Box, colour: Colour) -> Layer:
+    """The layer with `colour` where the mask, which lies in the box, covers it."""
+    return _blended(layer, mask, box, (*colour, 255))
+
+
+def erased(layer: Layer, mask: Mask, box: Box) -> Layer:
+    """The layer without what the mask, which lies in the box, covers."""
+    return _blended(layer, mask, box, (0, 0, 0, 0))
+
+
+def _blended(layer: Layer, mask: Mask, box: Box, target: tuple[int, int, int, int]) -> Layer:
+    top, bottom, left, right = box
     share = mask[..., None].astype(np.float32) / 255
-    return np.rint(layer * (1 - share)).astype(np.uint8)
+    blended = layer.copy()
+    below = layer[top:bottom, left:right]
+    blended[top:bottom, left:right] = np.rint(np.array(target, np.float32) * share + below * (1 - share))
+    return blended
 
 
-def _box(mask: Mask) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of what a mask covers."""
-    left, top, width, height = cv2.boundingRect(mask)
-    return top, top + height, left, left + width
+def stroke_mask(points: Sequence[Point], side: int) -> tuple[Mask, Box]:
+    """What a stroke covers of a square of `side` pixels, and where."""
+    return _drawn(curves(points), side)
 
 
-def stroke_mask(points: Sequence[Point], side: int) -> Mask:
-    """What a stroke covers of a square of `side` pixels."""
-    scale = side * OVERSAMPLING / CANVAS_SIDE
-    fine = np.zeros((side * OVERSAMPLING, side * OVERSAMPLING), np.uint8)
-    for width, curve in curves(points):
-        _draw(fine, curve, width, scale)
-    return _coarse(fine, side)
+def _drawn(pieces: Sequence[tuple[float, Places]], side: int, filled: bool = False) -> tuple[Mask, Box]:
+    """What lines of such widths, or the area inside of them, cover of a square of `side` pixels, and where."""
+    scale = side / CANVAS_SIDE
+    box = _box([(places * scale, width * scale) for width, places in pieces], side)
+    top, bottom, left, right = box
+    fine = np.zeros(((bottom - top) * OVERSAMPLING, (right - left) * OVERSAMPLING), np.uint8)
+    for width, places in pieces:
+        fixed = _fixed((places * scale - (left, top)) * OVERSAMPLING)
+        if filled:
+            cv2.fillPoly(fine, [fixed], 255, cv2.LINE_8, SUBPIXEL_BITS)
+        else:
+            thickness = max(1, round(width * scale * OVERSAMPLING))
+            cv2.polylines(fine, [fixed], False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS)
+    return np.asarray(cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA), np.uint8), box
 
 
-def curves(points: Sequence[Point]) -> list[tuple[float, NDArray[np.float64]]]:
+def _box(pieces: Sequence[tuple[Places, float]], side: int) -> Box:
+    """What lines through such places, in pixels, and of such widths can cover of a square; never empty."""
+    low = np.min([places.min(axis=0) - width for places, width in pieces], axis=0)
+    high = np.max([places.max(axis=0) + width for places, width in pieces], axis=0)
+    left, top = (int(each) for each in np.clip(np.floor(low) - 1, 0, side - 1))
+    right, bottom = (int(each) for each in np.clip(np.ceil(high) + 1, 1, side))
+    return top, max(bottom, top + 1), left, max(right, left + 1)
+
+
+def curves(points: Sequence[Point]) -> list[tuple[float, Places]]:
     """The width of each piece of a stroke and the places `[N, 2]` along it, in units.
 
     Quadratic curves from the middle of two points to the middle of the next two, with the point between as the one
@@ -233,20 +281,14 @@ def curves(points: Sequence[Point]) -> list[tuple[float, NDArray[np.float64]]]:
     return found
 
 
-def shape_mask(shape: Shape, share: float, side: int) -> Mask:
-    """What a shape covers of a square of `side` pixels when it has been pulled `share` of the way."""
-    scale = side * OVERSAMPLING / CANVAS_SIDE
-    fine = np.zeros((side * OVERSAMPLING, side * OVERSAMPLING), np.uint8)
+def shape_mask(shape: Shape, share: float, side: int) -> tuple[Mask, Box]:
+    """What a shape covers of a square of `side` pixels when it has been pulled `share` of the way, and where."""
     start, end = np.array(shape.start), np.array(shape.end)
     outline = outline_of(shape.kind, start, start + (end - start) * share)
-    if shape.filled and shape.kind != "line":
-        cv2.fillPoly(fine, [_fixed(outline, scale)], 255, cv2.LINE_8, SUBPIXEL_BITS)
-    else:
-        _draw(fine, outline, shape.size, scale)
-    return _coarse(fine, side)
+    return _drawn([(shape.size, outline)], side, filled=shape.filled and shape.kind != "line")
 
 
-def outline_of(kind: str, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+def outline_of(kind: str, start: Places, end: Places) -> Places:
     """Places `[N, 2]` along a shape between two corners, in units."""
     if kind == "line":
         return np.stack([start, end])
@@ -271,22 +313,15 @@ def area_around(seen: Frame, at: tuple[float, float]) -> Mask:
 
 
 def square_of(picture: Frame, side: int) -> Layer:
-    """The middle of a picture `[H, W, 3]` as a whole layer."""
+    """The middle of a picture `[H, W, 4]` as a whole layer."""
+    # Pillow resizes what has opacity premultiplied.
     image = ImageOps.fit(Image.fromarray(picture), (side, side), Image.Resampling.BICUBIC)
-    return np.dstack([np.asarray(image), np.full((side, side), 255, np.uint8)])
+    pixels = np.asarray(image)
+    opacity = pixels[..., 3:].astype(np.float32) / 255
+    return np.dstack([np.rint(pixels[..., :3] * opacity).astype(np.uint8), pixels[..., 3]])
 
 
-def _draw(fine: Mask, places: NDArray[np.float64], width: float, scale: float) -> None:
-    """Draw a line with round ends along places `[N, 2]`, in units, into a mask whose pixels are `1 / scale` units."""
-    cv2.polylines(fine, [_fixed(places, scale)], False, 255, max(1, round(width * scale)), cv2.LINE_8, SUBPIXEL_BITS)
-
-
-def _fixed(places: NDArray[np.float64], scale: float) -> NDArray[np.int32]:
+def _fixed(pixels: Places) -> NDArray[np.int32]:
     """Places in OpenCV's fixed point, where a pixel's middle has whole numbers."""
-    limit = 2**15
-    pixels = (places * scale - 0.5).clip(-limit, limit)
-    return np.asarray(np.rint(pixels * 2**SUBPIXEL_BITS), np.int32)
-
-
-def _coarse(fine: Mask, side: int) -> Mask:
-    return np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    limit = 2.0**15
+    return np.asarray(np.rint((pixels - 0.5).clip(-limit, limit) * 2**SUBPIXEL_BITS), np.int32)

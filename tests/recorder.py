@@ -48,9 +48,7 @@ class Recorder:
         elif message["type"] == "dropped":
             self.answered.add(message["sequence"])
             if "frame" in message:
-                self.taken.append(
-                    Taken(message["frame"], message["resets"], message["revision"], message["sequence"])
-                )
+                self.taken.append(Taken(message["frame"], message["resets"], message["revision"], message["sequence"]))
 
     def recording(self, first_reset: int) -> Recording:
         """What happened from the reset of that number on."""

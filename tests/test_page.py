@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from gradio.state_holder import StateHolder
-from PIL import Image
 
 from demo import assets, page
-from demo.presets import AS_DRAWN, EXAMPLES, SKETCH_FOLDER, STYLES, TIMES, chosen, compose
-from examples.draw_sketches import SIDE, render
+from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, chosen, compose
 from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
@@ -160,12 +156,3 @@ def test_what_was_composed_is_recognised(style: str, time: str) -> None:
     prompt = compose("a boat, at sea", style, time)
     assert chosen(prompt) == (style, time)
     assert compose(prompt, style, time) == prompt
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_a_sketch_is_what_its_strokes_draw(example: Any) -> None:
-    strokes = json.loads((SKETCH_FOLDER / f"{example.name}.json").read_text(encoding="utf-8"))
-    with Image.open(example.picture) as picture:
-        assert picture.size == (SIDE, SIDE)
-        stored = np.asarray(picture.convert("RGB"), np.int16)
-    assert np.abs(stored - np.asarray(render(strokes), np.int16)).mean() < 0.5

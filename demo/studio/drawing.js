@@ -1,37 +1,63 @@
-// The drawing: ink on paper, its tools, and what was done and undone.
+// The drawing: layers on paper, what is done to them by hand, by a script or by a replay, and what goes to the engine.
+//
+// For other parts (operations are those of operations.js; only what is done by hand is told by "drawn", every finished
+// change by "redrawn"):
+//   apply(operation) -> Promise       at once; wait for it before the next, since a picture has to be decoded
+//   play(operation, { speed = 1, signal }) -> Promise   over its own time; a signal that aborts has the rest drawn at once
+//   perform(operation) -> Promise     as `apply`, told as done by hand
+//   begin()                           an empty drawing on white paper; one undo brings back what was there
+//   described() -> Promise of operations   that make this drawing out of an empty one
+//   setBackdrop(painter | null)       a live source in place of paper and picture; `compose()` when it has a new frame
+//   showInk(shown)                    whether ink lies on a live source and can be drawn there; else it hides the drawing
+//   openImage(address or Blob)        onto the layer "picture", in place of what was there
 
-import { drawCropped, rgbOf, SIDE, surface, WHOLE } from "./dom.js";
+import { drawCropped, SIDE, surface, WHOLE } from "./dom.js";
+import { createHands } from "./hands.js";
+import { createHistory } from "./history.js";
+import { createLayers, INK, isEmpty, PICTURE } from "./layers.js";
+import { createLayersPanel } from "./layers_panel.js";
+import { createWork, done, durationOf, partOf } from "./operations.js";
+import { createToolbox } from "./toolbox.js";
+import { createZoom } from "./zoom.js";
 
-const HISTORY_DEPTH = 80;
-const FILL_TOLERANCE = 40;
-const TOOLS = ["brush", "eraser", "fill"];
+const PLAY_TICK_MS = 16;
+// After these the past is of no use to the engine.
+const JUMPS = ["undo", "redo", "clear", "picture"];
+
+const asBlob = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+
+// An address or a Blob as an image; rejects what no browser can decode.
+async function decoded(source) {
+  const address = typeof source === "string" ? source : URL.createObjectURL(source);
+  const image = new Image();
+  image.src = address;
+  try {
+    await image.decode();
+  } finally {
+    if (address !== source) URL.revokeObjectURL(address);
+  }
+  return image;
+}
 
 export function createDrawing(studio) {
-  const { element, find, word } = studio;
-  const canvas = find("canvas");
+  const { events, find, keys, word } = studio;
   const left = find("input");
-  const cursor = element.querySelector(".rv-cursor");
-  const shown = canvas.getContext("2d", { willReadFrequently: true });
-  const ink = surface(SIDE);
-  const committed = surface(SIDE);
-  const undone = [];
-  const done = [];
+  const shown = find("canvas").getContext("2d", { willReadFrequently: true });
+  const layers = createLayers();
+  const history = createHistory(layers);
+  const blobs = new WeakMap();
   let backdrop = null;
-  let paper = "#ffffff";
-  let tool = "brush";
-  let colour = "#1d1d1f";
-  let size = 14;
-  let stroke = null;
+  let inkShown = false;
+  let busy = false;
+  let playing = 0;
 
-  // What goes to the engine: the paper and the ink, or what a source paints in their place.
-  function compose() {
-    if (backdrop) {
+  // What goes to the engine: paper and layers, or what a live source shows, with or without ink.
+  function compose(box = WHOLE) {
+    if (!backdrop) layers.compose(shown, box);
+    else {
       backdrop(shown);
-      return;
+      if (inkShown) layers.composeInk(shown);
     }
-    shown.fillStyle = paper;
-    shown.fillRect(0, 0, SIDE, SIDE);
-    shown.drawImage(ink.canvas, 0, 0);
   }
 
   function setBackdrop(painter) {
@@ -39,284 +65,219 @@ export function createDrawing(studio) {
     compose();
   }
 
-  // An entry of the history holds what to put back; putting it back gives the entry that undoes that.
-  function swapPixels({ x, y, width, height, pixels }) {
-    const before = ink.getImageData(x, y, width, height);
-    ink.putImageData(pixels, x, y);
-    committed.putImageData(pixels, x, y);
-    return { x, y, width, height, pixels: before };
+  function showInk(shows) {
+    inkShown = shows;
+    compose();
+    studio.wire.changed();
   }
 
-  function setPaper(value) {
-    const before = paper;
-    paper = value;
-    find("background").value = value;
-    find("background").parentElement.style.setProperty("--paper", value);
-    return { paper: before };
+  const isBusy = () => busy || playing > 0;
+  const isCovered = () => backdrop !== null && !inkShown;
+
+  function showState() {
+    const { undo, redo } = history.depth;
+    find("undo").disabled = undo === 0;
+    find("redo").disabled = redo === 0;
+    find("background").value = layers.paper;
+    find("background").parentElement.style.setProperty("--paper", layers.paper);
   }
 
-  function putBack(entry) {
-    return "paper" in entry ? setPaper(entry.paper) : swapPixels(entry);
-  }
-
-  function remember(entry) {
-    done.push(entry);
-    if (done.length > HISTORY_DEPTH) done.shift();
-    undone.length = 0;
+  // What every change ends with; gives whether there was one.
+  function settle(operation, changed) {
+    if (!changed) return false;
     left.dataset.drawn = "yes";
-    showHistory();
-  }
-
-  function commit({ x, y, width, height }) {
-    const pixels = committed.getImageData(x, y, width, height);
-    committed.putImageData(ink.getImageData(x, y, width, height), x, y);
-    remember({ x, y, width, height, pixels });
+    showState();
     compose();
+    if (JUMPS.includes(operation.op)) studio.cut();
+    else studio.wire.changed();
+    events.emit("redrawn");
+    return true;
   }
 
-  function step(from, to) {
-    if (stroke || backdrop || from.length === 0) return;
-    to.push(putBack(from.pop()));
-    showHistory();
-    compose();
-    studio.cut();
+  function change(operation, image) {
+    if (operation.op === "undo" || operation.op === "redo") return settle(operation, history[operation.op]());
+    const entry = done(layers, operation, image);
+    if (entry) history.remember(entry);
+    return settle(operation, entry !== null || operation.op === "layer");
   }
 
-  const undo = () => step(done, undone);
-  const redo = () => step(undone, done);
-
-  function showHistory() {
-    find("undo").disabled = done.length === 0;
-    find("redo").disabled = undone.length === 0;
+  async function changed(operation) {
+    return operation.op === "picture" ? change(operation, await decoded(operation.image)) : change(operation);
   }
 
-  function clear() {
-    if (backdrop) return;
-    ink.clearRect(0, 0, SIDE, SIDE);
-    commit(WHOLE);
-    studio.cut();
+  async function apply(operation) {
+    await changed(operation);
   }
 
-  function pointOf(event) {
-    const box = canvas.getBoundingClientRect();
+  async function perform(operation) {
+    if (await changed(operation)) events.emit("drawn", operation);
+  }
+
+  // A stroke or shape that grows: `operation` is added to between the calls of `advance`.
+  function startWork(operation, byHand = true) {
+    const work = createWork(layers, operation);
+    busy = true;
     return {
-      x: ((event.clientX - box.left) * SIDE) / box.width,
-      y: ((event.clientY - box.top) * SIDE) / box.height,
-      width: size * (event.pointerType === "pen" ? 0.25 + 1.25 * (event.pressure || 0.5) : 1),
+      advance() {
+        const box = work.advance();
+        if (!box) return;
+        compose(box);
+        studio.wire.changed(true);
+      },
+      finish() {
+        const entry = work.finish();
+        busy = false;
+        if (entry) history.remember(entry);
+        if (settle(operation, entry !== null) && byHand) events.emit("drawn", operation);
+      },
+      cancel() {
+        work.cancel();
+        busy = false;
+        compose();
+        studio.wire.changed();
+      },
     };
   }
 
-  function startStroke(event) {
-    const point = pointOf(event);
-    stroke = { pointer: event.pointerId, last: point, middle: point, x0: SIDE, y0: SIDE, x1: 0, y1: 0 };
-    ink.lineCap = ink.lineJoin = "round";
-    ink.strokeStyle = colour;
-    ink.globalCompositeOperation = tool === "eraser" ? "destination-out" : "source-over";
-    drawTo(point);
-  }
-
-  // Curves between the middles of the pointer's points, so that a fast hand draws no corners.
-  function drawTo(point) {
-    const { last, middle } = stroke;
-    const next = { x: (last.x + point.x) / 2, y: (last.y + point.y) / 2 };
-    ink.lineWidth = point.width;
-    ink.beginPath();
-    ink.moveTo(middle.x, middle.y);
-    ink.quadraticCurveTo(last.x, last.y, next.x + 0.01, next.y);
-    ink.stroke();
-    stroke.last = point;
-    stroke.middle = next;
-    for (const each of [last, middle, point]) {
-      stroke.x0 = Math.min(stroke.x0, each.x - point.width);
-      stroke.y0 = Math.min(stroke.y0, each.y - point.width);
-      stroke.x1 = Math.max(stroke.x1, each.x + point.width);
-      stroke.y1 = Math.max(stroke.y1, each.y + point.width);
-    }
-  }
-
-  function endStroke() {
-    drawTo(stroke.last);
-    ink.globalCompositeOperation = "source-over";
-    const x = Math.max(0, Math.floor(stroke.x0));
-    const y = Math.max(0, Math.floor(stroke.y0));
-    const width = Math.min(SIDE, Math.ceil(stroke.x1)) - x;
-    const height = Math.min(SIDE, Math.ceil(stroke.y1)) - y;
-    stroke = null;
-    if (width > 0 && height > 0) commit({ x, y, width, height });
-    studio.wire.changed();
-  }
-
-  // The area around (x, y) of nearly one colour, grown by a pixel so that no pale seam stays along soft edges.
-  function areaAround(x, y) {
-    const seen = shown.getImageData(0, 0, SIDE, SIDE).data;
-    const at = (y * SIDE + x) * 4;
-    const [red, green, blue] = [seen[at], seen[at + 1], seen[at + 2]];
-    const alike = (pixel) =>
-      Math.abs(seen[pixel * 4] - red) <= FILL_TOLERANCE &&
-      Math.abs(seen[pixel * 4 + 1] - green) <= FILL_TOLERANCE &&
-      Math.abs(seen[pixel * 4 + 2] - blue) <= FILL_TOLERANCE;
-    const area = new Uint8Array(SIDE * SIDE);
-    const waiting = [y * SIDE + x];
-    area[waiting[0]] = 1;
-    while (waiting.length) {
-      const pixel = waiting.pop();
-      const column = pixel % SIDE;
-      for (const [inside, next] of [
-        [column > 0, pixel - 1],
-        [column < SIDE - 1, pixel + 1],
-        [pixel >= SIDE, pixel - SIDE],
-        [pixel < SIDE * (SIDE - 1), pixel + SIDE],
-      ]) {
-        if (!inside || area[next]) continue;
-        if (alike(next)) {
-          area[next] = 1;
-          waiting.push(next);
-        } else {
-          area[next] = 2;
-        }
-      }
-    }
-    return area;
-  }
-
-  function fillAt(x, y) {
-    const area = areaAround(x, y);
-    const image = ink.getImageData(0, 0, SIDE, SIDE);
-    const [red, green, blue] = rgbOf(colour);
-    for (let pixel = 0; pixel < area.length; pixel++) {
-      if (area[pixel]) image.data.set([red, green, blue, 255], pixel * 4);
-    }
-    ink.putImageData(image, 0, 0);
-    commit(WHOLE);
-    studio.wire.changed();
-  }
-
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.focus({ preventScroll: true });
-    if (stroke || backdrop || event.button !== 0) return;
-    event.preventDefault();
-    canvas.setPointerCapture(event.pointerId);
-    if (tool === "fill") {
-      const { x, y } = pointOf(event);
-      const inside = (value) => Math.min(SIDE - 1, Math.max(0, Math.floor(value)));
-      fillAt(inside(x), inside(y));
-      return;
-    }
-    startStroke(event);
-    compose();
-    studio.wire.changed(true);
-  });
-
-  canvas.addEventListener("pointermove", (event) => {
-    showCursor(event);
-    if (!stroke || event.pointerId !== stroke.pointer) return;
-    const events = event.getCoalescedEvents?.() ?? [];
-    for (const each of events.length ? events : [event]) drawTo(pointOf(each));
-    compose();
-    studio.wire.changed(true);
-  });
-
-  for (const name of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(name, (event) => {
-      if (stroke && event.pointerId === stroke.pointer) endStroke();
-    });
-  }
-
-  function showCursor(event) {
-    const box = canvas.getBoundingClientRect();
-    const across = (size * box.width) / SIDE;
-    cursor.style.opacity = tool === "fill" || backdrop ? 0 : 1;
-    cursor.style.width = cursor.style.height = across + "px";
-    const x = event.clientX - box.left - across / 2;
-    const y = event.clientY - box.top - across / 2;
-    cursor.style.transform = `translate(${x}px, ${y}px)`;
-  }
-
-  canvas.addEventListener("pointerleave", () => (cursor.style.opacity = 0));
-
-  function setTool(name) {
-    tool = name;
-    left.dataset.tool = name;
-    for (const each of TOOLS) find(each).setAttribute("aria-pressed", each === name);
-  }
-
-  function setColour(value) {
-    colour = value;
-    find("colour").value = value;
-    for (const swatch of element.querySelectorAll(".rv-swatch")) {
-      swatch.setAttribute("aria-pressed", swatch.dataset.colour === value);
-    }
-    if (tool === "eraser") setTool("brush");
-  }
-
-  function setSize(value) {
-    const range = find("brush_size");
-    size = Math.min(Number(range.max), Math.max(Number(range.min), Math.round(value)));
-    range.value = size;
-  }
-
-  // Draws an image from a URL over the whole canvas, cropped to the square.
-  async function openImage(url) {
-    const image = new Image();
-    image.src = url;
+  async function play(operation, { speed = 1, signal } = {}) {
+    if (durationOf(operation) / speed < PLAY_TICK_MS) return apply(operation);
+    const started = performance.now();
+    const growing = partOf(operation, 0);
+    const work = startWork(growing, false);
+    playing += 1;
     try {
-      await image.decode();
+      for (let ms = 0; ms < durationOf(operation); ms = (performance.now() - started) * speed) {
+        if (signal?.aborted) break;
+        Object.assign(growing, partOf(operation, ms));
+        work.advance();
+        await new Promise((resolve) => setTimeout(resolve, PLAY_TICK_MS));
+      }
+      Object.assign(growing, partOf(operation, Infinity));
+      work.advance();
+    } finally {
+      playing -= 1;
+      work.finish();
+    }
+  }
+
+  function begin() {
+    const { stack, paper } = layers.renew();
+    history.remember({ all: [{ stack }, { paper }] });
+    settle({ op: "clear" }, true);
+  }
+
+  async function blobOf(layer) {
+    const { edition } = layer;
+    const kept = blobs.get(layer);
+    if (kept?.edition === edition) return kept.blob;
+    const blob = isEmpty(layer) ? null : await asBlob(layer.context.canvas);
+    blobs.set(layer, { edition, blob });
+    return blob;
+  }
+
+  async function described() {
+    const stack = [...layers.stack];
+    const looks = stack.map(({ name, visible, opacity }) => ({ op: "layer", layer: name, visible, opacity }));
+    const first = [{ op: "layers", order: stack.map(({ name }) => name) }, { op: "paper", colour: layers.paper }];
+    const images = await Promise.all(stack.map(blobOf));
+    const pictures = stack.map(({ name }, at) => ({ op: "picture", layer: name, image: images[at] }));
+    return [...first, ...pictures.filter(({ image }) => image), ...looks.filter((each) => !each.visible || each.opacity < 1)];
+  }
+
+  // A drawing of another visit in place of an untouched one; there is nothing to undo.
+  async function restore(operations) {
+    const images = await Promise.all(operations.map(({ op, image }) => (op === "picture" ? decoded(image) : null)));
+    if (left.dataset.drawn) return;
+    operations.forEach((operation, at) => done(layers, operation, images[at]));
+    settle({ op: "picture" }, true);
+  }
+
+  const stopSource = () => studio.camera.stop();
+
+  async function openImage(source) {
+    let image;
+    try {
+      image = await decoded(source);
     } catch {
       studio.say(word("drawing.not_an_image"));
       return;
     }
-    studio.camera.stop();
-    ink.clearRect(0, 0, SIDE, SIDE);
-    drawCropped(ink, image, image.naturalWidth, image.naturalHeight);
+    stopSource();
+    const square = surface(SIDE);
+    drawCropped(square, image, image.naturalWidth, image.naturalHeight);
+    await perform({ op: "picture", layer: PICTURE, image: await asBlob(square.canvas) });
     studio.say("");
-    commit(WHOLE);
-    studio.cut();
   }
 
-  for (const name of TOOLS) find(name).onclick = () => setTool(name);
-  for (const swatch of element.querySelectorAll(".rv-swatch")) {
-    swatch.style.background = swatch.dataset.colour;
-    swatch.onclick = () => setColour(swatch.dataset.colour);
+  // An example from an address, on a new canvas.
+  async function openExample(address) {
+    stopSource();
+    await perform({ op: "clear", layer: "all" });
+    await openImage(address);
   }
-  find("colour").oninput = (event) => setColour(event.target.value);
-  find("brush_size").oninput = (event) => setSize(Number(event.target.value));
-  find("undo").onclick = undo;
-  find("redo").onclick = redo;
-  find("clear").onclick = clear;
-  find("background").onchange = (event) => {
-    if (event.target.value === paper) return;
-    remember(setPaper(event.target.value));
-    compose();
-    studio.wire.changed();
-  };
-  find("open_image").onclick = () => find("image_file").click();
-  find("image_file").onchange = async (event) => {
-    const [file] = event.target.files;
-    event.target.value = "";
-    if (!file) return;
-    const url = URL.createObjectURL(file);
-    await openImage(url);
-    URL.revokeObjectURL(url);
+
+  function colourAt([x, y]) {
+    const within = (value) => Math.min(SIDE - 1, Math.max(0, Math.floor(value)));
+    const [red, green, blue] = shown.getImageData(within(x), within(y), 1, 1).data;
+    return "#" + [red, green, blue].map((value) => value.toString(16).padStart(2, "0")).join("");
+  }
+
+  // Whether a hand may draw now; says why not where that cannot be seen.
+  function takesInk() {
+    if (isBusy() || isCovered()) return false;
+    const { name, visible } = layers.named(drawing.layer);
+    if (visible && !(backdrop && name === PICTURE)) return true;
+    studio.say(word("drawing.layer_hidden"));
+    return false;
+  }
+
+  function performNow(operation) {
+    if (!isBusy() && !isCovered()) perform(operation);
+  }
+
+  const drawing = {
+    apply,
+    begin,
+    colourAt,
+    compose,
+    described,
+    isBusy,
+    isCovered,
+    layers,
+    openExample,
+    openImage,
+    perform,
+    play,
+    restore,
+    setBackdrop,
+    showInk,
+    startWork,
+    takesInk,
+    get layer() {
+      return layers.has(toolbox.box.layer) ? toolbox.box.layer : INK;
+    },
   };
 
-  canvas.addEventListener("keydown", (event) => {
-    const key = event.key.toLowerCase();
-    const command = event.ctrlKey || event.metaKey;
-    if (key === "z" && event.shiftKey) redo();
-    else if (key === "z" && command) undo();
-    else if (key === "y" && command) redo();
-    else if (key === "[" && !command) setSize(size / 1.25 - 1);
-    else if (key === "]" && !command) setSize(size * 1.25 + 1);
-    else return;
-    event.preventDefault();
-  });
+  const toolbox = createToolbox(studio);
+  drawing.toolbox = toolbox;
+  createHands(studio, drawing, toolbox, createZoom(studio));
+  createLayersPanel(studio, drawing, toolbox);
 
-  setTool("brush");
-  setColour(colour);
-  setSize(size);
-  setPaper(paper);
-  showHistory();
+  for (const op of ["undo", "redo"]) find(op).onclick = () => performNow({ op });
+  find("clear").onclick = () => performNow({ op: "clear", layer: "all" });
+  find("background").onchange = (event) => perform({ op: "paper", colour: event.target.value });
+  keys.add({ keys: "Ctrl+Z", word: "drawing.undo", act: () => performNow({ op: "undo" }), repeats: true });
+  const redo = ["Ctrl+Shift+Z", "Ctrl+Y"];
+  keys.add({ keys: redo, word: "drawing.redo", act: () => performNow({ op: "redo" }), repeats: true });
+  for (const name of ["pen_options", "layers"]) {
+    find(name).onclick = () => {
+      const open = find(name).getAttribute("aria-expanded") !== "true";
+      find(name).setAttribute("aria-expanded", open);
+      find(name + "_row").hidden = !open;
+    };
+  }
+  showState();
   compose();
 
-  return { compose, setBackdrop, openImage };
+  return drawing;
 }

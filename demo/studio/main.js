@@ -4,12 +4,19 @@
 //   element, find(id), trigger(event)   the component on the page, an element of it, an event for Gradio
 //   word(path, values), say(sentence)   a text of demo/words/en.json; the sentence under the pictures ("" takes it away)
 //   events.on(name, f), .emit(name, x)  what parts tell each other: see wire.js and settings.js for who emits what
+//   keys.add({ keys, word, act })       a key of the page and its sentence (keys.js)
+//   dropping.register(accepts, open)    who opens a file that is dropped or pasted (dropping.js)
 //   wire, settings, drawing, camera, view, status   the parts
 // A part that stands alone goes into a file of its own, with its markup and style in files of the same name.
 
 import { createCamera } from "./camera.js";
 import { createDrawing } from "./drawing.js";
+import { createDropping } from "./dropping.js";
 import { createEvents } from "./events.js";
+import { createKeeping } from "./keeping.js";
+import { createKeys } from "./keys.js";
+import { createRecorder } from "./recorder.js";
+import { createReplaying } from "./replaying.js";
 import { createSettings } from "./settings.js";
 import { createStatus } from "./status.js";
 import { createView } from "./view.js";
@@ -33,11 +40,16 @@ export function start({ element, props, trigger }) {
   studio.wire = createWire(studio);
   studio.settings = createSettings(studio, props.settings);
   studio.status = createStatus(studio);
+  studio.keys = createKeys(studio);
   studio.drawing = createDrawing(studio);
+  studio.dropping = createDropping(studio);
   studio.camera = createCamera(studio);
   studio.view = createView(studio);
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
+  createKeeping(studio);
+  studio.recorder = createRecorder(studio);
+  studio.replaying = createReplaying(studio);
 
   // What the page's own wiring and scripts may call.
   window.rearview = {
@@ -55,7 +67,9 @@ export function start({ element, props, trigger }) {
       return studio.status.place;
     },
     set: studio.settings.set,
-    open: studio.drawing.openImage,
+    open: studio.drawing.openExample,
+    // An example, drawn stroke by stroke: a recording in base64. The page has its words already.
+    replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer, false),
     // The same canvas once more, for a model that has changed.
     again: () => studio.wire.changed(),
     connect: studio.wire.connect,

@@ -13,6 +13,7 @@ const KIND_FRAME = 1;
 const KIND_BLURRED = 3;
 const SOCKET_TRIES_BEFORE_POST = 2;
 const RENEWALS_BEFORE_RELOAD = 3;
+const ROOM_MS = 8;
 
 function frameMessage(sequence, started, jpeg) {
   const message = new Uint8Array(FRAME_HEADER_BYTES + jpeg.length);
@@ -41,7 +42,8 @@ function pictureOf(buffer) {
 }
 
 // Emits "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come, "picture" (the same with bitmap, settling
-// and latencyMs) for those that are to be shown, "dropped" {sequence}, "news" (any words of the server) and "connection".
+// and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as one is asked for, "news" (any words
+// of the server) and "connection".
 export function createWire(studio) {
   const { element, events, word } = studio;
   const canvas = studio.find("canvas");
@@ -50,6 +52,8 @@ export function createWire(studio) {
     transport: null,
     connection: "connecting",
     paused: false,
+    held: false,
+    renewed: false,
     underWay: 0,
     sequence: 0,
     newest: 0,
@@ -81,7 +85,9 @@ export function createWire(studio) {
   }
 
   function reset() {
-    state.transport?.say({ type: "reset" });
+    if (!state.transport) return;
+    state.transport.say({ type: "reset" });
+    events.emit("reset");
   }
 
   // As many as the engine takes of one visitor, and one that is on its way meanwhile.
@@ -91,7 +97,7 @@ export function createWire(studio) {
   }
 
   async function pump() {
-    if (state.connection !== "open" || state.paused || state.encoding || state.underWay >= framesAtOnce()) return;
+    if (state.connection !== "open" || state.paused || state.held || state.encoding || state.underWay >= framesAtOnce()) return;
     if (!state.changedAt && state.settle <= 0) return;
     if (!state.changedAt && state.underWay > 0) return;
     state.encoding = true;
@@ -104,12 +110,24 @@ export function createWire(studio) {
     const blob = await new Promise((resolve) => small.canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
     const jpeg = new Uint8Array(await blob.arrayBuffer());
     state.encoding = false;
-    if (transport !== state.transport) return;
+    if (transport !== state.transport || state.held) return;
+    post(jpeg, started);
+    pump();
+  }
+
+  function post(jpeg, started) {
     state.sequence += 1;
     state.underWay += 1;
     events.emit("sent", { sequence: state.sequence, started, jpeg });
-    transport.send(frameMessage(state.sequence, started, jpeg));
-    pump();
+    state.transport.send(frameMessage(state.sequence, started, jpeg));
+  }
+
+  // Waits until fewer than `most` frames are under way, or `ended` says that nobody waits any more.
+  async function room(most, ended) {
+    while (state.connection !== "open" || state.underWay >= most) {
+      if (ended()) return;
+      await new Promise((resolve) => setTimeout(resolve, ROOM_MS));
+    }
   }
 
   function settled() {
@@ -146,7 +164,9 @@ export function createWire(studio) {
     state.underWay = 0;
     state.tries = state.renewals = state.socketTries = 0;
     state.socketWorked ||= !transport.posts;
+    state.renewed = true;
     setConnection("open");
+    state.renewed = false;
     studio.say("");
     changed();
   }
@@ -227,6 +247,20 @@ export function createWire(studio) {
     get paused() {
       return state.paused;
     },
+    // Whether "connection" tells of one that has just been opened.
+    isNew: () => state.renewed,
+    // While somebody else sends frames, the canvas sends none.
+    hold(held) {
+      state.held = held;
+      if (!held) changed();
+    },
+    // Sends a picture as it is, as soon as there is room; drops none.
+    async sendPicture(bytes, ended) {
+      await room(framesAtOnce(), ended);
+      if (state.connection === "open" && !ended()) post(bytes, performance.now());
+    },
+    // Waits until no frame is under way.
+    rest: (ended) => room(1, ended),
     pause(paused) {
       state.paused = paused;
       events.emit("connection", state.connection);
