@@ -64,6 +64,10 @@ export function start({ element, props, trigger }) {
     },
     set: studio.settings.set,
     open: studio.drawing.openExample,
+    drawing: studio.drawing,
+    dropping: studio.dropping,
+    keys: studio.keys,
+    on: studio.events.on,
     // The same canvas once more, for a model that has changed.
     again: () => studio.wire.changed(),
     connect: studio.wire.connect,
