@@ -426,7 +426,8 @@ def test_what_is_no_picture_gets_a_sentence(canvas: Page) -> None:
 def test_who_knows_a_file_opens_it_before_it_is_a_picture(canvas: Page) -> None:
     canvas.evaluate("""() => {
       window.brought = [];
-      window.rearview.dropping.register(async (file) => file.name.endsWith(".mine"), (file) => window.brought.push(file.name));
+      const accepts = async (file) => file.name.endsWith(".mine");
+      window.rearview.dropping.register(accepts, (file) => window.brought.push(file.name));
     }""")
     canvas.evaluate(BRING, ["drop", "a.mine", "image/png"])
     canvas.wait_for_function("window.brought[0] === 'a.mine'")
