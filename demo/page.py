@@ -11,7 +11,7 @@ import gradio as gr
 from demo import assets
 from demo.controls import help_of, quiet, radio, send_changes, slider
 from demo.live import Live
-from demo.looks import build_looks, studio_facts, wire_applying, wire_looks
+from demo.looks import SUBMITTED, build_looks, studio_facts, wire_applying, wire_looks
 from demo.lora import Styles, build_styles
 from demo.presets import EXAMPLES, Example
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
@@ -109,7 +109,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         )
         controls = looks.settings | sliders
         wire_looks(looks)
-        examples.pick(_picked, None, [looks.prompt, looks.style, looks.time], **quiet)
+        picked = examples.pick(_picked, None, [looks.prompt, looks.style, looks.time], **quiet)
+        picked.success(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)
         for name, component in sliders.items():
             send_changes(component, name)
         wire_applying(canvas, controls)

@@ -16,7 +16,8 @@ export function createPopup(button, panel, opening = () => {}) {
     opening();
     panel.hidden = false;
     button.setAttribute("aria-expanded", true);
-    (entries()[0] ?? focusable()[0])?.focus();
+    panel.scrollIntoView({ block: "nearest" });
+    (entries()[0] ?? focusable()[0])?.focus({ preventScroll: true });
   }
 
   function goTo(key) {
