@@ -1,4 +1,5 @@
-"""What the browser gets of the studio: markup and style in the page itself, scripts as modules from a route of ours."""
+"""What the browser gets of the studio: markup and style in the page itself, scripts as modules and pictures from
+a route of ours."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +19,8 @@ STUDIO = Path(__file__).resolve().parent / "studio"
 SCRIPTS_PATH = "/rearview/studio"
 FIRST_STYLE = "studio.css"
 FOREVER = "public, max-age=31536000, immutable"
-EVENTS = ("renew",)
+MEDIA_TYPES = {".js": "text/javascript", ".webp": "image/webp"}
+EVENTS = ("renew", "apply")
 """What the studio triggers for Gradio, with `studio.trigger`."""
 
 _PLACE = re.compile(r"\[\[([\w.]+)\]\]")
@@ -41,21 +43,30 @@ def style() -> str:
 
 
 def scripts() -> dict[str, bytes]:
-    """The studio's modules by their names."""
-    return {path.name: path.read_bytes() for path in sorted(STUDIO.glob("*.js"))}
+    """The studio's modules by their names; those of others begin with `vendor/`."""
+    return _files("*.js")
 
 
-def scripts_version(modules: dict[str, bytes]) -> str:
-    """A name for just these modules: it stands in their address, so that browsers may keep them for ever."""
+def served() -> dict[str, bytes]:
+    """What has an address of its own: the modules, and the pictures of the page."""
+    return scripts() | _files("*.webp")
+
+
+def _files(pattern: str) -> dict[str, bytes]:
+    return {path.relative_to(STUDIO).as_posix(): path.read_bytes() for path in sorted(STUDIO.rglob(pattern))}
+
+
+def scripts_version(files: dict[str, bytes]) -> str:
+    """A name for just these files: it stands in their address, so that browsers may keep them for ever."""
     digest = hashlib.sha256()
-    for name, content in modules.items():
+    for name, content in files.items():
         digest.update(name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()[:16]
 
 
 def script_address(name: str) -> str:
     """Where the module `name` is to be had, from the app's own address on."""
-    return f"{SCRIPTS_PATH.lstrip('/')}/{scripts_version(scripts())}/{name}"
+    return f"{SCRIPTS_PATH.lstrip('/')}/{scripts_version(served())}/{name}"
 
 
 def page(name: str, script: str) -> str:
@@ -79,14 +90,15 @@ def starter() -> str:
 
 
 def routes() -> list[Route]:
-    """Where the modules are to be had."""
-    modules = scripts()
-    version = scripts_version(modules)
+    """Where modules and pictures are to be had."""
+    files = served()
+    version = scripts_version(files)
 
-    async def module(request: Request) -> Response:
+    async def file(request: Request) -> Response:
         name = request.path_params["name"]
-        if request.path_params["version"] != version or name not in modules:
-            return Response("There is no such script. Reload the page.", 404)
-        return Response(modules[name], media_type="text/javascript", headers={"cache-control": FOREVER})
+        if request.path_params["version"] != version or name not in files:
+            return Response("There is no such file. Reload the page.", 404)
+        kind = MEDIA_TYPES[PurePosixPath(name).suffix]
+        return Response(files[name], media_type=kind, headers={"cache-control": FOREVER})
 
-    return [Route(SCRIPTS_PATH + "/{version}/{name}", module, name="rearview-studio")]
+    return [Route(SCRIPTS_PATH + "/{version}/{name:path}", file, name="rearview-studio")]

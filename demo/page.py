@@ -10,12 +10,14 @@ import gradio as gr
 
 from demo import assets
 from demo.api import build_api
+from demo.controls import help_of, quiet, radio, send_changes, slider
 from demo.live import Live
+from demo.looks import SUBMITTED, build_looks, studio_facts, wire_applying, wire_looks
 from demo.lora import Styles, build_styles
-from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
+from demo.presets import EXAMPLES, Example
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
 from demo.words import WORDS, word
-from pipeline.settings import CHOICES, DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
+from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
@@ -27,7 +29,6 @@ KEPT_PAGES = 256
 """Gradio keeps about 0.1 MB for each page that was ever opened, up to a number: by default for 10,000 pages."""
 
 CONNECT = "(token) => { window.rearviewToken = token; window.rearview?.connect(token); }"
-ROLL = f"() => Math.floor(Math.random() * {MAXIMUM_SEED})"
 SHOW_EXAMPLES = "() => { document.getElementById('examples').style.display = ''; }"
 HIDE_EXAMPLES = "() => { document.getElementById('examples').style.display = 'none'; }"
 PICK_EXAMPLE = """
@@ -38,9 +39,6 @@ element.querySelectorAll("button").forEach((button) => {
   });
 });
 """
-
-quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""How an event of this page runs: at once, and unseen."""
 
 
 def first_settings(defaults: FrameSettings | None = None) -> dict[str, Any]:
@@ -97,25 +95,29 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                     apply_default_css=False,
                     elem_id="live",
                     settings=settings,
+                    facts=studio_facts(),
                     words=WORDS,
                 )
             with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
                 video = build_video_tab()
-        prompt, negative_prompt, style, time = _words(settings)
-        blend = _blend(settings)
-        build_styles(page, styles or Styles(), prompt)
+        looks = build_looks(settings)
+        build_styles(page, styles or Styles(), looks.prompt)
         examples = gr.HTML(
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
         sliders = _settings(
             settings, controlled=live.engine.control_name is not None, guided=live.engine.model.entry.guides
         )
-        _wire_words(prompt, style, time, examples)
-        _wire_settings(blend | sliders)
+        controls = looks.settings | sliders
+        wire_looks(looks)
+        picked = examples.pick(_picked, None, [looks.prompt, looks.style, looks.time], **quiet)
+        picked.success(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)
+        for name, component in sliders.items():
+            send_changes(component, name)
+        wire_applying(canvas, controls)
         _wire_token(page, canvas, live)
-        words = {"prompt": prompt, "negative_prompt": negative_prompt}
         jobs = VideoJobs(lambda: live.engine.open())
-        wire_video_tab(page, video, jobs, words | blend | sliders)
+        wire_video_tab(page, video, jobs, controls)
         build_api(page, lambda: live.engine.open(), jobs, settings)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
@@ -125,83 +127,37 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     return page
 
 
-def _words(settings: dict[str, Any]) -> tuple[gr.Textbox, gr.Textbox, gr.Radio, gr.Radio]:
-    first_style, first_time = chosen(settings["prompt"])
-    with gr.Row():
-        prompt = _textbox("prompt", settings, scale=3)
-        negative_prompt = _textbox("negative_prompt", settings, scale=2)
-    style = gr.Radio(
-        list(STYLES), value=first_style, show_label=False, container=False, elem_id="styles", elem_classes="rv-pills"
-    )
-    time = gr.Radio(
-        [AS_DRAWN, *TIMES],
-        value=first_time,
-        show_label=False,
-        container=False,
-        elem_id="times",
-        elem_classes="rv-pills",
-    )
-    _send_changes(negative_prompt, "negative_prompt")
-    return prompt, negative_prompt, style, time
-
-
-def _blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
-    """The second prompt, and how far the picture goes towards it."""
-    with gr.Row():
-        return {
-            "second_prompt": _textbox("second_prompt", settings, scale=2),
-            "prompt_blend": _slider("prompt_blend", settings, scale=2),
-            "prompt_curve": _radio("prompt_curve", settings),
-        }
-
-
-def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
-    declaration = DECLARATIONS[name]
-    return gr.Textbox(
-        settings[name],
-        label=declaration.label,
-        info=declaration.help,
-        lines=1,
-        max_lines=3,
-        elem_id=name,
-        scale=scale,
-        min_width=280,
-    )
-
-
 def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[str, gr.components.Component]:
     components: dict[str, gr.components.Component] = {}
     with gr.Row():
         for name in MAIN_SLIDERS:
-            components[name] = _slider(name, settings)
+            components[name] = slider(name, settings)
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion(word("page.more"), open=True, elem_id="more"):
         control = (CONTROL_SLIDER,) if controlled else ()
         for names in ((*control, *MORE_SLIDERS[:2]), MORE_SLIDERS[2:]):
             with gr.Row():
                 for name in names:
-                    components[name] = _slider(name, settings)
+                    components[name] = slider(name, settings)
         with gr.Row(elem_classes="rv-seed"):
             components["seed"] = gr.Number(
                 settings["seed"],
                 label=RANGES["seed"].label,
-                info=_help("seed"),
+                info=help_of("seed"),
                 precision=0,
                 minimum=RANGES["seed"].minimum,
                 maximum=RANGES["seed"].maximum,
                 elem_id="seed",
                 min_width=200,
             )
-            dice = gr.Button(word("page.dice"), elem_id="dice", min_width=140)
-            dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
         with gr.Row():
-            components["guidance_kind"] = _radio("guidance_kind", settings)
-            components["residual_scale"] = _slider("residual_scale", settings)
+            components["guidance_kind"] = radio("guidance_kind", settings)
+            components["residual_scale"] = slider("residual_scale", settings)
         if not guided:
             gr.HTML(f'<p class="rv-note">{word("page.unguided")}</p>', apply_default_css=False, elem_id="unguided")
         with gr.Row(elem_classes="rv-seed"):
-            components["pipelined"] = _radio("pipelined", settings)
-            components["bank_renewal"] = _radio("bank_renewal", settings)
+            components["pipelined"] = radio("pipelined", settings)
+            components["bank_renewal"] = radio("bank_renewal", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"
                 button = gr.Button(word(f"page.{elem_id}"), elem_id=elem_id, min_width=180)
@@ -212,58 +168,6 @@ def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[
                     **quiet,
                 )
     return components
-
-
-def _slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
-    each = RANGES[name]
-    return gr.Slider(
-        each.minimum,
-        each.maximum,
-        value=settings[name],
-        step=each.step,
-        label=each.label,
-        info=_help(name),
-        elem_id=name,
-        scale=scale,
-        min_width=220,
-        buttons=["reset"],
-    )
-
-
-def _radio(name: str, settings: dict[str, Any]) -> gr.Radio:
-    declaration = CHOICES[name]
-    return gr.Radio(
-        list(declaration.choices),
-        value=settings[name],
-        label=declaration.label,
-        info=declaration.help,
-        elem_id=name,
-        min_width=220,
-    )
-
-
-def _help(name: str) -> str:
-    return f"{RANGES[name].help} {word('page.unit', unit=RANGES[name].unit)}"
-
-
-def _send_changes(component: Any, name: str) -> None:
-    """Let every change of `component`, by hand or by the page, go straight to the live wire."""
-    js = f"(value) => {{ window.rearview?.set({{ {name}: value }}); }}"
-    for event in (component.input, component.change):
-        event(fn=None, js=js, inputs=component, **quiet)
-
-
-def _wire_settings(components: dict[str, gr.components.Component]) -> None:
-    for name, component in components.items():
-        _send_changes(component, name)
-
-
-def _wire_words(prompt: gr.Textbox, style: gr.Radio, time: gr.Radio, examples: gr.HTML) -> None:
-    _send_changes(prompt, "prompt")
-    for radio in (style, time):
-        radio.input(compose, [prompt, style, time], prompt, **quiet)
-    prompt.change(chosen, prompt, [style, time], trigger_mode="always_last", **quiet)
-    examples.pick(_picked, None, [prompt, style, time], **quiet)
 
 
 def _picked(event: gr.EventData) -> tuple[str, str, str]:

@@ -6,34 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STYLES: dict[str, str] = {
-    "Storybook": "storybook painting",
-    "Watercolor": "watercolor painting",
-    "Oil": "oil painting",
-    "Ink": "ink painting",
-    "Pencil": "pencil drawing",
-    "Comic": "comic book",
-    "Anime": "anime",
-    "Pixel": "pixel art",
-    "Neon": "neon lights",
-    "Blueprint": "blueprint",
-    "Stained glass": "stained glass",
-    "Ukiyo-e": "japanese woodblock print",
-    "Van Gogh": "van gogh",
-    "Photo": "photo",
+    "storybook": "storybook painting",
+    "watercolor": "watercolor painting",
+    "oil": "oil painting",
+    "ink": "ink painting",
+    "pencil": "pencil drawing",
+    "comic": "comic book",
+    "anime": "anime",
+    "pixel": "pixel art",
+    "neon": "neon lights",
+    "blueprint": "blueprint",
+    "stained_glass": "stained glass",
+    "ukiyo_e": "japanese woodblock print",
+    "van_gogh": "van gogh",
+    "photo": "photo",
 }
-"""Name on the button -> phrase in the prompt."""
+"""Name of a style -> phrase in the prompt. What its card says stands at `styles.NAME` of the page's words; the cards'
+pictures lie in `studio/styles.webp` in this order."""
 
 TIMES: dict[str, str] = {
-    "Day": "daytime",
-    "Sunset": "sunset",
-    "Night": "night",
-    "Winter": "winter",
-    "Autumn": "autumn",
-    "Fog": "fog",
+    "day": "daytime",
+    "sunset": "sunset",
+    "night": "night",
+    "winter": "winter",
+    "autumn": "autumn",
+    "fog": "fog",
 }
-"""Times of day and seasons; they combine with every style."""
+"""Times of day and seasons; they combine with every style. What their buttons say stands at `times.NAME`."""
 
-AS_DRAWN = "As drawn"
+AS_DRAWN = "as_drawn"
 """The choice of no time at all."""
 
 EXAMPLE_FOLDER = Path(__file__).resolve().parent.parent / "examples"
@@ -86,10 +87,10 @@ def chosen(prompt: str) -> tuple[str | None, str]:
 
 
 EXAMPLES: tuple[Example, ...] = (
-    Example("house", "House under a sun", "a house with a tree", "Watercolor"),
-    Example("face", "Face", "portrait of a person", "Oil"),
-    Example("sailboat", "Sailboat", "a sailboat on the sea", "Ukiyo-e", "Sunset"),
-    Example("cat", "Cat", "a cat", "Storybook"),
-    Example("vase", "Vase with flowers", "a vase with flowers", "Stained glass"),
-    Example("lake", "Mountain lake", "a mountain lake with pines", "Van Gogh", "Night"),
+    Example("house", "House under a sun", "a house with a tree", "watercolor"),
+    Example("face", "Face", "portrait of a person", "oil"),
+    Example("sailboat", "Sailboat", "a sailboat on the sea", "ukiyo_e", "sunset"),
+    Example("cat", "Cat", "a cat", "storybook"),
+    Example("vase", "Vase with flowers", "a vase with flowers", "stained_glass"),
+    Example("lake", "Mountain lake", "a mountain lake with pines", "van_gogh", "night"),
 )

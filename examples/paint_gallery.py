@@ -1,19 +1,25 @@
-"""Paint the pictures of the README with the app's own engine: `python -m examples.paint_gallery`."""
+"""Paint pictures with the app's own engine: those of the README with `python -m examples.paint_gallery`, those on the
+cards of the page's styles with `--thumbnails`."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from demo import presets
+from demo import assets, looks, presets
 from pipeline import Engine, FrameSettings, Session, load_model
 
 HERE = Path(__file__).resolve().parent
 SKETCHES = HERE / "sketches"
 GALLERY = HERE / "gallery"
 SIDE = 256
+CARD_SKETCH = "house"
+CARD_TOP = 16
+"""Where a card's picture begins in the painted one, in pixels from above."""
+CARD_QUALITY = 88
 CAPTION = 28
 GAP = 6
 
@@ -62,19 +68,48 @@ def row_of(session: Session, name: str, prompts: Sequence[str]) -> list[Image.Im
     return [captioned(sketch(name), "drawn by hand"), *pictures]
 
 
-def main() -> None:
+def card(picture: Image.Image) -> Image.Image:
+    """The part of a painted picture that stands on a card, at the card's size."""
+    width, height = looks.CARD_SIZE
+    part = picture.crop((0, CARD_TOP, SIDE, CARD_TOP + round(SIDE * height / width)))
+    return part.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def cards_in_a_row(session: Session) -> Image.Image:
+    """What the app makes of one sketch in every style, in the order of the styles."""
+    width, height = looks.CARD_SIZE
+    row = Image.new("RGB", (width * len(STYLES), height))
+    for at, style in enumerate(STYLES):
+        row.paste(card(painted(session, sketch(CARD_SKETCH), style)), (width * at, 0))
+    return row
+
+
+def write_cards(session: Session) -> None:
+    """Write the pictures on the cards of the page's styles."""
+    cards_in_a_row(session).save(assets.STUDIO / looks.CARDS, quality=CARD_QUALITY, method=6)
+
+
+def write_gallery(session: Session) -> None:
     """Write every picture of the gallery."""
     GALLERY.mkdir(exist_ok=True)
-    with Engine(load_model("embedded"), memory="none") as engine:
-        session = engine.open(seed=7)
-        sheets = {
-            "top": [row_of(session, name, prompts) for name, prompts in TOP.items()],
-            "styles": [row_of(session, name, STYLES[k : k + 7]) for k in (0, 7) for name in ("house", "face", "lake")],
-            "times": [row_of(session, name, TIMES[k : k + 6]) for k, name in ((0, "house"), (6, "lake"))],
-        }
-        session.close()
+    sheets = {
+        "top": [row_of(session, name, prompts) for name, prompts in TOP.items()],
+        "styles": [row_of(session, name, STYLES[k : k + 7]) for k in (0, 7) for name in ("house", "face", "lake")],
+        "times": [row_of(session, name, TIMES[k : k + 6]) for k, name in ((0, "house"), (6, "lake"))],
+    }
     for name, rows in sheets.items():
         in_rows(rows).save(GALLERY / f"{name}.png", optimize=True)
+
+
+def main() -> None:
+    """Paint what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Paint pictures with the app's own engine.")
+    parser.add_argument("--thumbnails", action="store_true", help="paint the cards of the styles, not the gallery")
+    write = write_cards if parser.parse_args().thumbnails else write_gallery
+    with Engine(load_model("embedded"), memory="none") as engine:
+        session = engine.open(seed=7)
+        write(session)
+        session.close()
 
 
 if __name__ == "__main__":

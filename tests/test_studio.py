@@ -34,7 +34,7 @@ def client() -> TestClient:
 
 
 def address(name: str) -> str:
-    return f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.scripts())}/{name}"
+    return f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.served())}/{name}"
 
 
 def test_script_and_style_stay_small() -> None:
@@ -52,7 +52,7 @@ def test_the_words_of_a_script_are_in_the_one_file(name: str) -> None:
 
 
 def test_every_script_that_another_one_needs_is_served() -> None:
-    needed = {each for script in SCRIPTS.values() for each in re.findall(r'from "\./([\w.]+)"', script)}
+    needed = {each for script in SCRIPTS.values() for each in re.findall(r'(?:from |import\()"\./([\w./]+)"', script)}
     assert needed <= set(SCRIPTS)
     for name in needed:
         answer = client().get(address(name))

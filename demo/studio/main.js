@@ -3,13 +3,15 @@
 // Each part is made once, by its `create…(studio)`, and gives the few functions that others call. `studio` carries:
 //   element, find(id), trigger(event)   the component on the page, an element of it, an event for Gradio
 //   word(path, values), say(sentence)   a text of demo/words/en.json; the sentence under the pictures ("" takes it away)
+//   tell(sentence)                      a word on what has just been done, which goes by itself
 //   events.on(name, f), .emit(name, x)  what parts tell each other: see wire.js and settings.js for who emits what
 //   keys.add({ keys, word, act })       a key of the page and its sentence (keys.js)
 //   dropping.register(accepts, open)    who opens a file that is dropped or pasted (dropping.js)
-//   wire, settings, drawing, camera, view, status   the parts
+//   wire, settings, drawing, camera, view, status, looks, presets, capture   the parts
 // A part that stands alone goes into a file of its own, with its markup and style in files of the same name.
 
 import { createCamera } from "./camera.js";
+import { createCapture } from "./capture.js";
 import { createDrawing } from "./drawing.js";
 import { createDropping } from "./dropping.js";
 import { createEvents } from "./events.js";
@@ -17,8 +19,11 @@ import { createKeeping } from "./keeping.js";
 import { createKeys } from "./keys.js";
 import { createRecorder } from "./recorder.js";
 import { createReplaying } from "./replaying.js";
+import { createLooks } from "./looks.js";
+import { createPresets } from "./presets.js";
 import { createSettings } from "./settings.js";
 import { createStatus } from "./status.js";
+import { createToast } from "./toast.js";
 import { createView } from "./view.js";
 import { createWire } from "./wire.js";
 import { createWords } from "./words.js";
@@ -45,6 +50,10 @@ export function start({ element, props, trigger }) {
   studio.dropping = createDropping(studio);
   studio.camera = createCamera(studio);
   studio.view = createView(studio);
+  studio.tell = createToast(studio);
+  studio.looks = createLooks(studio, props.facts, props.words.surprises);
+  studio.presets = createPresets(studio, props.facts);
+  studio.capture = createCapture(studio, props.facts);
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
   createKeeping(studio);
@@ -74,9 +83,13 @@ export function start({ element, props, trigger }) {
     dropping: studio.dropping,
     keys: studio.keys,
     on: studio.events.on,
+    shown: studio.settings.shown,
+    submitted: studio.looks.submitted,
+    remember: studio.looks.remember,
     // The same canvas once more, for a model that has changed.
     again: () => studio.wire.changed(),
     connect: studio.wire.connect,
   };
+  studio.presets.openLink();
   if (window.rearviewToken) studio.wire.connect(window.rearviewToken);
 }

@@ -3,6 +3,7 @@
 const WORDS_DEBOUNCE_MS = 120;
 const REVISIONS_KEPT = 50;
 
+// Emits "settings" (all values) when one has changed here, and "set" (what goes) when changes go to the server.
 export function createSettings(studio, first) {
   const { events } = studio;
   const values = { ...first };
@@ -33,9 +34,16 @@ export function createSettings(studio, first) {
       words = words && typeof value === "string";
     }
     if (Object.keys(unsent).length === 0) return;
+    events.emit("settings", values);
     clearTimeout(timer);
     timer = words ? setTimeout(send, WORDS_DEBOUNCE_MS) : null;
     if (!words) send();
+  }
+
+  // The same, and the page's own controls show it: Gradio asks for `shown` on "apply".
+  function apply(changes) {
+    set(changes);
+    studio.trigger("apply");
   }
 
   // Says beside each setting that does not act now why it does not.
@@ -68,6 +76,8 @@ export function createSettings(studio, first) {
 
   return {
     set,
+    apply,
+    shown: (names) => names.map((name) => values[name]),
     values,
     get acknowledged() {
       return acknowledged;

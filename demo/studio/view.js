@@ -1,7 +1,5 @@
 // The translated picture.
 
-import { download, fileName } from "./dom.js";
-
 export function createView(studio) {
   const { events, find, word } = studio;
   const picture = find("picture");
@@ -20,8 +18,6 @@ export function createView(studio) {
     find("pause").title = word(paused ? "view.go_on" : "view.pause");
     studio.wire.pause(paused);
   };
-
-  find("save").onclick = () => picture.toBlob((blob) => download(blob, fileName("png")), "image/png");
 
   return { picture };
 }

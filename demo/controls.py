@@ -1,0 +1,70 @@
+"""Gradio's controls for settings, made from their declarations, and how what they say gets onto the live wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from demo.words import word
+from pipeline.settings import CHOICES, DECLARATIONS, RANGES
+
+quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""How an event of this page runs: at once, and unseen."""
+
+
+def textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
+    """The box of a text."""
+    declaration = DECLARATIONS[name]
+    return gr.Textbox(
+        settings[name],
+        label=declaration.label,
+        info=declaration.help,
+        lines=1,
+        max_lines=3,
+        elem_id=name,
+        scale=scale,
+        min_width=280,
+    )
+
+
+def slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
+    """The slider of a number."""
+    each = RANGES[name]
+    return gr.Slider(
+        each.minimum,
+        each.maximum,
+        value=settings[name],
+        step=each.step,
+        label=each.label,
+        info=help_of(name),
+        elem_id=name,
+        scale=scale,
+        min_width=220,
+        buttons=["reset"],
+    )
+
+
+def radio(name: str, settings: dict[str, Any]) -> gr.Radio:
+    """The buttons of a choice."""
+    declaration = CHOICES[name]
+    return gr.Radio(
+        list(declaration.choices),
+        value=settings[name],
+        label=declaration.label,
+        info=declaration.help,
+        elem_id=name,
+        min_width=220,
+    )
+
+
+def help_of(name: str) -> str:
+    """What a number does, and its unit."""
+    return f"{RANGES[name].help} {word('page.unit', unit=RANGES[name].unit)}"
+
+
+def send_changes(component: Any, name: str) -> None:
+    """Let every change of `component`, by hand or by the page, go straight to the live wire."""
+    js = f"(value) => {{ window.rearview?.set({{ {name}: value }}); }}"
+    for event in (component.input, component.change):
+        event(fn=None, js=js, inputs=component, **quiet)

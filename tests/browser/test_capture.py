@@ -1,0 +1,191 @@
+"""What can be taken away from the page: a picture with its settings, a copy, videos, a GIF."""
+
+from __future__ import annotations
+
+import json
+import re
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from demo import VERSION, assets
+from demo.words import word
+from tests.browser.conftest import visited
+from tests.browser.test_page_live import draw, rest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser.conftest import App
+
+pytestmark = pytest.mark.browser
+
+STUDIO = f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.served())}"
+WEBM_ALONE = """
+  const known = MediaRecorder.isTypeSupported.bind(MediaRecorder);
+  MediaRecorder.isTypeSupported = (type) => type.startsWith("video/webm") && known(type);
+"""
+
+
+def saved(page: Page) -> bytes:
+    with page.expect_download() as download:
+        page.click("#save")
+    assert re.fullmatch(r"rearview-.*\.png", download.value.suggested_filename)
+    return download.value.path().read_bytes()
+
+
+def paint(page: Page, seed: int) -> None:
+    """Wait for a picture that was made with this seed."""
+    page.evaluate("(seed) => window.rearview.set({ seed })", seed)
+    page.wait_for_function("(seed) => window.rearview.applied.seed === seed", arg=seed)
+
+
+def filmed(page: Page, item: str) -> tuple[str, bytes]:
+    """The ending and the bytes of a video of three pictures."""
+    page.click("#capture")
+    page.click(item)
+    for seed in (101, 102, 103):
+        paint(page, seed)
+        page.wait_for_timeout(250)
+    assert re.fullmatch(r"0:0\d", page.inner_text("#capture_end"))
+    with page.expect_download() as download:
+        page.click("#capture_end")
+    expect(page.locator("#capture_end")).to_be_hidden()
+    return download.value.suggested_filename.rsplit(".", 1)[1], download.value.path().read_bytes()
+
+
+def frames_of(video: bytes) -> tuple[float, list[float], tuple[int, int]]:
+    """Length in seconds, times of the frames, and the size of a video."""
+    with av.open(BytesIO(video)) as container:
+        stream = container.streams.video[0]
+        times = [frame.time for frame in container.decode(stream)]
+        return container.duration / av.time_base, times, (stream.width, stream.height)
+
+
+def test_a_saved_picture_brings_its_settings_back(quick_page: Page, tmp_path: Path) -> None:
+    page = quick_page
+    page.evaluate("window.rearview.set({ prompt: 'Ölbild, ein Schiff ⛵', steps: 2, seed: 12345 })")
+    page.wait_for_function("window.rearview.applied.seed === 12345")
+    picture = saved(page)
+    with Image.open(BytesIO(picture)) as opened:
+        opened.load()
+        facts = json.loads(opened.text["rearview"])
+        assert opened.size == tuple(facts["size"])
+    assert facts["format"] == "rearview-picture" and facts["app"] == VERSION and facts["memory"] == "feature-bank"
+    assert facts["settings"]["prompt"] == "Ölbild, ein Schiff ⛵"
+    page.evaluate("window.rearview.set({ prompt: 'anime', steps: 1, seed: 5 })")
+    file = tmp_path / "picture.png"
+    file.write_bytes(picture)
+    page.set_input_files("#import_file", file)
+    page.wait_for_function("window.rearview.applied.seed === 12345")
+    expect(page.locator("#prompt textarea")).to_have_value("Ölbild, ein Schiff ⛵")
+    expect(page.locator("#steps input").first).to_have_value("2")
+    expect(page.locator("#toast")).to_have_text(word("presets.from_picture"))
+
+
+@pytest.mark.parametrize("wrong", ["plain", "broken", "cut"])
+def test_a_picture_without_our_settings_gets_a_sentence(quick_page: Page, tmp_path: Path, wrong: str) -> None:
+    picture = saved(quick_page)
+    if wrong == "plain":
+        buffer = BytesIO()
+        Image.new("RGB", (8, 8)).save(buffer, "PNG")
+        picture = buffer.getvalue()
+    elif wrong == "broken":
+        picture = picture.replace(b'"steps":1', b'"steps":2')
+    else:
+        picture = picture[:120]
+    file = tmp_path / "picture.png"
+    file.write_bytes(picture)
+    quick_page.set_input_files("#import_file", file)
+    expect(quick_page.locator("#notice")).to_have_text(word("presets.no_settings"))
+
+
+def test_the_menu_goes_by_keys(quick_page: Page) -> None:
+    page = quick_page
+    page.locator("#capture").press("Enter")
+    expect(page.locator("#capture_save")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#capture_gif")).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#capture_copy")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#capture_menu")).to_be_hidden()
+    expect(page.locator("#capture")).to_be_focused()
+    expect(page.locator("#capture")).to_have_attribute("aria-expanded", "false")
+
+
+def test_a_copy_lies_in_the_clipboard(browser: Browser, quick_app: App) -> None:
+    with visited(browser, quick_app) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.click("#capture")
+        page.click("#capture_copy")
+        expect(page.locator("#toast")).to_have_text(word("capture.copied"))
+        types = page.evaluate("navigator.clipboard.read().then((items) => items[0].types)")
+        assert types == ["image/png"]
+
+
+def test_a_video_has_its_frames_at_their_own_times(quick_page: Page) -> None:
+    _, video = filmed(quick_page, "#film_both")
+    seconds, times, (width, height) = frames_of(video)
+    assert width == 2 * height
+    assert len(times) >= 4
+    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    assert max(gaps) > 0.2 and abs(seconds - times[-1]) < 0.5
+
+
+def test_a_webm_says_how_long_it_is(browser: Browser, quick_app: App) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.add_init_script(WEBM_ALONE)
+    page.goto(quick_app.url, wait_until="domcontentloaded")
+    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
+    ending, video = filmed(page, "#film_picture")
+    assert ending == "webm"
+    seconds, times, (width, height) = frames_of(video)
+    assert width == height
+    assert abs(seconds - times[-1]) < 0.5
+    again = page.evaluate(
+        """async ([address, bytes]) => {
+      const { withDuration } = await import(address);
+      return withDuration(new Uint8Array(bytes), 5).length === bytes.length;
+    }""",
+        [f"{STUDIO}/webm.js", list(video)],
+    )
+    assert again
+    context.close()
+
+
+def test_a_video_ends_with_the_connection(browser: Browser, quick_app: App) -> None:
+    with visited(browser, quick_app) as page:
+        page.click("#capture")
+        page.click("#film_picture")
+        paint(page, 55)
+        with page.expect_download() as download:
+            quick_app.kill()
+        assert download.value.path().stat().st_size > 0
+        expect(page.locator("#notice")).to_have_text(word("capture.film_lost"))
+        quick_app.start()
+
+
+def test_the_gif_shows_the_drawing_being_made(quick_page: Page) -> None:
+    page = quick_page
+    for place in (0.2, 0.5, 0.8):
+        draw(page, (0.1, place), (0.9, place))
+        rest(page)
+    page.click("#capture")
+    with page.expect_download() as download:
+        page.click("#capture_gif")
+    with Image.open(download.value.path()) as gif:
+        assert gif.size == (512, 256)
+        assert gif.n_frames >= 3
+        gif.seek(0)
+        first = gif.convert("RGB").getpixel((128, 205))
+        gif.seek(gif.n_frames - 1)
+        last = gif.convert("RGB").getpixel((128, 205))
+        assert gif.info["duration"] == 2000
+    assert min(first) > 230 and max(last) < 90

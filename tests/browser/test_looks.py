@@ -1,0 +1,207 @@
+"""What a visitor asks for, in a real browser: cards, surprises, the lock of the seed, used prompts, presets, links."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from demo import assets
+from demo.looks import CARD_SIZE, CARDS
+from demo.presets import STYLES, chosen
+from demo.words import WORDS, word
+from tests.browser.conftest import visited
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser.conftest import App
+
+pytestmark = pytest.mark.browser
+
+STUDIO = f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.served())}"
+PROMPT = "#prompt textarea"
+
+
+def settings(page: Page) -> dict[str, Any]:
+    return page.evaluate("({ ...window.rearview.settings })")
+
+
+def shown(page: Page, name: str) -> str:
+    """What the slider or the number of a setting stands at."""
+    return page.locator(f"#{name} input").first.input_value()
+
+
+def open_page(page: Page, url: str) -> None:
+    page.goto(url, wait_until="domcontentloaded")
+    page.wait_for_function("window.rearview && window.rearview.applied !== null", timeout=30_000)
+
+
+def test_the_cards_are_radio_buttons_with_pictures(quick_page: Page) -> None:
+    page = quick_page
+    size = page.evaluate(
+        """async (address) => {
+      const image = new Image();
+      image.src = getComputedStyle(document.documentElement).getPropertyValue("--rv-cards").slice(5, -2);
+      await image.decode();
+      return [image.src.endsWith(address), image.naturalWidth, image.naturalHeight];
+    }""",
+        f"{STUDIO}/{CARDS}",
+    )
+    assert size == [True, CARD_SIZE[0] * len(STYLES), CARD_SIZE[1]]
+    page.get_by_label("Oil", exact=True).check(force=True)
+    expect(page.locator(PROMPT)).to_have_value("oil painting")
+    page.get_by_label("Oil", exact=True).press("ArrowRight")
+    expect(page.get_by_label("Ink", exact=True)).to_be_checked()
+    expect(page.locator(PROMPT)).to_have_value("ink painting")
+
+
+def test_a_surprise_is_another_prompt_that_can_be_had_again(quick_page: Page) -> None:
+    page = quick_page
+    prompts = []
+    for _ in range(4):
+        page.click("#surprise")
+        prompts.append(settings(page)["prompt"])
+        expect(page.locator(PROMPT)).to_have_value(prompts[-1])
+    assert len({chosen(each)[0] for each in prompts}) == 4
+    assert len({each.split(", ")[1] for each in prompts}) == 4
+    page.locator("#recent").press("ArrowDown")
+    entries = page.locator("#recent_menu [role=menuitem]")
+    assert entries.all_inner_texts() == [*reversed(prompts), word("looks.forget")]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(PROMPT)).to_have_value(prompts[-2])
+    expect(page.locator("#recent_menu")).to_be_hidden()
+    page.reload(wait_until="domcontentloaded")
+    page.wait_for_function("window.rearview && window.rearview.applied !== null", timeout=30_000)
+    page.click("#recent")
+    assert entries.first.inner_text() == prompts[-2]
+    entries.last.click()
+    page.click("#recent")
+    expect(page.locator("#recent_menu")).to_have_text(word("looks.nothing_recent"))
+    page.keyboard.press("Escape")
+
+
+def test_typed_words_are_remembered_when_they_are_left_and_at_most_thirty(quick_page: Page) -> None:
+    page = quick_page
+    page.fill(PROMPT, "a boat in my bath")
+    page.locator(PROMPT).press("Enter")
+    page.evaluate("for (let at = 0; at < 40; at++) window.rearview.remember(`prompt ${at}`)")
+    page.fill(PROMPT, "a whale in my bath")
+    page.locator(PROMPT).blur()
+    page.wait_for_function("localStorage['rearview.prompts'].includes('a whale in my bath')")
+    kept = json.loads(page.evaluate("localStorage['rearview.prompts']"))
+    assert kept[0] == "a whale in my bath" and kept[1] == "prompt 39" and len(kept) == 30
+
+
+def test_an_open_lock_rolls_a_seed_with_every_prompt(quick_page: Page) -> None:
+    page = quick_page
+    page.click("#surprise")
+    assert settings(page)["seed"] == 7
+    page.click("#seed_lock")
+    expect(page.locator("#seed_lock")).to_have_attribute("aria-pressed", "false")
+    page.get_by_label("Comic", exact=True).check(force=True)
+    page.wait_for_function("window.rearview.settings.seed !== 7")
+    rolled = settings(page)["seed"]
+    assert settings(page)["prompt"].startswith("comic book")
+    page.click("#seed_lock")
+    page.get_by_label("Anime", exact=True).check(force=True)
+    page.wait_for_function("window.rearview.settings.prompt.startsWith('anime')")
+    assert settings(page)["seed"] == rolled
+    page.click("#dice")
+    assert settings(page)["seed"] != rolled
+    expect(page.locator("#seed_shown")).to_have_text(str(settings(page)["seed"]))
+    expect(page.locator("#seed input")).to_have_value(str(settings(page)["seed"]))
+
+
+def test_a_preset_moves_every_control_to_where_it_stood(quick_page: Page, tmp_path: Path) -> None:
+    page = quick_page
+    page.evaluate("window.rearview.set({ steps: 3, bank_frames: 2, prompt: 'van gogh, a barn', pipelined: 'on' })")
+    page.click("#presets")
+    page.fill("#preset_name", "An <b>evening</b>")
+    page.keyboard.press("Enter")
+    page.evaluate("window.rearview.set({ steps: 1, bank_frames: 0, prompt: 'anime', pipelined: 'off' })")
+    page.get_by_role("button", name="Load An <b>evening</b>").click()
+    page.wait_for_function("window.rearview.applied.steps === 3")
+    assert (shown(page, "steps"), shown(page, "bank_frames")) == ("3", "2")
+    expect(page.locator(PROMPT)).to_have_value("van gogh, a barn")
+    expect(page.get_by_label("Van Gogh", exact=True)).to_be_checked()
+    expect(page.locator("#pipelined input:checked")).to_have_value("on")
+    page.keyboard.press("Escape")
+    expect(page.locator("#presets")).to_be_focused()
+    page.click("#presets")
+    with page.expect_download() as download:
+        page.click("#export")
+    saved = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert (saved["format"], saved["version"]) == ("rearview-presets", 1)
+    page.get_by_role("button", name="Delete An <b>evening</b>").click()
+    expect(page.locator("#preset_list li")).to_have_count(0)
+    saved["presets"][0]["settings"] |= {"steps": 40, "colour": "red"}
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(saved), encoding="utf-8")
+    page.set_input_files("#import_file", changed)
+    expect(page.locator("#preset_list li")).to_have_count(1)
+    expect(page.locator("#notice")).to_contain_text("a whole number from 1 to 4")
+    expect(page.locator("#notice")).to_contain_text("“colour” is no setting")
+    changed.write_text("{}", encoding="utf-8")
+    page.set_input_files("#import_file", changed)
+    expect(page.locator("#notice")).to_have_text(word("presets.not_a_file"))
+
+
+def test_a_link_sets_what_is_right_in_it_and_says_what_is_not(browser: Browser, quick_app: App) -> None:
+    with visited(browser, quick_app) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.evaluate("window.rearview.set({ steps: 2, prompt: 'neon lights, 100% & a boat, night' })")
+        page.click("#presets")
+        page.click("#share")
+        expect(page.locator("#toast")).to_have_text(word("presets.shared"))
+        link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(quick_app.url) and len(link) < 600
+    with visited(browser, quick_app) as page:
+        page.goto("about:blank")
+        open_page(page, f"{link}&steps=9&bank_frames=99&wish=1")
+        page.wait_for_function("window.rearview.applied.prompt.startsWith('neon')")
+        assert page.url == quick_app.url
+        assert settings(page)["steps"] == 1
+        expect(page.locator(PROMPT)).to_have_value("neon lights, 100% & a boat, night")
+        expect(page.get_by_label("Night", exact=True)).to_be_checked()
+        expect(page.locator("#notice")).to_contain_text("Denoising steps came as “9”")
+        page.evaluate("(link) => { window.location.hash = new URL(link).hash; }", link)
+        page.wait_for_function("window.rearview.applied.steps === 2")
+        assert shown(page, "steps") == "2" and page.url == quick_app.url
+        page.evaluate("window.location.hash = 'rearview=2&steps=3'")
+        expect(page.locator("#notice")).to_contain_text("newer Rearview")
+        assert settings(page)["steps"] == 2
+
+
+def test_without_storage_and_clipboard_the_page_works_and_says_so(browser: Browser, quick_app: App) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
+        "navigator.clipboard.writeText = async () => { throw new DOMException('no', 'NotAllowedError'); };"
+    )
+    open_page(page, quick_app.url)
+    page.click("#presets")
+    page.fill("#preset_name", "here")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_have_text(word("presets.not_kept"))
+    page.get_by_role("button", name="Copy a link to here").click()
+    assert "rearview=1" in page.input_value("#share_link")
+    context.close()
+
+
+def test_what_is_drawn_by_lot_comes_once_before_any_comes_again(quick_page: Page) -> None:
+    draws = quick_page.evaluate(
+        """async (address) => {
+      const { drawer } = await import(address);
+      const draw = drawer(["a", "b", "c", "d"]);
+      return Array.from({ length: 40 }, draw);
+    }""",
+        f"{STUDIO}/looks.js",
+    )
+    assert all(set(draws[at : at + 4]) == set("abcd") for at in range(0, 40, 4))
+    assert all(one != other for one, other in zip(draws, draws[1:], strict=False))
+    assert len(WORDS["surprises"]) >= 20
