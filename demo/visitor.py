@@ -53,6 +53,8 @@ class Visitor:
         self.arrived_at = self.frame_at = self.answered_at = now
         self.connection: Connection | None = None
         self.departed = False
+        self._with_map = False
+        self._map: dict[str, Any] = wire.map_reply(session.has_map, None)
         self.warned = False
         self._notice = self._told = ""
         self.goodbye: asyncio.TimerHandle | None = None
@@ -73,6 +75,11 @@ class Visitor:
         """What the engine has to say since it was asked last: `None` for nothing new, empty where that is over."""
         before, self._told = self._told, self._notice
         return self._told if self._told != before else None
+
+    def asked_map(self) -> dict[str, Any]:
+        """What is known of how well the bank knows each place; the next frame that comes will tell it anew."""
+        self._with_map = True
+        return self._map
 
     def floods(self) -> bool:
         """Whether one message more, which has come now, is far too many."""
@@ -127,7 +134,7 @@ class Visitor:
 
     async def _translate(self, frame: wire.Frame) -> Reply:
         async with self._order:
-            submitted, revision = await self._apart(lambda: self._submit(frame))
+            submitted, revision, settings = await self._apart(lambda: self._submit(frame))
         future = asyncio.wrap_future(submitted)
         await asyncio.wait([future])
         if future.cancelled():
@@ -144,6 +151,8 @@ class Visitor:
             return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
         translation = future.result()
         self._notice = translation.notice
+        if translation.bank_map is not None:
+            self._map = wire.map_reply(True, translation.bank_map, settings.fusion_threshold)
         return wire.pack_picture(
             frame,
             await self._apart(lambda: wire.encode_picture(translation.picture)),
@@ -158,16 +167,18 @@ class Visitor:
         self._metrics.frame_failed("refused")
         return wire.error_reply(sentence, sequence=sequence)
 
-    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int]:
+    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int, FrameSettings]:
         """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
         picture = wire.decode_picture(frame.data)
-        revision = self.revision
-        return self.session.submit(picture, self.settings), revision
+        revision, settings = self.revision, self.settings
+        with_map, self._with_map = self._with_map, False
+        return self.session.submit(picture, settings, with_map), revision, settings
 
     async def reset(self) -> None:
         """Forget the past, in order with the frames before and after."""
         async with self._order:
             await self._apart(self.session.reset)
+        self._map = wire.map_reply(self.session.has_map, None)
 
     def is_idle(self, now: float, idle_s: float) -> bool:
         """Whether no frame has come for `idle_s` seconds and the memory still lies with the engine."""
@@ -191,12 +202,13 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
     if kind == "reset":
         await visitor.reset()
         return [{"type": "reset"}]
+    if kind == "map":
+        return [visitor.asked_map()]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":
         visitor.departed = True
         return []
     came = wire.shortened(repr(kind), 40)
-    return [
-        wire.error_reply(f"A message came with type {came}; needed: set, reset, hello, ping or bye. Reload the page.")
-    ]
+    needed = "set, reset, map, hello, ping or bye"
+    return [wire.error_reply(f"A message came with type {came}; needed: {needed}. Reload the page.")]

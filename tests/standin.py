@@ -33,11 +33,14 @@ class StandInSession:
     parked: bool = False
     kept: bool | None = None
     notice: str = ""
+    has_map: bool = True
+    maps: list[bool] = field(default_factory=list)
 
-    def submit(self, picture: np.ndarray, settings: FrameSettings) -> Future[Any]:
+    def submit(self, picture: np.ndarray, settings: FrameSettings, with_map: bool = False) -> Future[Any]:
         if self.closed:
             raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
         self.settings.append(settings)
+        self.maps.append(with_map)
         self.parked = False
         future: Future[Any] = Future()
         if settings.prompt == "bad (":
@@ -59,8 +62,15 @@ class StandInSession:
 
     def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
         count = len(self.settings)
+        bank_map = np.array([[1.0, 0.9, 0.5], [0.2, 0.95, 0.0]], np.float32) if self.maps[count - 1] else None
         answer = SimpleNamespace(
-            picture=255 - picture, seconds=0.025, bank_fill=0.5, frame=count, notice=self.notice, flagged=False
+            picture=255 - picture,
+            seconds=0.025,
+            bank_fill=0.5,
+            frame=count,
+            notice=self.notice,
+            flagged=False,
+            bank_map=bank_map,
         )
         future.set_result(answer)
 
