@@ -59,6 +59,8 @@ class Visitor:
         self.arrived_at = self.frame_at = self.answered_at = now
         self.connection: Connection | None = None
         self.departed = False
+        self._with_map = False
+        self._map: dict[str, Any] = wire.map_reply(session.has_map, None)
         self.warned = False
         self._notice = self._told = ""
         self.goodbye: asyncio.TimerHandle | None = None
@@ -92,6 +94,11 @@ class Visitor:
         """What the engine has to say since it was asked last: `None` for nothing new, empty where that is over."""
         before, self._told = self._told, self._notice
         return self._told if self._told != before else None
+
+    def asked_map(self) -> dict[str, Any]:
+        """What is known of how well the bank knows each place; the next frame that comes will tell it anew."""
+        self._with_map = True
+        return self._map
 
     def floods(self) -> bool:
         """Whether one message more, which has come now, is far too many."""
@@ -148,7 +155,7 @@ class Visitor:
 
     async def _translate(self, frame: wire.Frame) -> Reply:
         async with self._order:
-            submitted, revision = await self._apart(lambda: self._submit(frame))
+            submitted, revision, settings = await self._apart(lambda: self._submit(frame))
             self._submitted += 1
             number = self._submitted
         future = asyncio.wrap_future(submitted)
@@ -167,6 +174,8 @@ class Visitor:
             return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
         translation = future.result()
         self._notice = translation.notice
+        if translation.bank_map is not None:
+            self._map = wire.map_reply(True, translation.bank_map, settings.fusion_threshold)
         jpeg = await self._apart(lambda: wire.encode_picture(translation.picture))
         if self._output is not None:
             self._output.show(number, jpeg)
@@ -185,17 +194,20 @@ class Visitor:
         self._metrics.frame_failed("refused")
         return wire.error_reply(sentence, sequence=sequence)
 
-    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int]:
+    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int, FrameSettings]:
         """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
         picture = wire.decode_picture(frame.data)
         revision, settings = self._current
-        return self.session.submit(picture, settings), revision
+        with_map, self._with_map = self._with_map, False
+        return self.session.submit(picture, settings, with_map), revision, settings
 
     async def reset(self) -> int:
         """Forget the past, while no frame is on its way to the engine; the `resets` of the pictures to come. Frames
         that wait at the engine already may be the first ones afterwards."""
         async with self._order:
-            return await self._apart(self.session.reset)
+            resets = await self._apart(self.session.reset)
+        self._map = wire.map_reply(self.session.has_map, None)
+        return resets
 
     def show_at(self, secret: object) -> dict[str, Any]:
         """Show the pictures at an address of their own from now on, at the old one where `secret` is its secret; the
@@ -242,14 +254,13 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
         return [hidden_reply()]
     if kind == "output":
         return [visitor.show_at(message.get("secret"))]
+    if kind == "map":
+        return [visitor.asked_map()]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":
         visitor.departed = True
         return []
     came = wire.shortened(repr(kind), 40)
-    return [
-        wire.error_reply(
-            f"A message came with type {came}; needed: set, reset, output, hello, ping or bye. Reload the page."
-        )
-    ]
+    needed = "set, reset, output, map, hello, ping or bye"
+    return [wire.error_reply(f"A message came with type {came}; needed: {needed}. Reload the page.")]

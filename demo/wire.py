@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import io
@@ -226,6 +227,19 @@ def unsent_reply(picture: bytes) -> dict[str, Any]:
 def reset_reply(resets: int) -> dict[str, Any]:
     """The past is forgotten: pictures whose header says so many `resets`, or more, know nothing of it."""
     return {"type": "reset", "resets": resets}
+
+
+def map_reply(exists: bool, bank_map: np.ndarray | None, threshold: float = 0.0) -> dict[str, Any]:
+    """How well the bank knew each place of the newest frame that was asked about: the cosines `[h, w]` in 0..1 as bytes
+    0..255 in base64, row by row; the threshold from which on a place is held by the past; and the share of the places
+    that are. `exists`: whether the memory has such a map at all; there may be no frame yet."""
+    reply: dict[str, Any] = {"type": "map", "exists": exists}
+    if bank_map is None:
+        return reply
+    height, width = bank_map.shape
+    data = base64.b64encode((bank_map * 255).round().astype(np.uint8).tobytes()).decode("ascii")
+    share = float((bank_map >= threshold).mean())
+    return {**reply, "width": width, "height": height, "threshold": threshold, "share": share, "cosines": data}
 
 
 def notice_reply(message: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What goes from the CPU to a device, without the CPU ever waiting for it."""
+"""What goes between the CPU and a device, without the CPU ever waiting for it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def leaving(tensor: Tensor) -> Tensor:
+    """A copy on the CPU that is whole when what is launched after it has come to its end; only then may it be read."""
+    if tensor.device.type != "cuda":
+        return tensor
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def numbers_on(device: torch.device, values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:

@@ -24,7 +24,7 @@ from pipeline.errors import ModelError, NoRoomError, SessionClosedError
 from pipeline.graphs import Graphs, unet_runner
 from pipeline.kernels import choose_kernels
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
-from pipeline.memory import create_memory
+from pipeline.memory import MappedMemory, create_memory
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
@@ -152,6 +152,11 @@ class Engine:
         return self.memory.name
 
     @property
+    def has_map(self) -> bool:
+        """Whether the memory can say how well it knows each place of a frame."""
+        return isinstance(self.memory, MappedMemory)
+
+    @property
     def control_name(self) -> str | None:
         """The control's name, for the page; `None` without one."""
         return None if self.control is None else self.control.name
@@ -223,7 +228,9 @@ class Engine:
                 )
         return size
 
-    def submit(self, session: Session, frame: Frame, settings: FrameSettings) -> Future[Translation]:
+    def submit(
+        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
+    ) -> Future[Translation]:
         """Queue a fitted frame of an open session; `Session.submit` is the way in."""
         if self._budget is not None:
             try:
@@ -233,10 +240,12 @@ class Engine:
                 refused: Future[Translation] = Future()
                 refused.set_exception(error)
                 return refused
-        return self._queued(session, frame, settings)
+        return self._queued(session, frame, settings, with_map)
 
-    def _queued(self, session: Session, frame: Frame, settings: FrameSettings) -> Future[Translation]:
-        request = Request(session, Asked(frame, settings, session.seed), Future())
+    def _queued(
+        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
+    ) -> Future[Translation]:
+        request = Request(session, Asked(frame, settings, session.seed, with_map), Future())
         with self._changed:
             if session not in self._sessions:
                 raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")

@@ -267,7 +267,10 @@ class Lanes:
             seconds = time.perf_counter() - entry.since
             said = (entry.request.session.notice, entry.frame.notice)
             notice = FLAGGED if state.flagged else " ".join(filter(None, said))
-            translation = Translation(picture, seconds, state.bank_fill, number, notice, state.flagged, state.resets)
+            known = None if entry.frame.known is None else entry.frame.known.numpy().copy()
+            translation = Translation(
+                picture, seconds, state.bank_fill, number, notice, state.flagged, state.resets, known
+            )
             outcomes.append((entry.request, translation))
         return outcomes
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.codec import Frame, Picture, as_frame, fitted
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Translation:
     """One finished frame: `picture` `[H, W, 3]`, the engine's seconds, the bank's fill (0..1), the frame's number, a
-    sentence where the visitor has to know something, whether the picture was flagged and is blurred, and how often the
-    session had forgotten everything before it. Frames of one number of `resets` look back at each other, in the order
-    of their numbers; a reset may overtake frames that were sent before it."""
+    sentence where the visitor has to know something, whether the picture was flagged and is blurred, how often the
+    session had forgotten everything before it, and, if that was asked and the memory can say, how well it knew each
+    place: float32 `[h, w]` in 0..1, the best cosine of the bank, which counts as the same from the fusion threshold on.
+
+    Frames of one number of `resets` look back at each other, in the order of their numbers; a reset may overtake frames
+    that were sent before it."""
 
     picture: Frame
     seconds: float
@@ -34,6 +39,7 @@ class Translation:
     notice: str = ""
     flagged: bool = False
     resets: int = 0
+    bank_map: NDArray[np.float32] | None = None
 
 
 def without_bank(settings: FrameSettings) -> FrameSettings:
@@ -71,9 +77,12 @@ class Session:
                 "Wait for the last, or open a session for each stream."
             ) from error
 
-    def submit(self, picture: Picture, settings: FrameSettings | None = None) -> Future[Translation]:
+    def submit(
+        self, picture: Picture, settings: FrameSettings | None = None, with_map: bool = False
+    ) -> Future[Translation]:
         """Put a picture into the mailbox, which holds one: a picture that still waits there is dropped, its future
         cancelled. The picture is read in the caller's thread, so that a large one keeps nobody else waiting.
+        `with_map`: its translation comes with a `bank_map`, and is the same otherwise.
 
         Raises `SessionClosedError`; any other error comes with the future: `PictureError`, `PromptError`, `FrameError`,
         or `NoRoomError` where what the settings ask for does not fit beside the other sessions.
@@ -88,7 +97,7 @@ class Session:
             failed: Future[Translation] = Future()
             failed.set_exception(error)
             return failed
-        return self._engine.submit(self, frame, settings)
+        return self._engine.submit(self, frame, settings, with_map)
 
     def resize(self, size: tuple[int, int]) -> None:
         """Work at `size`, (width, height) in pixels, from the next picture on; raises `SettingsError`.
@@ -165,6 +174,11 @@ class Session:
     def flagged(self) -> int:
         """Of how many frames since the session was opened the safety checker flagged the picture."""
         return self._flagged
+
+    @property
+    def has_map(self) -> bool:
+        """Whether `submit` can tell how well the memory knows each place."""
+        return self._engine.has_map
 
     @property
     def bank_fill(self) -> float:

@@ -16,11 +16,11 @@ from pipeline.codec import Frame, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.control import Control
 from pipeline.cuts import thumbnail_of
-from pipeline.devices import numbers_on, sent
+from pipeline.devices import leaving, numbers_on, sent
 from pipeline.errors import FrameError
 from pipeline.guidance import branch_count, branch_prompts, guided
 from pipeline.history import steadied
-from pipeline.memory import Memory, MemoryRow
+from pipeline.memory import MappedMemory, Memory, MemoryRow
 from pipeline.models import Model
 from pipeline.prompts import PromptEmbeddings, PromptEncoder
 from pipeline.safety import SafetyChecker, blurred
@@ -34,11 +34,12 @@ from pipeline.unet_call import UnetInputs, UnetRunner, predicted
 @dataclass(frozen=True, eq=False)
 class Asked:
     """A frame `[H, W, 3]` and how it is to be translated; `seed` is its session's, and `settings.seed` goes before it
-    for the noise."""
+    for the noise. `with_map`: it also wants to know how well the bank knows each place of it."""
 
     frame: Frame
     settings: FrameSettings
     seed: int
+    with_map: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,8 @@ class UnderWay:
     source, clean and anchor are latents `[1, C, h, w]`: those of the frame, those that its last step gave, and those
     that residual guidance leads away from. beside is what the model sees beside the noisy ones; embeddings have a row a
     prompt that takes part; control is what a control made of the frame. `step` is how many steps it has passed, and
-    `rows` what these leave to the next frame's, staged until this one has succeeded.
+    `rows` what these leave to the next frame's, staged until this one has succeeded. `known`, float32 `[h', w']` on the
+    CPU and whole when the frame is decoded, is how well the bank knew each place at the last step, if that was asked.
     """
 
     asked: Asked
@@ -64,6 +66,7 @@ class UnderWay:
     control: Any = None
     step: int = 0
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
+    known: Tensor | None = None
 
     @property
     def is_denoised(self) -> bool:
@@ -191,7 +194,8 @@ class Translator:
                 own = predictions[first : first + frame.batch_rows]
                 clean, anchor = self._denoised(frame, latents, own)
                 rows = {**frame.rows, **self._renewed(frame, past, call, first)}
-                stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows))
+                known = self._known(frame, call, first)
+                stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows, known=known))
                 first += frame.batch_rows
             return stepped
 
@@ -206,6 +210,14 @@ class Translator:
         if frame.seen.stillness.rests(frame.asked.settings):
             return {key: past.rows.get(key) for key in frame.row_keys}
         return {key: self.memory.updated(call, first + branch) for branch, key in enumerate(frame.row_keys)}
+
+    def _known(self, frame: UnderWay, call: Any, row: int) -> Tensor | None:
+        """How well the bank knew each place of a frame at its last step, under its prompt (batch row `row`); `None`
+        where nobody asked, or the memory cannot say."""
+        is_last = frame.step == len(frame.steps) - 1
+        if not (is_last and frame.asked.with_map and isinstance(self.memory, MappedMemory)):
+            return None
+        return leaving(self.memory.known(call, row, (frame.source.shape[2], frame.source.shape[3])))
 
     def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
         """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""

@@ -34,11 +34,14 @@ class StandInSession:
     kept: bool | None = None
     notice: str = ""
     seed: int = 7
+    has_map: bool = True
+    maps: list[bool] = field(default_factory=list)
 
-    def submit(self, picture: np.ndarray, settings: FrameSettings) -> Future[Any]:
+    def submit(self, picture: np.ndarray, settings: FrameSettings, with_map: bool = False) -> Future[Any]:
         if self.closed:
             raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
         self.settings.append(settings)
+        self.maps.append(with_map)
         self.parked = False
         future: Future[Any] = Future()
         if settings.prompt == "bad (":
@@ -60,6 +63,7 @@ class StandInSession:
 
     def _finish(self, future: Future[Any], picture: np.ndarray) -> None:
         count = len(self.settings)
+        bank_map = np.array([[1.0, 0.9, 0.5], [0.2, 0.95, 0.0]], np.float32) if self.maps[count - 1] else None
         answer = SimpleNamespace(
             picture=255 - picture,
             seconds=0.025,
@@ -68,6 +72,7 @@ class StandInSession:
             notice=self.notice,
             flagged=False,
             resets=self.resets,
+            bank_map=bank_map,
         )
         future.set_result(answer)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.attention import Kernel
 from pipeline.errors import MemoryNameError, ModelError
+from pipeline.memory.bank_map import MappedMemory
 from pipeline.memory.base import Memory, MemoryLayout, MemoryRow
 from pipeline.memory.causal import CausalAttention
 from pipeline.memory.feature_bank import FeatureBank
@@ -27,7 +28,7 @@ TRAINED_MEMORIES: Mapping[str, Callable[[Path, Kernel], Memory]] = {
 }
 """Those that read weights from a folder."""
 
-__all__ = ["MEMORIES", "TRAINED_MEMORIES", "Memory", "MemoryLayout", "MemoryRow", "create_memory"]
+__all__ = ["MEMORIES", "TRAINED_MEMORIES", "MappedMemory", "Memory", "MemoryLayout", "MemoryRow", "create_memory"]
 
 
 def create_memory(

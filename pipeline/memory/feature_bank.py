@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
 from pipeline.devices import in_batch_order, numbers_on, rows_at
+from pipeline.memory.bank_map import familiarity, grid_of
 from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.fusion import fuse
 from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
@@ -57,6 +58,11 @@ class LayerTokens:
         """What merging a present frame into a bank of these costs, up to a factor that all layers share: `L * L * C`
         products, of as many tokens that leave with as many that stay."""
         return self.frame_tokens**2 * self.keys.shape[2]
+
+    @property
+    def compared(self) -> Tensor:
+        """The tokens by which the past is recognised: the outputs, `[B, M, C']`, or the keys where there are none."""
+        return self.keys if self.outputs is None else self.outputs
 
     def view(self, index: int) -> LayerTokens:
         """One row, `[1, M, C]`, that shares its memory with the whole batch."""
@@ -187,6 +193,12 @@ class BankCall:
         return fuse(features, bank.outputs, strength, threshold)
 
 
+def finest(present: Mapping[str, LayerTokens]) -> str:
+    """The layer with the most tokens a frame, the last of several: of those that are fused, or of all if none is."""
+    fused = [name for name, tokens in present.items() if tokens.outputs is not None] or list(present)
+    return max(reversed(fused), key=lambda name: present[name].frame_tokens)
+
+
 def shares_of(rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> Tensor | None:
     """How strongly each row is fused, and from which cosine on, float32 `[2, B]`; `None` where none is."""
     device = next((each.device for each in banks if each is not None), None)
@@ -315,6 +327,15 @@ class FeatureBank:
             for name, tokens in bank.layers.items()
         }
         return BankRow(layers, bank.frames + 1)
+
+    def known(self, call: BankCall, index: int, size: tuple[int, int]) -> Tensor:
+        """How well row number `index` knew each place: in the finest layer that is fused, the last of several, or, in a
+        model without such layers, the finest that is extended."""
+        layer = finest(call.present)
+        present, bank = call.present[layer].view(index), call.banks[index]
+        features = present.compared[0]
+        held = features[:0] if bank is None else bank.layers[layer].compared[0]
+        return familiarity(features, held).view(grid_of(len(features), size))
 
     def nbytes(self, row: BankRow | None) -> int:
         """Bytes of a row's tensors; constant from the moment the bank is full."""

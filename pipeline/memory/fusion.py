@@ -27,7 +27,7 @@ def fuse(features: Tensor, bank: Tensor, strength: float | Tensor, threshold: fl
         from pipeline.memory import fusion_kernel
 
         return fusion_kernel.fuse(features, bank, _one_a_row(strength, features), _one_a_row(threshold, features))
-    similarity, index = nearest(_directions(features), _directions(bank))
+    similarity, index = nearest(directions(features), directions(bank))
     matched = tokens_at(bank, index)
     if isinstance(strength, Tensor):
         # In float32, as PyTorch computes it by itself with one number for all rows.
@@ -43,6 +43,6 @@ def _one_a_row(value: float | Tensor, features: Tensor) -> Tensor:
     return value.reshape(rows) if isinstance(value, Tensor) else features.new_full((rows,), value, dtype=torch.float32)
 
 
-def _directions(tokens: Tensor) -> Tensor:
+def directions(tokens: Tensor) -> Tensor:
     """`[B, N, C]` of unit length, normed in float32 and back in the tokens' own dtype, in which products are fast."""
     return normalize(tokens.float(), dim=-1).to(tokens.dtype)
