@@ -38,9 +38,11 @@ def build(calls: Calls, title: str, defaults: FrameSettings, space: str) -> gr.B
     with gr.Blocks(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         notice = f'<p role="note">{html.escape(word("zero.why"))}</p>'
         gr.HTML(notice, apply_default_css=False, elem_id="zero_notice")
-        gr.Button(word("zero.duplicate"), link=DUPLICATE.format(space=space), link_target="_blank", variant="primary")
+        gr.Button(word("zero.duplicate"), link=DUPLICATE.format(space=space), link_target="_blank", size="md")
+        # Above the settings, which have to be there before what reads them.
+        pictures = gr.Column()
         settings = _settings(defaults)
-        with gr.Tabs(elem_id="tabs"):
+        with pictures, gr.Tabs(elem_id="tabs"):
             with gr.Tab(word("zero.picture"), elem_id="picture_tab"):
                 _picture_tab(calls, settings, defaults)
             with gr.Tab(word("page.video"), elem_id="video_tab"):
