@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -26,20 +27,19 @@ for (const name of ["localStorage", "sessionStorage", "indexedDB", "caches"]) {
 
 
 @pytest.fixture(scope="module")
-def proxy(browser: Browser, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def app(browser: Browser, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     log = tmp_path_factory.mktemp("embedded") / "app.log"
-    app = App(log, environment={**OUTSIDE, "REARVIEW_MODEL": str(tiny_folder)})
-    app.start()
-    with proxied(app.port, PREFIX) as listening:
-        yield listening
-    app.stop()
+    served = App(log, environment={**OUTSIDE, "REARVIEW_MODEL": str(tiny_folder)})
+    served.start()
+    yield served
+    served.stop()
 
 
-@pytest.fixture(scope="module")
-def host(proxy: Proxy) -> Iterator[str]:
-    """A site of another origin that shows the page in a frame, as Spaces do."""
+@contextmanager
+def hosted(address: str) -> Iterator[str]:
+    """A site of another origin that shows the page at `address` in a frame, as Spaces do."""
     allowed = "camera; microphone; clipboard-write; fullscreen"
-    body = f'<!doctype html><iframe src="{proxy.url}" allow="{allowed}" width="1200" height="1000"></iframe>'.encode()
+    body = f'<!doctype html><iframe src="{address}" allow="{allowed}" width="1200" height="1000"></iframe>'.encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -54,10 +54,12 @@ def host(proxy: Proxy) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://localhost:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def inner(context: BrowserContext, host: str, proxy: Proxy) -> tuple[Page, Frame]:
@@ -71,19 +73,31 @@ def inner(context: BrowserContext, host: str, proxy: Proxy) -> tuple[Page, Frame
     return page, frame
 
 
-@pytest.mark.parametrize("storage", ["kept", "blocked"])
+@pytest.mark.parametrize(("storage", "sockets"), [("kept", True), ("blocked", True), ("kept", False)])
 def test_a_drawing_is_painted_in_a_frame_of_another_origin(
-    browser: Browser, host: str, proxy: Proxy, storage: str
+    browser: Browser, app: App, storage: str, sockets: bool
 ) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 1100})
-    if storage == "blocked":
-        context.add_init_script(BLOCKED_STORAGE)
+    """Also where the page may keep nothing, and where the proxy passes no WebSockets on."""
     problems: list[str] = []
     asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    context.on("weberror", lambda error: problems.append(str(error.error)))
-    page, frame = inner(context, host, proxy)
-    assert frame.evaluate("window.origin") != page.evaluate("window.origin")
+    with proxied(app.port, PREFIX, sockets) as proxy, hosted(proxy.url) as host:
+        context = browser.new_context(viewport={"width": 1280, "height": 1100})
+        if storage == "blocked":
+            context.add_init_script(BLOCKED_STORAGE)
+        context.on("request", lambda request: asked.append(request.url))
+        context.on("weberror", lambda error: problems.append(str(error.error)))
+        page, frame = inner(context, host, proxy)
+        assert frame.evaluate("window.origin") != page.evaluate("window.origin")
+        draw(page, frame)
+        context.close()
+        allowed = {host.split("/")[2], f"127.0.0.1:{proxy.port}"}
+    assert problems == []
+    assert {url.split("/")[2] for url in asked if url.startswith(("http", "ws"))} == allowed
+    assert sockets is not any("rearview/frame" in url for url in asked)
+
+
+def draw(page: Page, frame: Frame) -> None:
+    """Draw a line in a frame, and wait until it is painted."""
     before = frame.evaluate("window.rearview.last.sequence")
     box = frame.locator("#canvas").bounding_box()
     assert box is not None
@@ -92,9 +106,3 @@ def test_a_drawing_is_painted_in_a_frame_of_another_origin(
     page.mouse.move(box["x"] + 200, box["y"] + 160, steps=6)
     page.mouse.up()
     frame.wait_for_function("before => window.rearview.last.sequence > before", arg=before, timeout=60_000)
-    context.close()
-    assert problems == []
-    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
-        host.split("/")[2],
-        f"127.0.0.1:{proxy.port}",
-    }
