@@ -119,6 +119,12 @@ def leave_at_once(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
+def end_on_signals(stopped: threading.Event) -> None:
+    """From now on, Ctrl-C and SIGTERM let those who are served finish."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
+
+
 def leave_the_rest(stopped: threading.Event) -> None:
     """End the process at once if it was asked to end: with PyTorch in it, an interpreter takes itself apart for
     seconds, and nothing of that is of use to anybody."""
@@ -157,6 +163,72 @@ def safety_checker(word: str, device: Any, hub: Any) -> Any:
     return load_safety_checker(HUB_CHECKER if word == "on" else word, device, hub=hub)
 
 
+def launched(blocks: Any, arguments: argparse.Namespace) -> tuple[Any, str]:
+    """The server's app and the address at which `blocks` is open; raises `OSError` where the port is not to be had."""
+    from demo import page
+
+    app, address, shared = blocks.launch(
+        server_name=arguments.host,
+        server_port=arguments.port,
+        share=arguments.share,
+        auth=arguments.auth,
+        prevent_thread_lock=True,
+        # Spaces ask for it from outside; the front server that it brings passes on no WebSocket.
+        ssr_mode=False,
+        run_history=False,
+        state_session_capacity=page.KEPT_PAGES,
+        quiet=True,
+        **page.launch_options(),
+    )
+    return app, shared or address
+
+
+def no_port(arguments: argparse.Namespace, error: OSError) -> NoReturn:
+    """End the program because its port is taken, or not to be had."""
+    stop_with(f"port {arguments.port} on {arguments.host} is not to be had ({error}). Choose another --port.")
+
+
+def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None:
+    """Serve single pictures and videos until `stopped`, on a host that lends a GPU for a call at a time."""
+    from demo import zero
+
+    beside = [f"--{name}" for name in ("control", "loras", "embeddings") if getattr(arguments, name)]
+    if beside:
+        stop_with(f"{' and '.join(beside)} cannot be had on ZeroGPU. Leave it out, or take a GPU of your own.")
+    spaces = zero.prepare()
+
+    # Only now: what comes before torch is used imitates the GPU that is not there yet.
+    from demo import zero_page
+    from demo.limits import limits_of
+    from pipeline.errors import RearviewError
+
+    try:
+        model, open_engine = zero.lent_model(
+            arguments.model,
+            memory=arguments.memory,
+            memory_weights=arguments.memory_weights,
+            safety=arguments.safety,
+            offline=arguments.offline,
+        )
+    except RearviewError as error:
+        stop_with(str(error))
+    end_on_signals(stopped)
+    sys.stdout.write(f"Rearview paints with {model.title}, a call at a time.\n")
+    calls = zero.Calls(spaces, open_engine)
+    blocks = zero_page.build(calls, model.title, model.entry.defaults, os.environ.get("SPACE_ID", ""))
+    try:
+        app, address = launched(blocks, arguments)
+    except OSError as error:
+        no_port(arguments, error)
+    harden(blocks.server, limits_of(arguments).message_bytes)
+    zero_page.NotLive().attach(app)
+    sys.stdout.write(f"Rearview is open at {address}\n")
+    sys.stdout.flush()
+    stopped.wait()
+    end_in_time(END_WITHIN_S)
+    blocks.close(verbose=False)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl-C or SIGTERM; then let the frames under way finish, and tell the pages."""
     arguments = parse(argv)
@@ -168,13 +240,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     stopped = threading.Event()
     # Before any library has registered its own: what comes first here is done last.
     atexit.register(leave_the_rest, stopped)
-
-    # Here, not above: a wrong word on the command line should not wait for torch.
-    from pipeline.host import hush, keep_freed_memory
-
     if arguments.offline:
         # The hub's client reads this when it is imported, for whoever else would use it.
         os.environ["HF_HUB_OFFLINE"] = "1"
+
+    # Here, not above: a wrong word on the command line should not wait for torch.
+    from demo.spacefile import is_zero
+    from pipeline.host import hush, keep_freed_memory
+
+    if is_zero(os.environ):
+        serve_calls(arguments, stopped)
+        return
     hush()
     from demo import page
     from demo.limits import limits_of
@@ -205,31 +281,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     except RearviewError as error:
         stop_with(str(error))
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
+    end_on_signals(stopped)
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
     for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
         sys.stdout.write(f"Left out: {sentence}\n")
     blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
     try:
-        app, address, shared = blocks.launch(
-            server_name=arguments.host,
-            server_port=arguments.port,
-            share=arguments.share,
-            auth=arguments.auth,
-            prevent_thread_lock=True,
-            ssr_mode=False,
-            run_history=False,
-            state_session_capacity=page.KEPT_PAGES,
-            quiet=True,
-            **page.launch_options(),
-        )
+        app, address = launched(blocks, arguments)
     except OSError as error:
         engine.close()
-        stop_with(f"port {arguments.port} on {arguments.host} is not to be had ({error}). Choose another --port.")
+        no_port(arguments, error)
     harden(blocks.server, limits.message_bytes)
     live.attach(app)
-    sys.stdout.write(f"Rearview is open at {shared or address}\n")
+    sys.stdout.write(f"Rearview is open at {address}\n")
     sys.stdout.flush()
     stopped.wait()
     end_in_time(END_WITHIN_S)

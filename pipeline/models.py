@@ -101,6 +101,22 @@ def load_model(
     return replace(model, reason=chosen.reason or (ROUGH if entry.distillation == "none" else ""))
 
 
+def load_model_to_lend(
+    name_or_place: str | PathLike[str], hub: Hub | None = None, device: str | torch.device = "cuda"
+) -> Model:
+    """As `load_model`, for a `device` that is lent for a call at a time and is not there yet; raises `ModelError`.
+
+    Hosts that lend one imitate it in the thread that prepared for it, and nowhere else: so weights are read to the CPU
+    and sent by the thread that calls this. "auto" is the best model, whatever memory the imitation claims to have.
+    """
+    place = torch.device(device)
+    name = BEST if str(name_or_place) == AUTO else name_or_place
+    model = load_model(name, "cpu", default_dtype(place), hub)
+    for part in (model.unet, model.vae, *(each.model for each in model.text_encoders)):
+        part.to(place)
+    return replace(model, device=place)
+
+
 def find_entry(name_or_place: str | PathLike[str]) -> ModelEntry:
     """The entry of a model by its name, its folder or file, or its repository, about which nothing is known before it
     is here; raises `ModelError` for one that is not there."""

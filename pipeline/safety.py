@@ -117,6 +117,17 @@ def load_safety_checker(
     return in_passing_thread(_loaded, folder, device, wanted)
 
 
+def load_safety_checker_to_lend(
+    folder_or_id: str, hub: Hub | None = None, device: str | torch.device = "cuda"
+) -> SafetyChecker:
+    """As `load_safety_checker`, for a `device` that is lent for a call at a time: see `load_model_to_lend`."""
+    place = torch.device(device)
+    dtype = torch.float16 if place.type == "cuda" else torch.float32
+    checker = load_safety_checker(folder_or_id, torch.device("cpu"), dtype=dtype, hub=hub)
+    checker.model.to(place)
+    return checker
+
+
 def _folder_of(folder_or_id: str, hub: Hub) -> Path:
     if Path(folder_or_id).is_dir():
         return Path(folder_or_id)
