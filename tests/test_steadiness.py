@@ -62,7 +62,7 @@ def test_tables_plots_and_filmstrips_are_written(
     (table,) = tmp_path.glob("steadiness-variants-*.csv")
     rows = rows_of(table)
     assert [row["variant"] for row in rows] == ["memory off", *names]
-    assert set(rows[0]) == {"variant", *MEASURES, "ms", "of memory off", "KiB"}
+    assert set(rows[0]) == {"variant", *MEASURES, "ms", "first ms", "of memory off", "KiB"}
     assert {row["CLIP text"] for row in rows} == {"not computed"}
     assert all(float(row["ms"]) > 0 for row in rows)
     assert rows[0]["from memory off"] == "0.00" and rows[0]["lag cut"] == "0.00" and rows[0]["ghost 2"] == "0.00"
