@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from pipeline import Model, load_model
+from pipeline.host import keep_freed_memory
 from pipeline.memory.motion import load_motion, untrained_motion
 from pipeline.memory.window import Window
 from training.memory_causal import CausalLearner
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes, the weights and their order")
     chosen = parser.parse_args(arguments)
+    keep_freed_memory()
     began, plan = time.monotonic(), PLANS[chosen.plan]
     if chosen.steps is not None:
         plan = replace(plan, course=replace(plan.course, steps=chosen.steps))
