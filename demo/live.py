@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from demo import gate, wire
+from demo import assets, gate, wire
 from demo.connection import Connection
 from demo.gate import Guest
 from demo.limits import HostLimits
@@ -100,6 +100,7 @@ class Live:
             Route(POST_PATH, self.post, methods=["POST"], name="rearview-frame"),
             Route(METRICS_PATH, self.read_metrics, name="rearview-metrics"),
             Route(HEALTH_PATH, self.health, name="rearview-health"),
+            *assets.routes(),
         ]
 
     def mint(self, page: str, user: str | None = None) -> str:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import base64
 import html
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from demo import assets
 from demo.live import Live
 from demo.lora import Styles, build_styles
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
+from demo.words import WORDS, word
 from pipeline.settings import CHOICES, DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
 
-CANVAS = Path(__file__).resolve().parent / "canvas"
 MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
 CONTROL_SLIDER = "control_strength"
-MEMORY_BUTTONS = {
-    "steady": "Memory: steady",
-    "paper": "Memory: paper",
-    "released code": "Memory: released code",
-}
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
-UNGUIDED = "This model paints without guidance: more than 1, and a negative prompt with it, spoils its pictures."
 FIRST_SEED = 7
 KEPT_PAGES = 256
 """Gradio keeps about 0.1 MB for each page that was ever opened, up to a number: by default for 10,000 pages."""
@@ -56,7 +50,6 @@ def first_settings(defaults: FrameSettings | None = None) -> dict[str, Any]:
 
 def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page's look."""
-    style = (CANVAS / "canvas.css").read_text(encoding="utf-8")
     theme = gr.themes.Soft(
         primary_hue="red",
         neutral_hue="stone",
@@ -84,7 +77,7 @@ def launch_options() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "head": f"<style>{style}</style>",
+        "head": f"<style>{assets.style()}</style>",
         "footer_links": ["gradio", "settings"],
         "max_file_size": MAXIMUM_UPLOAD,
     }
@@ -93,18 +86,19 @@ def launch_options() -> dict[str, Any]:
 def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     """The page whose canvas talks to `live`, and whose videos are translated by the same engine; `styles` are those
     that the host has beside the model."""
-    with gr.Blocks(title="Rearview", analytics_enabled=False, delete_cache=KEPT_FILES) as page:
+    with gr.Blocks(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Live", elem_id="live_tab") as live_tab:
+            with gr.Tab(word("page.live"), elem_id="live_tab") as live_tab:
                 canvas = gr.HTML(
-                    html_template=(CANVAS / "canvas.html").read_text(encoding="utf-8"),
-                    js_on_load=(CANVAS / "canvas.js").read_text(encoding="utf-8"),
+                    html_template=assets.markup(),
+                    js_on_load=assets.starter(),
                     apply_default_css=False,
                     elem_id="live",
                     settings=settings,
+                    words=WORDS,
                 )
-            with gr.Tab("Video file", elem_id="video_tab") as video_tab:
+            with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
                 video = build_video_tab()
         prompt, negative_prompt, style, time = _words(settings)
         blend = _blend(settings)
@@ -178,7 +172,7 @@ def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[
         for name in MAIN_SLIDERS:
             components[name] = _slider(name, settings)
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
-    with gr.Accordion("More", open=True, elem_id="more"):
+    with gr.Accordion(word("page.more"), open=True, elem_id="more"):
         control = (CONTROL_SLIDER,) if controlled else ()
         for names in ((*control, *MORE_SLIDERS[:2]), MORE_SLIDERS[2:]):
             with gr.Row():
@@ -195,19 +189,19 @@ def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[
                 elem_id="seed",
                 min_width=200,
             )
-            dice = gr.Button("Roll another seed", elem_id="dice", min_width=140)
+            dice = gr.Button(word("page.dice"), elem_id="dice", min_width=140)
             dice.click(fn=None, js=ROLL, outputs=components["seed"], **quiet)
         with gr.Row():
             components["guidance_kind"] = _radio("guidance_kind", settings)
             components["residual_scale"] = _slider("residual_scale", settings)
         if not guided:
-            gr.HTML(f'<p class="rv-note">{UNGUIDED}</p>', apply_default_css=False, elem_id="unguided")
+            gr.HTML(f'<p class="rv-note">{word("page.unguided")}</p>', apply_default_css=False, elem_id="unguided")
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = _radio("pipelined", settings)
             components["bank_renewal"] = _radio("bank_renewal", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"
-                button = gr.Button(MEMORY_BUTTONS[name], elem_id=elem_id, min_width=180)
+                button = gr.Button(word(f"page.{elem_id}"), elem_id=elem_id, min_width=180)
                 button.click(
                     fn=None,
                     js=f"() => {list(values.values())}",
@@ -246,7 +240,7 @@ def _radio(name: str, settings: dict[str, Any]) -> gr.Radio:
 
 
 def _help(name: str) -> str:
-    return f"{RANGES[name].help} Unit: {RANGES[name].unit}."
+    return f"{RANGES[name].help} {word('page.unit', unit=RANGES[name].unit)}"
 
 
 def _send_changes(component: Any, name: str) -> None:
@@ -291,7 +285,8 @@ def _wire_token(page: gr.Blocks, canvas: gr.HTML, live: Live) -> None:
 
 
 def _examples_html(examples: tuple[Example, ...]) -> str:
-    return f'<div class="rv-examples" role="group" aria-label="Example sketches">{"".join(map(_card, examples))}</div>'
+    cards = "".join(map(_card, examples))
+    return f'<div class="rv-examples" role="group" aria-label="{word("page.examples")}">{cards}</div>'
 
 
 def _card(example: Example) -> str:

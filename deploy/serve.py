@@ -16,7 +16,7 @@ Where the parts meet:
    token's visitor, as the rule of one socket a visitor, holds in that replica, not across all of them.
 2. Paths. Ray's proxy takes the longest prefix that fits: `/rearview/live` goes to the engines, with `/rearview` as the
    ASGI root path. The page's canvas opens `rearview/live` beside its own address, so it needs to know nothing of this.
-3. A replica that dies. Ray's proxy drops its sockets without a close frame (1006 in the browser); `canvas.js` waits
+3. A replica that dies. Ray's proxy drops its sockets without a close frame (1006 in the browser); the page waits
    0.4 s, then longer, and opens a new one, which Ray gives to another replica with a free place. There the token is
    good, the session is new, its bank is empty, and the page sends its settings before its next frame. Ray starts
    another replica meanwhile. A page's replica that dies costs its videos; live visitors paint on.

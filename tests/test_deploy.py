@@ -43,7 +43,7 @@ VISITORS = 8
 STARTED_WITHIN_S = 240.0
 PAINTED_WITHIN_S = 20.0
 RETRY_S = 0.4
-"""How long `canvas.js` waits before it connects again for the first time."""
+"""How long the page waits before it connects again for the first time."""
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,

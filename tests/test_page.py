@@ -13,7 +13,7 @@ import pytest
 from gradio.state_holder import StateHolder
 from PIL import Image
 
-from demo import page
+from demo import assets, page
 from demo.presets import AS_DRAWN, EXAMPLES, SKETCH_FOLDER, STYLES, TIMES, chosen, compose
 from examples.draw_sketches import SIDE, render
 from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
@@ -105,7 +105,7 @@ def test_the_first_settings_are_in_order() -> None:
 
 
 def test_the_canvas_carries_its_ids_once() -> None:
-    markup = (page.CANVAS / "canvas.html").read_text(encoding="utf-8")
+    markup = assets.markup()
     ids = re.findall(r'\bid="(\w+)"', markup)
     assert len(ids) == len(set(ids))
     assert set(ids) >= CANVAS_IDS
@@ -113,12 +113,12 @@ def test_the_canvas_carries_its_ids_once() -> None:
 
 
 def test_the_template_holds_nothing_that_gradio_would_evaluate() -> None:
-    markup = (page.CANVAS / "canvas.html").read_text(encoding="utf-8") + page._examples_html(EXAMPLES)
+    markup = assets.markup() + page._examples_html(EXAMPLES)
     assert not re.search(r"\$\{|\{\{|`|@children", markup)
 
 
 def test_every_button_of_the_canvas_has_a_name() -> None:
-    markup = (page.CANVAS / "canvas.html").read_text(encoding="utf-8")
+    markup = assets.markup()
     buttons = re.findall(r"<(?:button|select|input|canvas)\b[^>]*>", markup)
     assert buttons
     assert all("aria-label=" in each or "hidden" in each for each in buttons)
@@ -136,7 +136,7 @@ def test_there_are_enough_styles_and_examples() -> None:
 
 
 def test_every_memory_preset_has_a_button_and_the_page_begins_with_the_steady_one() -> None:
-    assert set(page.MEMORY_BUTTONS) == set(MEMORY_PRESETS) == {"steady", "paper", "released code"}
+    assert set(MEMORY_PRESETS) == {"steady", "paper", "released code"}
     assert MEMORY_PRESETS["steady"].items() <= page.first_settings().items()
     assert len({frozenset(each) for each in MEMORY_PRESETS.values()}) == 1
 

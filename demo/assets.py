@@ -1,0 +1,80 @@
+"""What the browser gets of the studio: markup and style in the page itself, scripts as modules from a route of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from demo.words import word
+
+STUDIO = Path(__file__).resolve().parent / "studio"
+SCRIPTS_PATH = "/rearview/studio"
+FIRST_STYLE = "studio.css"
+FOREVER = "public, max-age=31536000, immutable"
+EVENTS = ("renew",)
+"""What the studio triggers for Gradio, with `studio.trigger`."""
+
+_PLACE = re.compile(r"\[\[([\w.]+)\]\]")
+
+
+def markup(name: str = "studio.html") -> str:
+    """The HTML file called `name`, with `[[other.html]]` and `[[path.of.a.word]]` filled in."""
+
+    def filled(found: re.Match[str]) -> str:
+        path = found[1]
+        return markup(path).rstrip("\n") if path.endswith(".html") else html.escape(word(path))
+
+    return _PLACE.sub(filled, (STUDIO / name).read_text(encoding="utf-8"))
+
+
+def style() -> str:
+    """All style sheets of the studio as one; `studio.css`, which names the colours, comes first."""
+    sheets = sorted(STUDIO.glob("*.css"), key=lambda sheet: (sheet.name != FIRST_STYLE, sheet.name))
+    return "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+
+
+def scripts() -> dict[str, bytes]:
+    """The studio's modules by their names."""
+    return {path.name: path.read_bytes() for path in sorted(STUDIO.glob("*.js"))}
+
+
+def scripts_version(modules: dict[str, bytes]) -> str:
+    """A name for just these modules: it stands in their address, so that browsers may keep them for ever."""
+    digest = hashlib.sha256()
+    for name, content in modules.items():
+        digest.update(name.encode() + b"\0" + content + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def starter() -> str:
+    """The script that Gradio runs beside the studio's markup: it fetches the modules, also behind a proxy's prefix."""
+    address = f"{SCRIPTS_PATH.lstrip('/')}/{scripts_version(scripts())}/main.js"
+    return (
+        # A component has those events alone that stand in its script in quotes.
+        f"// {', '.join(json.dumps(event) for event in EVENTS)}\n"
+        "const page = new URL(window.location.href);\n"
+        'page.search = page.hash = "";\n'
+        'if (!page.pathname.endsWith("/")) page.pathname += "/";\n'
+        f'import(new URL("{address}", page)).then(({{ start }}) => start({{ element, props, trigger }}));\n'
+    )
+
+
+def routes() -> list[Route]:
+    """Where the modules are to be had."""
+    modules = scripts()
+    version = scripts_version(modules)
+
+    async def module(request: Request) -> Response:
+        name = request.path_params["name"]
+        if request.path_params["version"] != version or name not in modules:
+            return Response("There is no such script. Reload the page.", 404)
+        return Response(modules[name], media_type="text/javascript", headers={"cache-control": FOREVER})
+
+    return [Route(SCRIPTS_PATH + "/{version}/{name}", module, name="rearview-studio")]

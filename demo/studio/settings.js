@@ -1,0 +1,79 @@
+// The settings of the next frame: what the page chose, what the server took, and what the shown picture was made with.
+
+const WORDS_DEBOUNCE_MS = 120;
+const REVISIONS_KEPT = 50;
+
+export function createSettings(studio, first) {
+  const { events } = studio;
+  const values = { ...first };
+  const revisions = new Map();
+  let acknowledged = null;
+  let applied = null;
+  let unsent = {};
+  let timer = null;
+
+  function send() {
+    clearTimeout(timer);
+    timer = null;
+    const settings = unsent;
+    unsent = {};
+    if (Object.keys(settings).length === 0 || studio.wire.connection !== "open") return;
+    studio.wire.say({ type: "set", settings });
+    events.emit("set", settings);
+    studio.wire.changed();
+  }
+
+  // Takes effect on the next frame; words wait until the fingers rest for a moment.
+  function set(changes) {
+    let words = true;
+    for (const [name, value] of Object.entries(changes)) {
+      if (value === undefined || values[name] === value) continue;
+      values[name] = value;
+      unsent[name] = value;
+      words = words && typeof value === "string";
+    }
+    if (Object.keys(unsent).length === 0) return;
+    clearTimeout(timer);
+    timer = words ? setTimeout(send, WORDS_DEBOUNCE_MS) : null;
+    if (!words) send();
+  }
+
+  // Says beside each setting that does not act now why it does not.
+  function showResting(sentences) {
+    for (const name of Object.keys(values)) {
+      const place = document.getElementById(name);
+      if (!place) continue;
+      if (name in sentences) place.dataset.resting = sentences[name];
+      else delete place.dataset.resting;
+    }
+  }
+
+  events.on("connection", (connection) => {
+    if (connection !== "open") return;
+    revisions.clear();
+    studio.wire.say({ type: "set", settings: values });
+  });
+
+  events.on("news", (news) => {
+    if (news.type !== "applied") return;
+    revisions.set(news.revision % 65536, news.settings);
+    acknowledged = news.settings;
+    showResting(news.resting);
+    for (const old of [...revisions.keys()].slice(0, -REVISIONS_KEPT)) revisions.delete(old);
+  });
+
+  events.on("picture", ({ revision }) => {
+    applied = revisions.get(revision) ?? applied;
+  });
+
+  return {
+    set,
+    values,
+    get acknowledged() {
+      return acknowledged;
+    },
+    get applied() {
+      return applied;
+    },
+  };
+}

@@ -1,0 +1,91 @@
+"""What the browser gets of the studio: its words, its size, and modules from an address that changes with them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from demo import assets
+from demo.words import WORDS, word
+
+MAXIMUM_BYTES = 150 * 1024
+SCRIPTS = {name: content.decode() for name, content in assets.scripts().items()}
+MARKUP = "".join(path.read_text(encoding="utf-8") for path in assets.STUDIO.glob("*.html"))
+
+
+def paths(tree: dict[str, object], prefix: str = "") -> set[str]:
+    return {
+        path
+        for name, value in tree.items()
+        for path in (paths(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"})
+    }
+
+
+def written(script: str) -> str:
+    """A script without its comments."""
+    return re.sub(r"^\s*//.*$", "", script, flags=re.MULTILINE)
+
+
+def client() -> TestClient:
+    return TestClient(Starlette(routes=assets.routes()))
+
+
+def address(name: str) -> str:
+    return f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.scripts())}/{name}"
+
+
+def test_script_and_style_stay_small() -> None:
+    assert len(assets.style().encode()) + sum(map(len, assets.scripts().values())) < MAXIMUM_BYTES
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_asks_no_other_host(name: str) -> None:
+    assert not re.search(r"https?://", written(SCRIPTS[name]).replace("http://www.w3.org/2000/svg", ""))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_words_of_a_script_are_in_the_one_file(name: str) -> None:
+    assert set(re.findall(r'word\(\s*"([\w.]+)"', SCRIPTS[name])) <= paths(WORDS)
+
+
+def test_every_script_that_another_one_needs_is_served() -> None:
+    needed = {each for script in SCRIPTS.values() for each in re.findall(r'from "\./([\w.]+)"', script)}
+    assert needed <= set(SCRIPTS)
+    for name in needed:
+        answer = client().get(address(name))
+        assert answer.status_code == 200 and answer.text == SCRIPTS[name]
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert "immutable" in answer.headers["cache-control"]
+
+
+def test_another_version_of_the_scripts_has_another_address() -> None:
+    modules = assets.scripts()
+    assert assets.scripts_version(modules) != assets.scripts_version(modules | {"main.js": b""})
+    assert client().get(f"{assets.SCRIPTS_PATH}/0123456789abcdef/main.js").status_code == 404
+    assert client().get(address("studio.html")).status_code == 404
+
+
+def test_markup_holds_words_and_other_files_in_their_places() -> None:
+    assert "[[" not in assets.markup()
+    assert word("page.sentence") in assets.markup()
+    assert 'id="brush"' in assets.markup()
+
+
+def test_no_word_stands_in_the_markup_itself() -> None:
+    named = re.findall(r'(?:aria-label|title|placeholder|alt)="([^"\[]+)"', MARKUP)
+    assert named == []
+
+
+def test_the_sheet_that_names_the_colours_comes_first() -> None:
+    assert assets.style().startswith((assets.STUDIO / assets.FIRST_STYLE).read_text(encoding="utf-8")[:200])
+
+
+def test_words_are_filled_and_groups_refused() -> None:
+    assert word("line.place", place=2, of=5) == "You are number 2 of 5 in line"
+    with pytest.raises(KeyError):
+        word("line")
+    with pytest.raises(KeyError):
+        word("line.nothing")
