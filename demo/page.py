@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -107,7 +108,10 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
         sliders = _settings(
-            settings, controlled=live.engine.control_name is not None, guided=live.engine.model.entry.guides
+            settings,
+            controlled=live.engine.control_name is not None,
+            guided=live.engine.model.entry.guides,
+            memories=live.engine.memory_names,
         )
         _wire_words(prompt, style, time, examples)
         _wire_settings(blend | sliders)
@@ -166,7 +170,9 @@ def _textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
     )
 
 
-def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[str, gr.components.Component]:
+def _settings(
+    settings: dict[str, Any], controlled: bool, guided: bool, memories: Sequence[str]
+) -> dict[str, gr.components.Component]:
     components: dict[str, gr.components.Component] = {}
     with gr.Row():
         for name in MAIN_SLIDERS:
@@ -198,6 +204,8 @@ def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[
             gr.HTML(f'<p class="rv-note">{word("page.unguided")}</p>', apply_default_css=False, elem_id="unguided")
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = _radio("pipelined", settings)
+            if len(memories) > 1:
+                components["memory"] = _radio("memory", {"memory": memories[0]}, memories)
             components["bank_renewal"] = _radio("bank_renewal", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"
@@ -227,10 +235,11 @@ def _slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
     )
 
 
-def _radio(name: str, settings: dict[str, Any]) -> gr.Radio:
+def _radio(name: str, settings: Mapping[str, Any], choices: Sequence[str] | None = None) -> gr.Radio:
+    """The radio of a setting, with all that is declared or with those `choices` of it that there are."""
     declaration = CHOICES[name]
     return gr.Radio(
-        list(declaration.choices),
+        list(choices or declaration.choices),
         value=settings[name],
         label=declaration.label,
         info=declaration.help,

@@ -97,9 +97,10 @@ class UnderWay:
         return self.embeddings.notice
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings."""
-        return *self.source.shape, *self.embeddings.shape
+    def shape(self) -> tuple[int | str, ...]:
+        """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings, and
+        the memory that they ask for."""
+        return *self.source.shape, *self.embeddings.shape, self.asked.settings.memory
 
     def memory_rows(self, past: Past) -> list[MemoryRow]:
         """What each branch of its next step looks back at."""
