@@ -15,9 +15,8 @@ import numpy as np
 from transformers.utils import logging as transformers_logging
 
 from benchmarks import plots, report
-from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, VARIANTS, Variant, named
+from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, TRAINED, VARIANTS, Variant, named
 from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
-from pipeline.attention import choose_kernel
 from pipeline.host import keep_freed_memory
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
@@ -68,7 +67,8 @@ style's own rendering. A frozen picture has the least flicker, an endless lag an
 Lag and ghost compare with the memory-off pictures of the same input from one noise, so that under fresh noise they are
 rough. What a row does not name is as in `attention and fusion`, the paper's preset: a bank of one frame, renewed every
 fourth frame, fusion strength 0.75, threshold 0.9, no steadiness. Milliseconds are medians over all frames; variants
-take turns clip by clip. KiB: what a session holds at the end of a clip."""
+take turns clip by clip; "first ms" is the median of the clips' first frames alone, which every memory paints at once.
+KiB: what a session holds at the end of a clip. `causal` is Live2Diff's memory, with this model's own weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def translated(
     model: Model, prompts: PromptEncoder, variant: Variant, frames: Sequence[np.ndarray], settings: FrameSettings
 ) -> Run:
     """The frames `[S, S, 3]` as the engine translates them in a session of their own, with the variant's memory."""
-    memory = variant.memory(variant.layout(model.entry.memory_layout), choose_kernel(model.device, model.dtype))
+    memory = variant.memory_for(model)
     translator = Translator(model, memory, prompts, model.schedule)
     state, outputs, milliseconds = StreamState(), [], []
     with memory.installed(model.unet):
@@ -188,7 +188,7 @@ def scores_of_clip(
     for variant in others[start:] + others[:start]:
         run = translated(model, prompts, variant, clip.frames, study.settings)
         scores[variant.name] = _score(clip, run, off, renderings, study)
-        if variant in (BOTH, STEADY):
+        if variant in (BOTH, STEADY, *TRAINED):
             rows[variant.name] = run.outputs
     if stem is not None and clip.name in study.pictures:
         plots.filmstrip(rows, strip_columns(clip)).save(beside(stem, f"strip {clip.name}"), optimize=True)
@@ -229,6 +229,7 @@ def main_table(scores: Mapping[str, list[Score]]) -> list[report.Row]:
                 "variant": name,
                 **{measure: _mean(each, measure) for measure in MEASURES},
                 "ms": median([value for score in each for value in score.milliseconds]),
+                "first ms": median([score.milliseconds[0] for score in each]),
                 "of memory off": median(one / other for one, other in zip(times, base, strict=True)),
                 "KiB": max(score.nbytes for score in each) // 1024,
             }
@@ -262,7 +263,7 @@ def draw_plots(scores: Mapping[str, list[Score]], stem: Path) -> list[Path]:
             drawn[measure] = plots.bars(measure, numbers)
     curves = {
         part.name: np.mean([left for score in scores[part.name] for left in score.left], axis=0)
-        for part in (*PARTS, STEADY)
+        for part in (*PARTS, STEADY, *TRAINED)
         if any(score.left for score in scores.get(part.name, ()))
     }
     if curves:
@@ -281,7 +282,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=len(CLIPS), help=f"how many clips, of {len(CLIPS)} (default: all)")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames a clip, at least 4 (default: {FRAMES})")
     parser.add_argument("--steps", type=int, default=2, help="denoising steps (default: 2)")
-    parser.add_argument("--variants", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=names,
+        metavar="NAME",
+        help=f"{', '.join(names)} (default: all that the model has the weights for)",
+    )
     parser.add_argument("--style", choices=list(STYLES), default=STYLE, help=f"what is asked for (default: {STYLE})")
     parser.add_argument("--seed", type=int, default=0, help="of the clips (default: 0)")
     parser.add_argument(
@@ -300,13 +307,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = FrameSettings(prompt=canonical_prompt(options.style), steps=options.steps)
         model = load_model(options.model)
+        variants = named(options.variants or [each.name for each in VARIANTS if each.runs_with(model)])
+        for variant in variants:
+            variant.memory_for(model)
     except (ModelError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     study = Study(
         clips=list(CLIPS)[: options.clips],
         frames=options.frames,
-        variants=named(options.variants),
+        variants=variants,
         settings=settings,
         style=options.style,
         seed=options.seed,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from pipeline import FrameSettings
-from pipeline.memory import Memory, MemoryLayout
+from pipeline import FrameSettings, Model
+from pipeline.attention import choose_kernel
+from pipeline.memory import TRAINED_MEMORIES, Memory, MemoryLayout, create_memory
 from pipeline.memory.feature_bank import BankCall, BankRow, FeatureBank, LayerTokens, bank_size
 from pipeline.memory.none import NoMemory
 from pipeline.settings import MEMORY_PRESETS
@@ -38,14 +40,25 @@ def newest(tokens: LayerTokens, bank_frames: float) -> LayerTokens:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to remember: a memory, settings that differ from the paper's, whether attention is extended, and
-    whether each frame begins from noise of its own."""
+    """One way to remember: a memory, or the name of one that has weights beside the model, settings that differ from
+    the paper's, whether attention is extended, and whether each frame begins from noise of its own."""
 
     name: str
     settings: dict[str, float | str] = field(default_factory=dict)
-    memory: type[Memory] = FeatureBank
+    memory: type[Memory] | str = FeatureBank
     extends: bool = True
     fresh_noise: bool = False
+
+    def runs_with(self, model: Model) -> bool:
+        """Whether the model has the weights that this memory needs."""
+        return not isinstance(self.memory, str) or weights_of(model, self.memory).is_dir()
+
+    def memory_for(self, model: Model) -> Memory:
+        """The memory; raises `ModelError` where the model has no weights for it."""
+        layout, kernel = self.layout(model.entry.memory_layout), choose_kernel(model.device, model.dtype)
+        if isinstance(self.memory, str):
+            return create_memory(self.memory, layout, kernel, weights=weights_of(model, self.memory))
+        return self.memory(layout, kernel)
 
     def layout(self, layout: MemoryLayout) -> MemoryLayout:
         """A model's layout, without extended attention where this variant has none."""
@@ -56,9 +69,15 @@ class Variant:
         return settings.changed(**MEMORY_PRESETS["paper"] | self.settings, seed=seed + frame * self.fresh_noise)
 
 
+def weights_of(model: Model, memory: str) -> Path:
+    """Where an engine looks for the weights of a memory that none are named for."""
+    return Path(model.entry.source) / memory
+
+
 MEMORY_OFF = Variant("memory off", memory=NoMemory)
 BOTH = Variant("attention and fusion")
 STEADY = Variant("preset steady", MEMORY_PRESETS["steady"])
+TRAINED = tuple(Variant(name, memory=name) for name in TRAINED_MEMORIES)
 PARTS = (
     MEMORY_OFF,
     Variant("attention alone", {"fusion_strength": 0.0}),
@@ -68,6 +87,7 @@ PARTS = (
 VARIANTS: tuple[Variant, ...] = (
     *PARTS,
     STEADY,
+    *TRAINED,
     *(Variant(f"steadiness {share:g}, memory off", {"steadiness": share}, NoMemory) for share in (0.5, 0.8, 0.9)),
     Variant("fresh noise, memory off", memory=NoMemory, fresh_noise=True),
     Variant("fresh noise, attention and fusion", fresh_noise=True),

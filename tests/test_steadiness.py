@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from PIL import Image
 from benchmarks import plots, steadiness
 from benchmarks.steadiness import MEASURES, Study, clip_table, main_table, measures_of, strip_columns, translated
 from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
-from pipeline import Engine, FrameSettings, Model
+from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.attention import choose_kernel
 from pipeline.memory.feature_bank import LayerTokens
+from pipeline.memory.motion import save_motion
 from pipeline.prompts import PromptEncoder
 from tests.conftest import memory_rows
+from tests.motion import lively_motion
 from training.clips import Clip, draw_clip
 
 COUNT = 10
@@ -62,7 +65,7 @@ def test_tables_plots_and_filmstrips_are_written(
     (table,) = tmp_path.glob("steadiness-variants-*.csv")
     rows = rows_of(table)
     assert [row["variant"] for row in rows] == ["memory off", *names]
-    assert set(rows[0]) == {"variant", *MEASURES, "ms", "of memory off", "KiB"}
+    assert set(rows[0]) == {"variant", *MEASURES, "ms", "first ms", "of memory off", "KiB"}
     assert {row["CLIP text"] for row in rows} == {"not computed"}
     assert all(float(row["ms"]) > 0 for row in rows)
     assert rows[0]["from memory off"] == "0.00" and rows[0]["lag cut"] == "0.00" and rows[0]["ghost 2"] == "0.00"
@@ -147,6 +150,21 @@ def test_every_variant_differs_from_memory_off_where_it_should(tiny_model: Model
     ):
         outputs = outputs_of(tiny_model, prompts, by_name(name), moving)
         assert (outputs != off).any(), name
+
+
+def test_a_memory_with_weights_is_compared_where_the_model_has_them(
+    tiny_folder: Path, tiny_model: Model, prompts: PromptEncoder, clips: list[Clip], tmp_path: Path
+) -> None:
+    causal = by_name("causal")
+    assert not causal.runs_with(tiny_model) and BOTH.runs_with(tiny_model)
+    arguments = ["--model", str(tiny_folder), "--variants", "causal", "--results", str(tmp_path / "none")]
+    assert steadiness.main(arguments) == 1 and not (tmp_path / "none").exists()
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    model = load_model(tmp_path / "model", device="cpu", dtype=torch.float32)
+    save_motion(lively_motion(model.unet), tmp_path / "model" / "causal")
+    assert causal.runs_with(model)
+    run = translated(model, prompts, causal, clips[1].frames, SETTINGS)
+    assert run.nbytes > 0 and (run.outputs[1:] != outputs_of(model, prompts, MEMORY_OFF, clips[1])[1:]).any()
 
 
 def test_fusion_alone_extends_no_attention(tiny_model: Model, prompts: PromptEncoder, clips: list[Clip]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from pipeline import Model, load_model
+from pipeline.host import keep_freed_memory
 from pipeline.memory.motion import load_motion, untrained_motion
 from pipeline.memory.spatial import load_recurrent, untrained_recurrent
 from pipeline.memory.window import Window
@@ -47,20 +48,20 @@ class Plan:
 
 
 FULL = Plan(
-    scenes=220,
+    scenes=160,
     unseen=8,
     tasks=2,
     frames=16,
     side=128,
     video_side=256,
-    course=Course(steps=1600, batch=2, judged=3, rate=1e-3, looks_every=200),
+    course=Course(steps=1600, batch=2, judged=3, rate=7e-4, looks_every=200),
 )
 PLANS = {
     "full": FULL,
     "gpu": replace(
         FULL, scenes=3000, unseen=32, side=256, video_side=512, course=Course(20_000, 4, 4, rate=5e-4, looks_every=1000)
     ),
-    "tiny": Plan(2, 1, 2, 8, 32, 32, Course(steps=12, batch=2, judged=2, rate=1e-2, looks_every=6)),
+    "tiny": Plan(2, 1, 1, 8, 32, 32, Course(steps=6, batch=1, judged=2, rate=1e-2, looks_every=3)),
 }
 
 
@@ -126,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes, the weights and their order")
     chosen = parser.parse_args(arguments)
+    keep_freed_memory()
     began, plan = time.monotonic(), PLANS[chosen.plan]
     if chosen.steps is not None:
         plan = replace(plan, course=replace(plan.course, steps=chosen.steps))

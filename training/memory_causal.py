@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from pipeline.attention import PlainAttention, output_of, projected
-from pipeline.memory.causal import CausalAttention, attend_frames
+from pipeline.memory.causal import CausalAttention
 from pipeline.memory.hooks import processors_replaced
 from pipeline.memory.motion import Motion, Placed, Positions, placed, positions_of, save_motion, through
 from pipeline.memory.window import Window
@@ -48,19 +50,37 @@ class SegmentCall:
     frames: int
     alone: bool
 
-    def attended(self, attention: Attention, positions: Positions, tokens: Tensor) -> Tensor:
-        """What a temporal attention makes of tokens `[B F, T, C]`: the same shape, each frame seeing what it may."""
-        query, keys, values = projected(attention, tokens, tokens)
-        # [B, F, T, C] and [B, T, F, 2, C]
-        query = query.unflatten(0, (-1, self.frames))
-        pairs = torch.stack((keys, values), dim=2).unflatten(0, (-1, self.frames)).transpose(1, 2)
-        attended = []
+    @cached_property
+    def places(self) -> Tensor:
+        """The position of each frame among those that one sees, -1 where it does not see it: int64 `[F, F]`."""
+        places = torch.full((self.frames, self.frames), -1)
         for frame in range(self.frames):
-            seen = visible(self.window, frame, self.frames, self.alone)
-            place = seen.index(frame)
-            asked = query[:, frame : frame + 1] + positions.query[place]
-            attended.append(attend_frames(asked, pairs[:, :, seen] + positions.seen[: len(seen)], attention.heads))
-        return output_of(attention, torch.cat(attended, dim=1).flatten(0, 1))
+            for place, other in enumerate(visible(self.window, frame, self.frames, self.alone)):
+                places[frame, other] = place
+        return places
+
+    def attended(self, attention: Attention, positions: Positions, tokens: Tensor) -> Tensor:
+        """What a temporal attention makes of tokens `[B F, T, C]`: the same shape, each frame seeing what it may.
+
+        All frames at once: `q (k + p) = q k + q p`, where the position `p` of a key depends on who asks for it.
+        """
+        places = self.places.to(tokens.device)
+        query, keys, values = (self._apart(each, attention.heads) for each in projected(attention, tokens, tokens))
+        own, *seen = (
+            each.unflatten(-1, (attention.heads, -1)).transpose(0, 1).to(query)
+            for each in (positions.query, *positions.seen.unbind(1))
+        )
+        query = query + own[:, places.diagonal()]
+        index = places.clamp(min=0).expand(*query.shape[:3], -1, -1)
+        scores = query @ keys.transpose(-1, -2) + (query @ seen[0].transpose(-1, -2)).gather(-1, index)
+        weights = (scores / math.sqrt(query.shape[-1])).masked_fill(places < 0, -math.inf).softmax(-1)
+        of_places = torch.zeros_like(weights[..., :1]).expand(*weights.shape[:-1], seen[1].shape[-2])
+        attended = weights @ values + of_places.scatter_add(-1, index, weights) @ seen[1]
+        return output_of(attention, attended.permute(0, 3, 1, 2, 4).flatten(0, 1).flatten(-2))
+
+    def _apart(self, projection: Tensor, heads: int) -> Tensor:
+        """`[B F, T, C]` as `[B, T, h, F, C / h]`."""
+        return projection.unflatten(0, (-1, self.frames)).unflatten(-1, (heads, -1)).permute(0, 2, 3, 1, 4)
 
 
 class CausalLearner:

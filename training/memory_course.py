@@ -94,6 +94,13 @@ def runs(motion: KnownMotion, length: int) -> list[slice]:
     return [slice(start, start + length) for start in starts if all(motion.follows[start + 1 : start + length])]
 
 
+def stretches(motion: KnownMotion) -> list[slice]:
+    """The longest runs of frames that follow each other, of two and more."""
+    starts = [index for index, follows in enumerate(motion.follows) if not follows]
+    ends = [*starts[1:], len(motion.follows)]
+    return [slice(start, end) for start, end in zip(starts, ends, strict=True) if end - start > 1]
+
+
 def painted_errors(model: Model, lesson: Lesson, predicted: Tensor, frames: slice) -> tuple[Tensor, Tensor]:
     """Of frames that follow each other, decoded from clean latents `[B, F, C, h, w]`: the mean |difference| from what
     should be painted, and `unsteadiness`; scalars, of -1..1."""
@@ -133,34 +140,27 @@ def passed_lessons(
 
 
 @torch.no_grad()
-def look_at(model: Model, memory: TrainableMemory | None, chooser: TrainableMemory, unseen: Lessons) -> Look:
-    """Errors over all unseen clips; without a memory, of the model by itself on the frames that `chooser` chooses."""
-    painted, sums, judged = painter(model.unet), np.zeros(3), 0
-    count = 0
-    rng = np.random.default_rng(0)
-    with torch.random.fork_rng(devices=[]), _installed(model, memory):
+def look_at(model: Model, memory: TrainableMemory, unseen: Lessons, on: bool) -> Look:
+    """Errors over all unseen clips, on the frames that the memory chooses: with it, or of the model by itself."""
+    painted, rng = painter(model.unet), np.random.default_rng(0)
+    predictions: list[float] = []
+    pictures: list[tuple[float, float]] = []
+    with torch.random.fork_rng(devices=[]), memory.installed(model.unet) if on else _nothing_installed(model):
         torch.manual_seed(0)
         for number in range(len(unseen)):
-            lessons = unseen.chosen([number], lambda frames: chooser.segments(rng, frames))
-            pairs = (
-                ((lesson, painted(lesson, slice(None), None)) for lesson in lessons)
-                if memory is None
-                else passed_lessons(memory, painted, lessons)
-            )
-            for lesson, predicted in pairs:
-                sums[0] += float((predicted - lesson.wanted).square().mean())
-                count += 1
-                for frames in runs(lesson.motion, 2) if lesson.motion is not None else []:
-                    sums[1:] += [127.5 * float(each) for each in painted_errors(model, lesson, predicted, frames)]
-                    judged += 1
-    prediction = float(sums[0] / count)
-    return Look(prediction, *(float(each) for each in sums[1:] / judged)) if judged else Look(prediction)
+            lessons = unseen.chosen([number], lambda frames: memory.segments(rng, frames))
+            by_itself = ((lesson, painted(lesson, slice(None), None)) for lesson in lessons)
+            for lesson, predicted in passed_lessons(memory, painted, lessons) if on else by_itself:
+                predictions.append(float((predicted - lesson.wanted).square().mean()))
+                for frames in stretches(lesson.motion) if lesson.motion is not None else ():
+                    picture, warp = painted_errors(model, lesson, predicted, frames)
+                    pictures.append((127.5 * float(picture), 127.5 * float(warp)))
+    means = (float(np.mean(each)) for each in zip(*pictures, strict=True))
+    return Look(float(np.mean(predictions)), *means)
 
 
-def _installed(model: Model, memory: TrainableMemory | None) -> AbstractContextManager[None]:
-    if memory is None:
-        return create_memory("none", model.entry.memory_layout, "sdpa").installed(model.unet)
-    return memory.installed(model.unet)
+def _nothing_installed(model: Model) -> AbstractContextManager[None]:
+    return create_memory("none", model.entry.memory_layout, "sdpa").installed(model.unet)
 
 
 def train_memory(
@@ -190,7 +190,7 @@ def train_memory(
     checkpoint = folder / "checkpoint.safetensors"
     first = load_checkpoint(checkpoint, modules, optimizer, average, rng)
     if first == 0:
-        note_look(folder, 0, "off", look_at(model, None, memory, unseen))
+        note_look(folder, 0, "off", look_at(model, memory, unseen, on=False))
     painted, losses = painter(model.unet), []
     progress, saved = Progress(memory.name, course.steps, first), time.monotonic()
     for step in range(first, course.steps):
@@ -213,7 +213,7 @@ def train_memory(
             saved = time.monotonic()
         if is_last or (step + 1) % course.looks_every == 0:
             with average.in_place():
-                note_look(folder, step + 1, memory.name, look_at(model, memory, memory, unseen))
+                note_look(folder, step + 1, memory.name, look_at(model, memory, unseen, on=True))
     average.exchange()
     return losses
 

@@ -35,6 +35,8 @@ from training.tensors import as_tensor
 
 NEWEST = 0.2
 """Share of the newest picture in the mean along the motion: a window of a few frames can come near it."""
+SCREEN_BOUND = ("glass", "pixel")
+"""Styles that are a pattern of the screen, through which things move: averaged along the motion they are a mush."""
 SHARE_OF_LATER_STEPS = 0.5
 STEADIED_SHARE = 0.8
 """How steady the pictures are that a later step begins with: a memory was at work, though not a perfect one."""
@@ -53,8 +55,9 @@ class Task:
 
 
 def draw_task(rng: np.random.Generator) -> Task:
-    """One of what visitors ask; most of them at full strength and in two steps."""
-    style, grade = str(rng.choice(list(STYLES))), str(rng.choice(list(GRADES))) if rng.random() < 0.3 else ""
+    """One of what visitors ask; most of them at full strength and in two steps; no style of `SCREEN_BOUND`."""
+    style = str(rng.choice([name for name in STYLES if name not in SCREEN_BOUND]))
+    grade = str(rng.choice(list(GRADES))) if rng.random() < 0.3 else ""
     strength = 1.0 if rng.random() < 0.6 else float(rng.uniform(0.4, 1.0))
     is_later = rng.random() < SHARE_OF_LATER_STEPS
     steps = int(rng.choice([2, 2, 3, 4])) if is_later else int(rng.choice([1, 2, 2, 4]))
