@@ -48,12 +48,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="LoRA files to pick from on the page; each acts on the pictures of everybody on this server",
     )
     parser.add_argument("--embeddings", type=Path, metavar="FOLDER", help="textual inversions: words for prompts")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank, causal or none")
+    parser.add_argument(
+        "--memory",
+        default="feature-bank",
+        help="the temporal memory that pages begin with: feature-bank, causal, recurrent or none; beside it each can "
+        "choose those that need no weights, or whose weights lie in the model's folder",
+    )
     parser.add_argument(
         "--memory-weights",
         metavar="FOLDER",
-        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
-        "model's)",
+        help="where the weights of a memory lie that has some, causal or recurrent (default: the folder of its name in "
+        "the model's)",
     )
     parser.add_argument(
         "--control",
@@ -259,6 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipeline import Engine, load_control, load_model, read_embeddings, read_loras, with_embeddings
     from pipeline.errors import RearviewError
     from pipeline.hub import Hub
+    from pipeline.memory.choice import loadable_memories
 
     keep_freed_memory()
     limits = limits_of(arguments)
@@ -278,6 +284,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             safety=safety_checker(arguments.safety, model.device, hub),
             control=control,
             graphs=arguments.graphs,
+            memories=loadable_memories(model),
         )
     except RearviewError as error:
         stop_with(str(error))

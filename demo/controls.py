@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -45,11 +46,11 @@ def slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
     )
 
 
-def radio(name: str, settings: dict[str, Any]) -> gr.Radio:
-    """The buttons of a choice."""
+def radio(name: str, settings: Mapping[str, Any], choices: Sequence[str] | None = None) -> gr.Radio:
+    """The buttons of a choice: of all that is declared, or of those `choices` of it that there are."""
     declaration = CHOICES[name]
     return gr.Radio(
-        list(declaration.choices),
+        list(choices or declaration.choices),
         value=settings[name],
         label=declaration.label,
         info=declaration.help,

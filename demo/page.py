@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -106,7 +107,10 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
             html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
         )
         sliders = _settings(
-            settings, controlled=live.engine.control_name is not None, guided=live.engine.model.entry.guides
+            settings,
+            controlled=live.engine.control_name is not None,
+            guided=live.engine.model.entry.guides,
+            memories=live.engine.memory_names,
         )
         controls = looks.settings | sliders
         wire_looks(looks)
@@ -127,7 +131,9 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     return page
 
 
-def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[str, gr.components.Component]:
+def _settings(
+    settings: dict[str, Any], controlled: bool, guided: bool, memories: Sequence[str]
+) -> dict[str, gr.components.Component]:
     components: dict[str, gr.components.Component] = {}
     with gr.Row():
         for name in MAIN_SLIDERS:
@@ -157,6 +163,8 @@ def _settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[
             gr.HTML(f'<p class="rv-note">{word("page.unguided")}</p>', apply_default_css=False, elem_id="unguided")
         with gr.Row(elem_classes="rv-seed"):
             components["pipelined"] = radio("pipelined", settings)
+            if len(memories) > 1:
+                components["memory"] = radio("memory", {"memory": memories[0]}, memories)
             components["bank_renewal"] = radio("bank_renewal", settings)
             for name, values in MEMORY_PRESETS.items():
                 elem_id = f"memory_{name.replace(' ', '_')}"

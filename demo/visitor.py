@@ -155,7 +155,7 @@ class Visitor:
 
     async def _translate(self, frame: wire.Frame) -> Reply:
         async with self._order:
-            submitted, revision, settings = await self._apart(lambda: self._submit(frame))
+            submitted, revision, settings, with_map = await self._apart(lambda: self._submit(frame))
             self._submitted += 1
             number = self._submitted
         future = asyncio.wrap_future(submitted)
@@ -174,8 +174,9 @@ class Visitor:
             return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
         translation = future.result()
         self._notice = translation.notice
-        if translation.bank_map is not None:
-            self._map = wire.map_reply(True, translation.bank_map, settings.fusion_threshold)
+        if with_map:
+            exists = translation.bank_map is not None
+            self._map = wire.map_reply(exists, translation.bank_map, settings.fusion_threshold)
         jpeg = await self._apart(lambda: wire.encode_picture(translation.picture))
         if self._output is not None:
             self._output.show(number, jpeg)
@@ -194,12 +195,12 @@ class Visitor:
         self._metrics.frame_failed("refused")
         return wire.error_reply(sentence, sequence=sequence)
 
-    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int, FrameSettings]:
+    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int, FrameSettings, bool]:
         """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
         picture = wire.decode_picture(frame.data)
         revision, settings = self._current
         with_map, self._with_map = self._with_map, False
-        return self.session.submit(picture, settings, with_map), revision, settings
+        return self.session.submit(picture, settings, with_map), revision, settings, with_map
 
     async def reset(self) -> int:
         """Forget the past, while no frame is on its way to the engine; the `resets` of the pictures to come. Frames

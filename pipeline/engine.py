@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,13 +24,14 @@ from pipeline.errors import ModelError, NoRoomError, SessionClosedError
 from pipeline.graphs import Graphs, unet_runner
 from pipeline.kernels import choose_kernels
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
-from pipeline.memory import MappedMemory, create_memory
+from pipeline.memory import MappedMemory, Memory
+from pipeline.memory.choice import MemoryChoice, loaded_memories
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
 from pipeline.safety import SafetyChecker
 from pipeline.session import Session, Translation
-from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
+from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsError
 from pipeline.stream import StreamState
 from pipeline.streams import streams_for
 from pipeline.translator import Asked, Translator
@@ -73,12 +74,14 @@ class Engine:
         control: Control | None = None,
         graphs: Graphs = "auto",
         memory_weights: str | PathLike[str] | None = None,
+        memories: Sequence[str] = (),
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
         that `safety` flags come out blurred; `control` was loaded for this very model. `graphs` says whether the UNet
         calls that come again and again are recorded and replayed: "auto" where a device can. A memory that has weights
-        reads them from the folder `memory_weights`, by default the one of its name in the model's.
+        reads them from the folder `memory_weights`, by default the one of its name in the model's. `memories` are those
+        that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -93,10 +96,11 @@ class Engine:
         side = pixels_per_latent(model.vae)
         kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
         self.kernel = str(kernels)
-        source = model.entry.source
-        own = source / memory if isinstance(source, Path) else None
-        weights = Path(memory_weights) if memory_weights is not None else own
-        self.memory = create_memory(memory, model.entry.memory_layout, kernels.plain, kernels.ragged, weights)
+        given = None if memory_weights is None else Path(memory_weights)
+        loaded = loaded_memories(model, (memory, *memories), kernels.plain, kernels.ragged, given)
+        self.memory_names = tuple(loaded)
+        choice = MemoryChoice(loaded) if len(loaded) > 1 else None
+        self.memory: Memory = choice or loaded[memory]
         self._prompts = PromptEncoder(model.text_encoders)
         self.runner = unet_runner(model.device, graphs)
         translator = Translator(
@@ -106,13 +110,13 @@ class Engine:
             model.schedule,
             safety=safety,
             control=control,
-            runner=self.runner,
+            runner=choice.running(self.runner) if choice else self.runner,
             streams=streams_for(model.device),
         )
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
-        self._example: StreamState | None = None
+        self._examples: dict[str, StreamState] = {}
         self._changed = Condition()
         # One slot a session, oldest waiting first: a newer frame takes the place of the one it drops.
         self._waiting: dict[Session, Request] = {}
@@ -136,7 +140,8 @@ class Engine:
         self._thread = Thread(target=self._run, name="rearview-engine", daemon=True)
         self._thread.start()
         if self._budget is not None:
-            self.session_nbytes()
+            for name in self.memory_names:
+                self.session_nbytes(self.asking(FrameSettings(memory=name)))  # type: ignore[arg-type]
 
     def __enter__(self) -> Engine:
         return self
@@ -148,7 +153,7 @@ class Engine:
 
     @property
     def memory_name(self) -> str:
-        """The memory's name, for the status line."""
+        """The name of the memory that it was started with, for the status line."""
         return self.memory.name
 
     @property
@@ -187,15 +192,30 @@ class Engine:
 
         The first call translates a frame to see what a row holds; not to be called on the engine's thread then.
         """
-        if self._example is None:
+        settings = self.asking(settings or FrameSettings())
+        if settings.memory not in self._examples:
             session = self._opened(Session(self, 0, self.size))
             grey = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
-            self._queued(session, grey, FrameSettings()).result()
-            self._example = session.state
+            self._queued(session, grey, FrameSettings(memory=settings.memory)).result()
+            self._examples[settings.memory] = session.state
             session.close()
         width, height = size or self.size
         share = width * height / (self.size[0] * self.size[1])
-        return round(share * self._example.full_nbytes(self.memory, settings or FrameSettings()))
+        return round(share * self._examples[settings.memory].full_nbytes(self.memory, settings))
+
+    def asking(self, settings: FrameSettings) -> FrameSettings:
+        """The same settings, where those that name the engine's own memory are the same as those that name none.
+
+        Raises `SettingsError` for a memory that the engine has not loaded.
+        """
+        if settings.memory == OWN_MEMORY:
+            return settings
+        if settings.memory not in self.memory_names:
+            raise SettingsError(
+                f"memory came as {settings.memory!r}; needed: one that this engine has loaded, "
+                f"{', '.join(self.memory_names)}. Choose one of these."
+            )
+        return settings.changed(memory=OWN_MEMORY) if settings.memory == self.memory_name else settings
 
     def open(self, seed: int = 7, size: tuple[int, int] | None = None) -> Session:
         """A new session; `size` is (width, height) in pixels, by default the engine's. Raises `SettingsError`, or
@@ -232,14 +252,15 @@ class Engine:
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
     ) -> Future[Translation]:
         """Queue a fitted frame of an open session; `Session.submit` is the way in."""
-        if self._budget is not None:
-            try:
+        try:
+            settings = self.asking(settings)
+            if self._budget is not None:
                 size = (frame.shape[1], frame.shape[0])
                 self._budget.hold(session, self.session_nbytes(settings, size))
-            except NoRoomError as error:
-                refused: Future[Translation] = Future()
-                refused.set_exception(error)
-                return refused
+        except (NoRoomError, SettingsError) as error:
+            refused: Future[Translation] = Future()
+            refused.set_exception(error)
+            return refused
         return self._queued(session, frame, settings, with_map)
 
     def _queued(

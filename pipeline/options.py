@@ -16,8 +16,9 @@ from pipeline.settings import DECLARATIONS, Choice, FrameSettings, Range, Settin
 if TYPE_CHECKING:
     from pipeline.engine import Engine
 
-FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name != "pipelined"}
-"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next."""
+FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined")}
+"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next. `--memory` says what
+the engine is started with."""
 OF_THE_MODEL = ("steps", "strength")
 """The settings of which each model has defaults of its own."""
 METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
@@ -80,13 +81,13 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
     parser.add_argument(
         "--memory",
         default=memory,
-        help=f"the temporal memory: feature-bank, causal or none (default: {memory or 'as recorded'})",
+        help=f"the temporal memory: feature-bank, causal, recurrent or none (default: {memory or 'as recorded'})",
     )
     parser.add_argument(
         "--memory-weights",
         metavar="FOLDER",
-        help="where the weights of a memory lie that has some, such as causal (default: the folder of its name in the "
-        "model's)",
+        help="where the weights of a memory lie that has some, causal or recurrent (default: the folder of its name in "
+        "the model's)",
     )
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")

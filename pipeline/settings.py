@@ -97,6 +97,10 @@ Pipelined = Literal["off", "on"]
 PIPELINED: tuple[Pipelined, ...] = ("off", "on")
 GuidanceKind = Literal["full", "onetime", "self", "none"]
 GUIDANCE_KINDS: tuple[GuidanceKind, ...] = ("full", "onetime", "self", "none")
+MemoryName = Literal["own", "feature-bank", "causal", "recurrent", "none"]
+OWN_MEMORY: MemoryName = "own"
+"""The one that the engine was started with."""
+MEMORY_NAMES: tuple[MemoryName, ...] = (OWN_MEMORY, "feature-bank", "causal", "recurrent", "none")
 MAXIMUM_SEED = 2**31 - 1
 GRADUAL = 0.25
 """How much of what is asked for may change from one frame to the next and still count as the same, which moves: so a
@@ -207,6 +211,14 @@ class FrameSettings:
         "times the residual noise",
         "Residual scale",
         "How much of it onetime and self guidance lead away from; other values than 1 want a low strength.",
+    )
+    memory: MemoryName = _choice(
+        OWN_MEMORY,
+        MEMORY_NAMES,
+        "Memory",
+        "What is remembered of past frames. Own: what this server was started with. Feature-bank: features, as they "
+        "were. Causal: the first and the newest frames, by layers trained for it. Recurrent: a few tokens that are "
+        "handed on, trained too. None: nothing.",
     )
     fusion_strength: float = _number(
         0.75,

@@ -100,9 +100,10 @@ class UnderWay:
         return self.embeddings.notice
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings."""
-        return *self.source.shape, *self.embeddings.shape
+    def shape(self) -> tuple[int | str, ...]:
+        """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings, and
+        the memory that they ask for."""
+        return *self.source.shape, *self.embeddings.shape, self.asked.settings.memory
 
     def memory_rows(self, past: Past) -> list[MemoryRow]:
         """What each branch of its next step looks back at."""
@@ -217,7 +218,8 @@ class Translator:
         is_last = frame.step == len(frame.steps) - 1
         if not (is_last and frame.asked.with_map and isinstance(self.memory, MappedMemory)):
             return None
-        return leaving(self.memory.known(call, row, (frame.source.shape[2], frame.source.shape[3])))
+        known = self.memory.known(call, row, (frame.source.shape[2], frame.source.shape[3]))
+        return None if known is None else leaving(known)
 
     def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
         """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""

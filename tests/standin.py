@@ -91,6 +91,7 @@ class StandInEngine:
     def __init__(self) -> None:
         self.model = SimpleNamespace(name="stand-in", title="A stand-in", reason="nothing else is here.")
         self.size = (256, 256)
+        self.memory_names = ("none",)
         self.memory_name, self.kernel, self.control_name = "none", "sdpa", None
         self.sessions: list[StandInSession] = []
         self.held: threading.Event | None = None

@@ -17,6 +17,7 @@ from pipeline.memory import MEMORIES, TRAINED_MEMORIES, MemoryLayout, create_mem
 from pipeline.memory.causal import CausalAttention
 from pipeline.memory.live2diff import Live2Diff, converted, live2diff_adapter, renamed, state_of
 from pipeline.memory.motion import Motion, load_motion, placed, positions_of, save_motion, untrained_motion
+from pipeline.memory.spatial import save_recurrent, untrained_recurrent
 from pipeline.memory.window import Window
 from pipeline.models import CATALOGUE
 from scripts.convert_live2diff import DEPTH_FILE, main
@@ -271,9 +272,10 @@ def test_motion_modules_of_the_embedded_model_are_small() -> None:
 
 
 def test_each_memory_is_made_by_its_name(tmp_path: Path, unet: UNet2DConditionModel) -> None:
-    save_motion(untrained_motion(unet, WINDOW), tmp_path)
+    save_motion(untrained_motion(unet, WINDOW), tmp_path / "causal")
+    save_recurrent(untrained_recurrent(unet), tmp_path / "recurrent")
     for name in [*MEMORIES, *TRAINED_MEMORIES]:
-        assert create_memory(name, MemoryLayout(), "sdpa", weights=tmp_path).name == name
+        assert create_memory(name, MemoryLayout(), "sdpa", weights=tmp_path / name).name == name
 
 
 def test_a_memory_without_its_weights_says_what_is_missing(tiny_model: Model) -> None:

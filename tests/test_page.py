@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,17 +18,19 @@ from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, Fra
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
 
-def live_with(control: str | None, guides: bool = True) -> Any:
-    """What a page asks of an engine with a control, or without one, and whose model guidance helps, or not."""
+def live_with(control: str | None, guides: bool = True, memories: Sequence[str] = ("none", "causal")) -> Any:
+    """What a page asks of an engine with a control, or without one, whose model guidance helps, or not, and which has
+    these memories."""
     model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides))
-    return SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=model, control_name=control))
+    engine = SimpleNamespace(model=model, control_name=control, memory_names=memories)
+    return SimpleNamespace(mint=str, leave=str, engine=engine)
 
 
-def built(control: str | None, guides: bool = True) -> dict[str, Any]:
+def built(control: str | None, guides: bool = True, memories: Sequence[str] = ("none", "causal")) -> dict[str, Any]:
     """The page of such an engine."""
 
     async def config() -> dict[str, Any]:
-        return page.build(live_with(control, guides)).get_config_file()
+        return page.build(live_with(control, guides, memories)).get_config_file()
 
     # In a running loop, because Gradio makes one that it never closes where there is none.
     return asyncio.run(config())
@@ -59,7 +62,8 @@ def test_every_setting_is_on_the_page_as_declared(config: dict[str, Any], name: 
     assert shown["label"] == DECLARATIONS[name].label
     assert DECLARATIONS[name].help in shown["info"]
     if name in CHOICES:
-        assert [each[0] for each in shown["choices"]] == list(CHOICES[name].choices)
+        choices = ["none", "causal"] if name == "memory" else list(CHOICES[name].choices)
+        assert [each[0] for each in shown["choices"]] == choices
     if name in RANGES:
         each = RANGES[name]
         assert (shown["minimum"], shown["maximum"]) == (each.minimum, each.maximum)
@@ -87,6 +91,13 @@ def test_the_control_has_a_slider_where_one_is_loaded(config: dict[str, Any]) ->
     ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
     assert ids[0] - ids[1] == {"control_strength"}
     assert ids[1] <= ids[0]
+
+
+def test_a_memory_is_chosen_where_there_are_several(config: dict[str, Any]) -> None:
+    """The first is that of the engine's start, and the page's."""
+    assert component(config, "memory")["value"] == "none"
+    alone = {each["props"].get("elem_id") for each in built("sketch-sd15", memories=("none",))["components"]}
+    assert {each["props"].get("elem_id") for each in config["components"]} - alone == {"memory"}
 
 
 def test_a_model_that_guidance_does_not_help_says_so() -> None:

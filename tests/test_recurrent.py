@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline import Engine, FrameSettings, Model, ModelError
+from pipeline.catalogue import CATALOGUE
 from pipeline.codec import Frame
 from pipeline.graphs import RecordedUnet
 from pipeline.memory import MemoryRow
@@ -444,3 +445,11 @@ def test_for_stable_diffusion_it_has_the_papers_parameters_and_bytes() -> None:
     assert len(shapes) == 16
     assert count == 49_699_264
     assert sum(64 * width * 2 for width, _ in shapes) == 1_597_440
+
+
+def test_for_the_embedded_model_it_is_small() -> None:
+    """In fp16 no more than 12 MB, as all that is shipped for a memory."""
+    config = json.loads((Path(CATALOGUE["embedded"].source) / "unet" / "config.json").read_text())
+    with torch.device("meta"):
+        recurrent = untrained_recurrent(UNet2DConditionModel.from_config(config))
+    assert 2 * sum(each.numel() for each in recurrent.spatial.parameters()) < 12_000_000

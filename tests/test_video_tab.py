@@ -271,7 +271,10 @@ def painted(blocks: gr.Blocks, source: Path | None, **changes: Any) -> list[dict
 
 def test_the_button_takes_every_setting_of_the_page(built: gr.Blocks) -> None:
     assert [each.elem_id for each in event(built, "paint").inputs][0] == "video_file"
-    assert {each.elem_id for each in event(built, "paint").inputs[1:]} == set(DECLARATIONS) - {"control_strength"}
+    assert {each.elem_id for each in event(built, "paint").inputs[1:]} == set(DECLARATIONS) - {
+        "control_strength",
+        "memory",
+    }
 
 
 def test_the_page_paints_a_video(built: gr.Blocks, engine: Engine, clip: Path) -> None:

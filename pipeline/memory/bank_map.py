@@ -15,9 +15,9 @@ from pipeline.memory.matching import nearest
 class MappedMemory(Protocol):
     """A memory that can say of each place how well it knows it; others have no map."""
 
-    def known(self, call: Any, index: int, size: tuple[int, int]) -> Tensor:
+    def known(self, call: Any, index: int, size: tuple[int, int]) -> Tensor | None:
         """After a call: how well row number `index` knew each place of its latents of `size` (height, width); float32
-        `[h, w]` in 0..1. It changes nothing."""
+        `[h, w]` in 0..1, or `None` where this row's memory has no map. It changes nothing."""
 
 
 def familiarity(features: Tensor, bank: Tensor) -> Tensor:
