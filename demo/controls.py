@@ -14,7 +14,7 @@ quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 """How an event of this page runs: at once, and unseen."""
 
 
-def textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
+def textbox(name: str, settings: dict[str, Any]) -> gr.Textbox:
     """The box of a text."""
     declaration = DECLARATIONS[name]
     return gr.Textbox(
@@ -24,12 +24,11 @@ def textbox(name: str, settings: dict[str, Any], scale: int) -> gr.Textbox:
         lines=1,
         max_lines=3,
         elem_id=name,
-        scale=scale,
-        min_width=280,
+        min_width=240,
     )
 
 
-def slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
+def slider(name: str, settings: dict[str, Any]) -> gr.Slider:
     """The slider of a number."""
     each = RANGES[name]
     return gr.Slider(
@@ -40,7 +39,6 @@ def slider(name: str, settings: dict[str, Any], scale: int = 1) -> gr.Slider:
         label=each.label,
         info=help_of(name),
         elem_id=name,
-        scale=scale,
         min_width=220,
         buttons=["reset"],
     )

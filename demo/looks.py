@@ -27,32 +27,30 @@ APPLIED = "apply"
 
 @dataclass(frozen=True)
 class Looks:
-    """The controls of what is asked for; `blend` has those of the second prompt, by the names of their settings."""
+    """The controls of what is asked for."""
 
     prompt: gr.Textbox
     negative_prompt: gr.Textbox
     style: gr.Radio
     time: gr.Radio
-    blend: dict[str, gr.components.Component]
 
     @property
     def settings(self) -> dict[str, gr.components.Component]:
         """The controls of all settings among them, by name."""
-        return {"prompt": self.prompt, "negative_prompt": self.negative_prompt, **self.blend}
+        return {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
 
 
 def build_looks(settings: dict[str, Any]) -> Looks:
     """The part of the page for what is asked for, beginning with `settings`."""
     style, time = chosen(settings["prompt"])
-    with gr.Row():
-        prompt = textbox("prompt", settings, scale=3)
-        negative_prompt = textbox("negative_prompt", settings, scale=2)
+    with gr.Group():
+        prompt = textbox("prompt", settings)
+        negative_prompt = textbox("negative_prompt", settings)
     return Looks(
         prompt,
         negative_prompt,
         style=_pick("styles", {name: word(f"styles.{name}") for name in STYLES}, style, "rv-cards"),
         time=_pick("times", {name: word(f"times.{name}") for name in (AS_DRAWN, *TIMES)}, time, "rv-pills"),
-        blend=_blend(settings),
     )
 
 
@@ -68,12 +66,12 @@ def _pick(name: str, labels: dict[str, str], value: str | None, look: str) -> gr
     )
 
 
-def _blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
-    """The second prompt, and how far the picture goes towards it."""
-    with gr.Row():
+def build_blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
+    """The second prompt, and how far the picture goes towards it, by the names of their settings."""
+    with gr.Accordion(word("looks.blend"), open=True, elem_id="blend"):
         return {
-            "second_prompt": textbox("second_prompt", settings, scale=2),
-            "prompt_blend": slider("prompt_blend", settings, scale=2),
+            "second_prompt": textbox("second_prompt", settings),
+            "prompt_blend": slider("prompt_blend", settings),
             "prompt_curve": radio("prompt_curve", settings),
         }
 

@@ -13,7 +13,7 @@ from demo import assets
 from demo.api import build_api
 from demo.controls import help_of, quiet, radio, send_changes, slider
 from demo.live import Live
-from demo.looks import SUBMITTED, build_looks, studio_facts, wire_applying, wire_looks
+from demo.looks import SUBMITTED, build_blend, build_looks, studio_facts, wire_applying, wire_looks
 from demo.lora import Styles, build_styles
 from demo.presets import EXAMPLES, Example
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
@@ -88,30 +88,37 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     that the host has beside the model."""
     with gr.Blocks(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab(word("page.live"), elem_id="live_tab") as live_tab:
-                canvas = gr.HTML(
-                    html_template=assets.markup(),
-                    js_on_load=assets.starter(),
+        gr.HTML(html_template=assets.markup("head.html"), apply_default_css=False, elem_id="head")
+        with gr.Row(elem_id="studio"):
+            with gr.Column(elem_id="stage"):
+                with gr.Tabs(elem_id="tabs"):
+                    with gr.Tab(word("page.live"), elem_id="live_tab") as live_tab:
+                        canvas = gr.HTML(
+                            html_template=assets.markup(),
+                            js_on_load=assets.starter(),
+                            apply_default_css=False,
+                            elem_id="live",
+                            settings=settings,
+                            facts=studio_facts(),
+                            words=WORDS,
+                        )
+                    with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
+                        video = build_video_tab()
+                examples = gr.HTML(
+                    html_template=_examples_html(EXAMPLES),
+                    js_on_load=PICK_EXAMPLE,
                     apply_default_css=False,
-                    elem_id="live",
-                    settings=settings,
-                    facts=studio_facts(),
-                    words=WORDS,
+                    elem_id="examples",
                 )
-            with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
-                video = build_video_tab()
-        looks = build_looks(settings)
-        build_styles(page, styles or Styles(), looks.prompt)
-        examples = gr.HTML(
-            html_template=_examples_html(EXAMPLES), js_on_load=PICK_EXAMPLE, apply_default_css=False, elem_id="examples"
-        )
-        sliders = _settings(
-            settings,
-            controlled=live.engine.control_name is not None,
-            guided=live.engine.model.entry.guides,
-            memories=live.engine.memory_names,
-        )
+            with gr.Column(elem_id="side"):
+                looks = build_looks(settings)
+                sliders = _main_settings(settings, memories=live.engine.memory_names)
+                presets = _memory_presets()
+                blend = build_blend(settings)
+                build_styles(page, styles or Styles(), looks.prompt)
+                entry = live.engine.model.entry
+                more = _more_settings(settings, controlled=live.engine.control_name is not None, guided=entry.guides)
+        sliders |= blend | more
         controls = looks.settings | sliders
         wire_looks(looks)
         picked = examples.pick(_picked, None, [looks.prompt, looks.style, looks.time], **quiet)
@@ -119,6 +126,7 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         for name, component in sliders.items():
             send_changes(component, name)
         wire_applying(canvas, controls)
+        _wire_presets(presets, controls)
         _wire_token(page, canvas, live)
         jobs = VideoJobs(lambda: live.engine.open())
         wire_video_tab(page, video, jobs, controls)
@@ -131,50 +139,57 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     return page
 
 
-def _settings(
-    settings: dict[str, Any], controlled: bool, guided: bool, memories: Sequence[str]
-) -> dict[str, gr.components.Component]:
+def _main_settings(settings: dict[str, Any], memories: Sequence[str]) -> dict[str, gr.components.Component]:
+    """The settings that people reach for, and what the past is to do; `memories` are those to choose from."""
     components: dict[str, gr.components.Component] = {}
-    with gr.Row():
+    with gr.Group():
         for name in MAIN_SLIDERS:
             components[name] = slider(name, settings)
+        if len(memories) > 1:
+            components["memory"] = radio("memory", {"memory": memories[0]}, memories)
+    return components
+
+
+def _memory_presets() -> dict[str, gr.Button]:
+    """A button for each of the sets of settings that the papers and we suggest."""
+    with gr.Row(elem_classes="rv-presets"):
+        ids = {name: f"memory_{name.replace(' ', '_')}" for name in MEMORY_PRESETS}
+        return {
+            name: gr.Button(word(f"page.{elem_id}"), elem_id=elem_id, min_width=90, size="sm")
+            for name, elem_id in ids.items()
+        }
+
+
+def _wire_presets(presets: dict[str, gr.Button], controls: dict[str, gr.components.Component]) -> None:
+    for name, button in presets.items():
+        values = MEMORY_PRESETS[name]
+        outputs = [controls[each] for each in values]
+        button.click(fn=None, js=f"() => {list(values.values())}", outputs=outputs, **quiet)
+
+
+def _more_settings(settings: dict[str, Any], controlled: bool, guided: bool) -> dict[str, gr.components.Component]:
+    """All other settings."""
+    components: dict[str, gr.components.Component] = {}
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion(word("page.more"), open=True, elem_id="more"):
-        control = (CONTROL_SLIDER,) if controlled else ()
-        for names in ((*control, *MORE_SLIDERS[:2]), MORE_SLIDERS[2:]):
-            with gr.Row():
-                for name in names:
-                    components[name] = slider(name, settings)
-        with gr.Row(elem_classes="rv-seed"):
-            components["seed"] = gr.Number(
-                settings["seed"],
-                label=RANGES["seed"].label,
-                info=help_of("seed"),
-                precision=0,
-                minimum=RANGES["seed"].minimum,
-                maximum=RANGES["seed"].maximum,
-                elem_id="seed",
-                min_width=200,
-            )
-        with gr.Row():
-            components["guidance_kind"] = radio("guidance_kind", settings)
-            components["residual_scale"] = slider("residual_scale", settings)
+        for name in (*((CONTROL_SLIDER,) if controlled else ()), *MORE_SLIDERS):
+            components[name] = slider(name, settings)
+        components["seed"] = gr.Number(
+            settings["seed"],
+            label=RANGES["seed"].label,
+            info=help_of("seed"),
+            precision=0,
+            minimum=RANGES["seed"].minimum,
+            maximum=RANGES["seed"].maximum,
+            elem_id="seed",
+            min_width=200,
+        )
+        components["guidance_kind"] = radio("guidance_kind", settings)
+        components["residual_scale"] = slider("residual_scale", settings)
         if not guided:
             gr.HTML(f'<p class="rv-note">{word("page.unguided")}</p>', apply_default_css=False, elem_id="unguided")
-        with gr.Row(elem_classes="rv-seed"):
-            components["pipelined"] = radio("pipelined", settings)
-            if len(memories) > 1:
-                components["memory"] = radio("memory", {"memory": memories[0]}, memories)
-            components["bank_renewal"] = radio("bank_renewal", settings)
-            for name, values in MEMORY_PRESETS.items():
-                elem_id = f"memory_{name.replace(' ', '_')}"
-                button = gr.Button(word(f"page.{elem_id}"), elem_id=elem_id, min_width=180)
-                button.click(
-                    fn=None,
-                    js=f"() => {list(values.values())}",
-                    outputs=[components[each] for each in values],
-                    **quiet,
-                )
+        for name in ("pipelined", "bank_renewal"):
+            components[name] = radio(name, settings)
     return components
 
 

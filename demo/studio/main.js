@@ -19,6 +19,7 @@ import { createKeeping } from "./keeping.js";
 import { createKeys } from "./keys.js";
 import { createRecorder } from "./recorder.js";
 import { createReplaying } from "./replaying.js";
+import { createHelp } from "./help.js";
 import { createLooks } from "./looks.js";
 import { createPresets } from "./presets.js";
 import { createSettings } from "./settings.js";
@@ -57,6 +58,7 @@ export function start({ element, props, trigger }) {
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
   createKeeping(studio);
+  createHelp(studio);
   studio.recorder = createRecorder(studio);
   studio.replaying = createReplaying(studio);
 
