@@ -265,7 +265,7 @@ export function createDrawing(studio) {
       studio.say(word("drawing.not_an_image"));
       return;
     }
-    studio.camera.stop();
+    studio.sources.stop();
     ink.clearRect(0, 0, SIDE, SIDE);
     drawCropped(ink, image, image.naturalWidth, image.naturalHeight);
     studio.say("");

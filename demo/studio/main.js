@@ -4,13 +4,15 @@
 //   element, find(id), trigger(event)   the component on the page, an element of it, an event for Gradio
 //   word(path, values), say(sentence)   a text of demo/words/en.json; the sentence under the pictures ("" takes it away)
 //   events.on(name, f), .emit(name, x)  what parts tell each other: see wire.js and settings.js for who emits what
-//   wire, settings, drawing, camera, view, status   the parts
+//   wire, settings, hidden, status, drawing, sources, view   the parts
 // A part that stands alone goes into a file of its own, with its markup and style in files of the same name.
 
-import { createCamera } from "./camera.js";
 import { createDrawing } from "./drawing.js";
 import { createEvents } from "./events.js";
+import { createHidden } from "./hidden.js";
+import { createOutputAddress } from "./output_address.js";
 import { createSettings } from "./settings.js";
+import { createSources } from "./sources.js";
 import { createStatus } from "./status.js";
 import { createView } from "./view.js";
 import { createWire } from "./wire.js";
@@ -33,9 +35,11 @@ export function start({ element, props, trigger }) {
   studio.wire = createWire(studio);
   studio.settings = createSettings(studio, props.settings);
   studio.status = createStatus(studio);
+  studio.hidden = createHidden(studio);
   studio.drawing = createDrawing(studio);
-  studio.camera = createCamera(studio);
+  studio.sources = createSources(studio);
   studio.view = createView(studio);
+  createOutputAddress(studio);
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
 
