@@ -70,8 +70,8 @@ def script_address(name: str) -> str:
 
 
 def page(name: str, script: str) -> str:
-    """A page of its own two folders below the app's address: the HTML file `name` with its module `script`, also behind a
-    proxy's prefix."""
+    """A page two folders below the app's address, also behind a proxy's prefix: the HTML file `name` with its module
+    `script`."""
     return markup(name).replace(
         "<!-- script -->", f'<script type="module" src="../../{script_address(script)}"></script>'
     )
@@ -79,13 +79,14 @@ def page(name: str, script: str) -> str:
 
 def starter() -> str:
     """The script that Gradio runs beside the studio's markup: it fetches the modules, also behind a proxy's prefix."""
+    main = script_address("main.js")
     return (
         # A component has those events alone that stand in its script in quotes.
         f"// {', '.join(json.dumps(event) for event in EVENTS)}\n"
         "const page = new URL(window.location.href);\n"
         'page.search = page.hash = "";\n'
         'if (!page.pathname.endsWith("/")) page.pathname += "/";\n'
-        f'import(new URL("{script_address("main.js")}", page)).then(({{ start }}) => start({{ element, props, trigger }}));\n'
+        f'import(new URL("{main}", page)).then(({{ start }}) => start({{ element, props, trigger }}));\n'
     )
 
 

@@ -1,7 +1,7 @@
 """The clean output page: one visitor's pictures and nothing else, at an address that they alone were told.
 
 The address holds a key that nobody can guess. Whoever has it sees the pictures, without a login even where the app asks
-visitors for one: a browser source of OBS and a projector have no cookie. The visitor hands the address out themselves, and
+visitors for one: a browser source of OBS and a projector have no cookie. Visitors hand the address out themselves, and
 may take it back. A page may ask for the address that it had before with the secret from which the key is made: the key
 does not tell the secret, so that whoever watches can never show pictures of their own there.
 """
@@ -59,8 +59,8 @@ class Shown:
 
 
 class Output:
-    """The newest picture of one visitor, and those who wait for the next. Watchers read when they can: there is one slot,
-    so that whoever is slow misses pictures and keeps nobody waiting."""
+    """The newest picture of one visitor, and those who wait for the next. Watchers read when they can: there is one
+    slot, so that whoever is slow misses pictures and keeps nobody waiting."""
 
     def __init__(self, secret: str, at_most: int, tell: Callable[[int], None]) -> None:
         """`tell` hears how many watch, whenever that changes; no more than `at_most` do."""
@@ -218,7 +218,7 @@ def hidden_reply(sentence: str = "") -> dict[str, Any]:
 
 
 def output_reply(output: Output | None, *, counted: bool) -> dict[str, Any]:
-    """What the visitor's page is told of its address; `by` is null where it will not be `counted` for it who watches."""
+    """What the visitor's page is told of its address; `by` is null where its watchers will not be `counted` for it."""
     if output is None:
         return hidden_reply(NONE_SENTENCE)
     return {"type": "output", "key": output.key, "secret": output.secret, "by": output.watchers if counted else None}
@@ -230,7 +230,7 @@ def watched_reply(watchers: int) -> dict[str, Any]:
 
 
 async def _watch(output: Output, socket: WebSocket) -> None:
-    """Send pictures until either side ends. Whoever watches has nothing to say: the first word of theirs is the last."""
+    """Send pictures until either side ends. Who watches has nothing to say: their first word is the last."""
     sending = asyncio.create_task(_send(output, socket))
     reading = asyncio.create_task(socket.receive())
     try:

@@ -90,7 +90,7 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         settings = first_settings(live.engine.model.entry.defaults)
         gr.HTML(html_template=assets.markup("head.html"), apply_default_css=False, elem_id="head")
         with gr.Row(elem_id="studio"):
-            with gr.Column(elem_id="stage"):
+            with gr.Column(elem_id="column_stage"):
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab(word("page.live"), elem_id="live_tab") as live_tab:
                         canvas = gr.HTML(
@@ -110,7 +110,7 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                     apply_default_css=False,
                     elem_id="examples",
                 )
-            with gr.Column(elem_id="side"):
+            with gr.Column(elem_id="column_side"):
                 looks = build_looks(settings)
                 sliders = _main_settings(settings, memories=live.engine.memory_names)
                 presets = _memory_presets()

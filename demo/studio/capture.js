@@ -105,7 +105,7 @@ export function createCapture(studio, { declarations, version }) {
   events.on("news", (news) => {
     if (news.type === "hello") hello = news;
   });
-  studio.keys?.add({ keys: "s", word: "capture.save_help", act: save });
+  studio.keys.add({ keys: "s", word: "capture.save_help", act: save });
 
   return { film };
 }

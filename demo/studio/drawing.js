@@ -192,7 +192,7 @@ export function createDrawing(studio) {
     settle({ op: "picture" }, true);
   }
 
-  const stopSource = () => studio.camera.stop();
+  const stopSource = () => studio.sources.stop();
 
   async function openImage(source) {
     let image;

@@ -51,8 +51,8 @@ export function createLooks(studio, { styles, times, declarations }, surprises) 
     find("seed_lock").setAttribute("aria-pressed", locked);
   };
   events.on("settings", ({ seed }) => setText(find("seed_shown"), String(seed)));
-  studio.keys?.add({ keys: "d", word: "looks.dice", act: roll });
-  studio.keys?.add({ keys: "u", word: "looks.surprise_key", act: surprise });
+  studio.keys.add({ keys: "d", word: "looks.dice", act: roll });
+  studio.keys.add({ keys: "u", word: "looks.surprise_key", act: surprise });
   document.documentElement.style.setProperty("--rv-cards", `url("${CARDS}")`);
   setText(find("seed_shown"), String(studio.settings.values.seed));
 

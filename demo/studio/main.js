@@ -7,22 +7,24 @@
 //   events.on(name, f), .emit(name, x)  what parts tell each other: see wire.js and settings.js for who emits what
 //   keys.add({ keys, word, act })       a key of the page and its sentence (keys.js)
 //   dropping.register(accepts, open)    who opens a file that is dropped or pasted (dropping.js)
-//   wire, settings, drawing, camera, view, status, looks, presets, capture   the parts
+//   wire, settings, hidden, status, drawing, sources, view, looks, presets, capture   the parts
 // A part that stands alone goes into a file of its own, with its markup and style in files of the same name.
 
-import { createCamera } from "./camera.js";
 import { createCapture } from "./capture.js";
 import { createDrawing } from "./drawing.js";
 import { createDropping } from "./dropping.js";
 import { createEvents } from "./events.js";
+import { createHelp } from "./help.js";
+import { createHidden } from "./hidden.js";
 import { createKeeping } from "./keeping.js";
 import { createKeys } from "./keys.js";
+import { createLooks } from "./looks.js";
+import { createOutputAddress } from "./output_address.js";
+import { createPresets } from "./presets.js";
 import { createRecorder } from "./recorder.js";
 import { createReplaying } from "./replaying.js";
-import { createHelp } from "./help.js";
-import { createLooks } from "./looks.js";
-import { createPresets } from "./presets.js";
 import { createSettings } from "./settings.js";
+import { createSources } from "./sources.js";
 import { createStatus } from "./status.js";
 import { createToast } from "./toast.js";
 import { createView } from "./view.js";
@@ -46,15 +48,17 @@ export function start({ element, props, trigger }) {
   studio.wire = createWire(studio);
   studio.settings = createSettings(studio, props.settings);
   studio.status = createStatus(studio);
+  studio.hidden = createHidden(studio);
   studio.keys = createKeys(studio);
   studio.drawing = createDrawing(studio);
   studio.dropping = createDropping(studio);
-  studio.camera = createCamera(studio);
+  studio.sources = createSources(studio);
   studio.view = createView(studio);
   studio.tell = createToast(studio);
   studio.looks = createLooks(studio, props.facts, props.words.surprises);
   studio.presets = createPresets(studio, props.facts);
   studio.capture = createCapture(studio, props.facts);
+  createOutputAddress(studio);
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
   createKeeping(studio);

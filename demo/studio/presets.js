@@ -213,7 +213,7 @@ export function createPresets(studio, { declarations, version }) {
     if (news.type === "hello") model = news.model;
   });
   window.addEventListener("hashchange", openLink);
-  studio.dropping?.register(isOurs, open);
+  studio.dropping.register(isOurs, open);
 
   return { open, openLink };
 }

@@ -98,7 +98,7 @@ export function createReplaying(studio) {
   async function play(recording, words = true) {
     await stop();
     const framed = recording.events.some(({ type }) => type === "frame");
-    studio.camera.stop();
+    studio.sources.stop();
     run = { recording, speed: calm.matches && !framed ? Infinity : 1, clock: 0, ended: false, hurry: new AbortController() };
     let finish;
     run.over = new Promise((resolve) => (finish = resolve));

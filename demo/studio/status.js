@@ -12,6 +12,7 @@ export function createStatus(studio) {
   let hello = null;
   let last = null;
   let place = null;
+  let timer = null;
   // What the sentence that stands there is about; it goes when such a thing succeeds again.
   let refused = null;
 
@@ -46,6 +47,7 @@ export function createStatus(studio) {
 
   function wordOf(state, connection) {
     if (studio.wire.paused && connection === "open") return word("status.paused");
+    if (studio.wire.resting && connection === "open") return word("status.hidden");
     if (state !== "away") return word(`status.${state}`);
     return word(`status.${["connecting", "replaced", "over"].includes(connection) ? connection : "reconnecting"}`);
   }
@@ -62,6 +64,9 @@ export function createStatus(studio) {
       frames: pace.frames,
       bankFill: pace.fill.toFixed(3),
     });
+    // A page at rest sets no timer.
+    clearTimeout(timer);
+    timer = state === "busy" ? setTimeout(show, REFRESH_MS) : null;
     status.style.setProperty("--bank", pace.fill);
     fact("state", wordOf(state, connection));
     fact("fps", pace.frames ? word("status.fps", { fps: fps.toFixed(1) }) : "");
@@ -125,8 +130,10 @@ export function createStatus(studio) {
     show();
   });
 
+  events.on("sent", show);
+  events.on("dropped", show);
+  events.on("resting", show);
   find("again").onclick = () => studio.wire.comeAgain();
-  setInterval(show, REFRESH_MS);
 
   return {
     say,

@@ -1,4 +1,9 @@
-// The translated picture.
+// The translated picture, and how it is looked at.
+
+import { createCompare } from "./view_compare.js";
+import { createFull } from "./view_full.js";
+import { createLayout } from "./view_layout.js";
+import { createSmallWindow } from "./view_window.js";
 
 export function createView(studio) {
   const { events, find, word } = studio;
@@ -12,12 +17,20 @@ export function createView(studio) {
     picture.getContext("2d").drawImage(bitmap, 0, 0);
   });
 
-  find("pause").onclick = () => {
+  function pause() {
     const paused = !studio.wire.paused;
     find("pause").setAttribute("aria-pressed", paused);
     find("pause").title = word(paused ? "view.go_on" : "view.pause");
     studio.wire.pause(paused);
-  };
+  }
+
+  find("pause").onclick = pause;
+  studio.keys.add({ keys: "p", word: "view.pause_key", act: pause });
+
+  createLayout(studio);
+  createFull(studio);
+  createCompare(studio);
+  createSmallWindow(studio);
 
   return { picture };
 }

@@ -43,7 +43,7 @@ function pictureOf(buffer) {
 
 // Emits "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come, "picture" (the same with bitmap, settling
 // and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as one is asked for, "news" (any words
-// of the server) and "connection".
+// of the server), "connection" and "resting".
 export function createWire(studio) {
   const { element, events, word } = studio;
   const canvas = studio.find("canvas");
@@ -54,6 +54,7 @@ export function createWire(studio) {
     paused: false,
     held: false,
     renewed: false,
+    resting: false,
     underWay: 0,
     sequence: 0,
     newest: 0,
@@ -97,7 +98,8 @@ export function createWire(studio) {
   }
 
   async function pump() {
-    if (state.connection !== "open" || state.paused || state.held || state.encoding || state.underWay >= framesAtOnce()) return;
+    const silent = state.connection !== "open" || state.paused || state.held || state.resting;
+    if (silent || state.encoding || state.underWay >= framesAtOnce()) return;
     if (!state.changedAt && state.settle <= 0) return;
     if (!state.changedAt && state.underWay > 0) return;
     state.encoding = true;
@@ -265,6 +267,16 @@ export function createWire(studio) {
       state.paused = paused;
       events.emit("connection", state.connection);
       if (!paused) changed();
+    },
+    get resting() {
+      return state.resting;
+    },
+    // As if paused, by the page itself.
+    rest(resting) {
+      if (state.resting === resting) return;
+      state.resting = resting;
+      events.emit("resting", resting);
+      if (!resting) changed();
     },
     connect(token) {
       state.token = token;

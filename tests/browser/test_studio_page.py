@@ -75,7 +75,9 @@ def frames_of(page: Page) -> int:
 def test_axe_finds_nothing_serious(browser: Browser, quick_app: App, size: str, dark: bool) -> None:
     with opened(browser, quick_app, size, dark) as page:
         found = Axe().run(page).response["violations"]
-    serious = {each["id"]: [node["html"][:150] for node in each["nodes"]] for each in found if each["impact"] in SERIOUS}
+    serious = {
+        each["id"]: [node["html"][:150] for node in each["nodes"]] for each in found if each["impact"] in SERIOUS
+    }
     assert serious == {}
 
 
