@@ -40,7 +40,7 @@ export function createFilm(studio, changed) {
     const began = performance.now();
     film = { both, side, context: canvas.getContext("2d"), stream, recorder, began, chunks: [], bytes: 0, sentence: "" };
     film.timer = setInterval(tick, 1000);
-    film.release = studio.hidden?.keep("film");
+    film.release = studio.hidden.keep("film");
     recorder.ondataavailable = ({ data }) => gather(data);
     recorder.onerror = ({ error }) => stop(word("capture.film_failed", { name: error?.name ?? "" }));
     recorder.onstop = () => finish(found);

@@ -1,6 +1,7 @@
 // What is asked for: the pictures on the cards of the styles, prompts used before, surprises, and the seed.
 
 import { setText } from "./dom.js";
+import { groupRadios } from "./radios.js";
 import { createRecent } from "./recent.js";
 
 const CARDS = new URL("./styles.webp", import.meta.url);
@@ -50,9 +51,11 @@ export function createLooks(studio, { styles, times, declarations }, surprises) 
     locked = !locked;
     find("seed_lock").setAttribute("aria-pressed", locked);
   };
+  events.on("connection", groupRadios);
   events.on("settings", ({ seed }) => setText(find("seed_shown"), String(seed)));
   studio.keys.add({ keys: "d", word: "looks.dice", act: roll });
   studio.keys.add({ keys: "u", word: "looks.surprise_key", act: surprise });
+  groupRadios();
   document.documentElement.style.setProperty("--rv-cards", `url("${CARDS}")`);
   setText(find("seed_shown"), String(studio.settings.values.seed));
 

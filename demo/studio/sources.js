@@ -133,7 +133,7 @@ export function createSources(studio) {
     find("mirror").hidden = !facesUser();
     find("mirror").setAttribute("aria-pressed", mirroring);
     // Where the drawing knows how to lie on something.
-    find("draw_on_top").hidden = !studio.drawing.showInk;
+    find("draw_on_top").hidden = false;
     find("draw_on_top").setAttribute("aria-pressed", drawingOnTop);
     find("input").dataset.ink = drawingOnTop ? "on" : "off";
     player.show(name === "video" ? live.video : null);
