@@ -12,6 +12,7 @@ from demo import assets
 from demo.live import Live
 from demo.lora import Styles, build_styles
 from demo.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, Example, chosen, compose
+from demo.replay import build_replay_tab
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
 from demo.words import WORDS, word
 from pipeline.settings import CHOICES, DECLARATIONS, MAXIMUM_SEED, MEMORY_PRESETS, RANGES, FrameSettings
@@ -100,6 +101,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                 )
             with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
                 video = build_video_tab()
+            with gr.Tab(word("page.render"), elem_id="render_tab") as render_tab:
+                build_replay_tab(live.engine)
         prompt, negative_prompt, style, time = _words(settings)
         blend = _blend(settings)
         build_styles(page, styles or Styles(), prompt)
@@ -116,7 +119,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         wire_video_tab(page, video, VideoJobs(lambda: live.engine.open()), words | blend | sliders)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
-        video_tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
+        for tab in (video_tab, render_tab):
+            tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
     # For an app that mounts the page; `launch` wants it as an argument.
     page.state_session_capacity = KEPT_PAGES
     return page

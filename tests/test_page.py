@@ -19,8 +19,9 @@ CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", 
 
 def live_with(control: str | None, guides: bool = True) -> Any:
     """What a page asks of an engine with a control, or without one, and whose model guidance helps, or not."""
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides))
-    return SimpleNamespace(mint=str, leave=str, engine=SimpleNamespace(model=model, control_name=control))
+    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides), title="A model")
+    engine = SimpleNamespace(model=model, control_name=control, memory_name="none")
+    return SimpleNamespace(mint=str, leave=str, engine=engine)
 
 
 def built(control: str | None, guides: bool = True) -> dict[str, Any]:
