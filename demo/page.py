@@ -16,6 +16,7 @@ from demo.live import Live
 from demo.looks import SUBMITTED, build_blend, build_looks, studio_facts, wire_applying, wire_looks
 from demo.lora import Styles, build_styles
 from demo.presets import EXAMPLES, Example
+from demo.replay import build_replay_tab
 from demo.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
 from demo.words import WORDS, word
 from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
@@ -104,6 +105,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                         )
                     with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
                         video = build_video_tab()
+                    with gr.Tab(word("page.render"), elem_id="render_tab") as render_tab:
+                        build_replay_tab(live.engine)
                 examples = gr.HTML(
                     html_template=_examples_html(EXAMPLES),
                     js_on_load=PICK_EXAMPLE,
@@ -133,7 +136,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         build_api(page, lambda: live.engine.open(), jobs, settings)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
-        video_tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
+        for tab in (video_tab, render_tab):
+            tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
     # For an app that mounts the page; `launch` wants it as an argument.
     page.state_session_capacity = KEPT_PAGES
     return page

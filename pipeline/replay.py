@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,21 @@ def replayed(
             yield Replayed(moment.ms, fitted(moment.frame, size, asked.fit), translation)
 
 
+def written(frames: Iterable[Replayed], out: Path, *, side_by_side: bool = False) -> Generator[Replayed, None, None]:
+    """Write what `replayed` gives to `out`, a folder or a file whose suffix says its kind; give each frame on.
+
+    A file appears when all frames have come, a folder's files one by one. Raises `RecordingError` or `VideoError`;
+    then, or if this is closed before the last frame, no file is written.
+    """
+    check_out(out)
+    with opened_file(out) as file:
+        for each in frames:
+            picture = each.translation.picture
+            file.write(each.ms, beside(each.frame, picture) if side_by_side else picture)
+            yield each
+        file.commit()
+
+
 def write_replay(
     frames: Generator[Replayed, None, None],
     out: Path,
@@ -88,25 +103,23 @@ def write_replay(
     progress: Callable[[Replayed], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> ReplayReport:
-    """Write what `replayed` gives to `out`, a folder or a file whose suffix says its kind; it appears when it is
-    finished, a folder's files one by one. `progress` gets every frame; once `stop` says so, `out` is finished with what
-    there is.
-
-    Raises `RecordingError`, `VideoError`, and what `replayed` raises; then no file is written.
-    """
-    check_out(out)
+    """Write what `replayed` gives to `out`, as `written` does. `progress` gets every frame; once `stop` says so, `out`
+    is finished with what there is. Raises what `written` and `replayed` raise."""
     count, stopped = 0, False
-    with opened_file(out) as file, closing(frames):
+
+    def until_stopped() -> Generator[Replayed, None, None]:
+        nonlocal stopped
         for each in frames:
-            picture = each.translation.picture
-            file.write(each.ms, beside(each.frame, picture) if side_by_side else picture)
+            yield each
+            if stop is not None and stop():
+                stopped = True
+                return
+
+    with closing(frames):
+        for each in written(until_stopped(), out, side_by_side=side_by_side):
             count += 1
             if progress is not None:
                 progress(each)
-            if stop is not None and stop():
-                stopped = True
-                break
-        file.commit()
     return ReplayReport(count, stopped)
 
 

@@ -49,10 +49,9 @@ def loras(model: Model, tmp_path: Path) -> Iterator[Loras]:
 
 def page_of() -> Any:
     """What a page asks of the wire it belongs to."""
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True))
-    return SimpleNamespace(
-        mint=str, leave=str, engine=SimpleNamespace(model=model, control_name=None, memory_names=("none",))
-    )
+    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True), title="A model")
+    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",))
+    return SimpleNamespace(mint=str, leave=str, engine=engine)
 
 
 def config_of(styles: Styles | None) -> dict[str, dict[str, Any]]:

@@ -21,8 +21,8 @@ CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", 
 def live_with(control: str | None, guides: bool = True, memories: Sequence[str] = ("none", "causal")) -> Any:
     """What a page asks of an engine with a control, or without one, whose model guidance helps, or not, and which has
     these memories."""
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides))
-    engine = SimpleNamespace(model=model, control_name=control, memory_names=memories)
+    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides), title="A model")
+    engine = SimpleNamespace(model=model, control_name=control, memory_name=memories[0], memory_names=memories)
     return SimpleNamespace(mint=str, leave=str, engine=engine)
 
 

@@ -79,7 +79,8 @@ export function createRecorder(studio) {
   const sent = new Map();
   let now = null;
   let timer = null;
-  let unanswered = 0;
+  let asked = 0;
+  let answered = 0;
 
   events.on("news", (news) => {
     if (news.type === "hello") hello = news;
@@ -87,22 +88,27 @@ export function createRecorder(studio) {
       revisions.set(news.revision % 65536, news.settings);
       for (const old of [...revisions.keys()].slice(0, -MOST_REVISIONS)) revisions.delete(old);
     } else if (news.type === "reset") {
-      unanswered -= 1;
-      // The answers come in order: the last one is that of the reset with which a recording, or its next part, begins.
-      if (unanswered === 0 && now && !now.since.has(connection)) now.since.set(connection, news.resets);
+      answered += 1;
+      if (now && answered === now.begins) now.since.set(connection, news.resets);
     }
   });
 
-  events.on("reset", () => (unanswered += 1));
+  events.on("reset", () => (asked += 1));
 
   events.on("connection", (name) => {
     if (name !== "open" || !studio.wire.isNew()) return;
     connection += 1;
-    unanswered = 0;
+    asked = answered = 0;
     revisions.clear();
     sent.clear();
-    if (now) studio.wire.reset();
+    if (now) beginAnew();
   });
+
+  // A recording, or what comes after a lost connection, begins where the past is forgotten: with the answer to this.
+  function beginAnew() {
+    studio.wire.reset();
+    now.begins = asked;
+  }
 
   // Also before a recording begins: a frame that is under way may be the first after its reset.
   events.on("sent", ({ sequence, jpeg }) => sent.set(sequence, { jpeg, at: performance.now() }));
@@ -142,7 +148,7 @@ export function createRecorder(studio) {
 
   async function start() {
     if (now || studio.wire.connection !== "open") return;
-    const began = { started: 0, taken: [], drawn: [], since: new Map(), bytes: 0, ended: null };
+    const began = { started: 0, taken: [], drawn: [], since: new Map(), bytes: 0, begins: 0, ended: null };
     const drawing = await studio.drawing.described();
     began.started = performance.now();
     began.drawn = drawing.map((operation) => ({ t: 0, operation }));
@@ -150,7 +156,8 @@ export function createRecorder(studio) {
     now = began;
     timer = setInterval(show, TICK_MS);
     show();
-    studio.cut();
+    beginAnew();
+    studio.wire.changed();
   }
 
   async function fileOf({ taken, since, drawn }) {
