@@ -1,9 +1,14 @@
-// The status line: how fast, how late, what paints, what is wrong, and the line in front of the door.
+// The status line: how fast, how late, how steady, what paints, what is wrong, and the line in front of the door.
 
+import { createBankMap } from "./bank_map.js";
 import { median, setText } from "./dom.js";
+import { createSteadiness } from "./steadiness.js";
 
 const REST_MS = 400;
 const REFRESH_MS = 300;
+const LATE_MS = 15000;
+const STEADY = 0.95;
+const RESTLESS = 0.7;
 
 export function createStatus(studio) {
   const { events, find, word } = studio;
@@ -13,6 +18,8 @@ export function createStatus(studio) {
   let last = null;
   let place = null;
   let timer = null;
+  // Since when a picture is waited for.
+  let waitingSince = null;
   // What the sentence that stands there is about; it goes when such a thing succeeds again.
   let refused = null;
 
@@ -25,10 +32,8 @@ export function createStatus(studio) {
     say("");
   }
 
-  function fact(name, text, title = "") {
-    const where = status.querySelector(`[data-fact="${name}"]`);
-    setText(where, text);
-    if (where.title !== title) where.title = title;
+  function fact(name, text) {
+    setText(status.querySelector(`[data-fact="${name}"]`), text);
   }
 
   // Counts gaps between pictures of one run only, so that a rest between two strokes is no slow frame.
@@ -52,6 +57,26 @@ export function createStatus(studio) {
     return word(`status.${["connecting", "replaced", "over"].includes(connection) ? connection : "reconnecting"}`);
   }
 
+  function steadinessWords(share) {
+    if (share === null) return word("status.steady", { percent: "–" });
+    const name = share >= STEADY ? "steady" : share >= RESTLESS ? "restless" : "flickers";
+    return word(`status.${name}`, { percent: Math.round(100 * share) });
+  }
+
+  function bankWords() {
+    const held = bankMap.share;
+    if (held !== null) return word("status.holds", { percent: Math.round(100 * held) });
+    return word("status.bank", { percent: Math.round(pace.fill * 100) });
+  }
+
+  // Without an answer for long, somebody should say that it is not the visitor's fault, and what helps.
+  function sayIfLate() {
+    const waits = waitingSince !== null && studio.wire.connection === "open" && !studio.wire.paused;
+    if (!waits || performance.now() - waitingSince < LATE_MS || find("notice").textContent) return;
+    refused = "late";
+    say(word("status.late"));
+  }
+
   function show() {
     const { connection } = studio.wire;
     const fps = framesPerSecond();
@@ -63,18 +88,22 @@ export function createStatus(studio) {
       latencyMs: latency.toFixed(0),
       frames: pace.frames,
       bankFill: pace.fill.toFixed(3),
+      steadiness: steadiness.share?.toFixed(3) ?? "",
     });
     // A page at rest sets no timer.
     clearTimeout(timer);
     timer = state === "busy" ? setTimeout(show, REFRESH_MS) : null;
     status.style.setProperty("--bank", pace.fill);
     fact("state", wordOf(state, connection));
-    fact("fps", pace.frames ? word("status.fps", { fps: fps.toFixed(1) }) : "");
-    fact("latency", latency ? word("status.latency", { milliseconds: latency.toFixed(0) }) : "");
+    fact("fps", word("status.fps", { fps: pace.frames ? fps.toFixed(1) : "–" }));
+    fact("latency", word("status.latency", { milliseconds: latency ? latency.toFixed(0) : "–" }));
+    fact("steadiness", steadinessWords(steadiness.share));
     const parts = hello ? [hello.model, hello.control, hello.memory, hello.kernel] : [];
     const model = hello ? [hello.model_title, hello.model_reason].filter(Boolean).join(": ") : "";
-    fact("engine", parts.filter(Boolean).join(" · "), model);
-    fact("bank", word("status.bank", { percent: Math.round(pace.fill * 100) }));
+    fact("engine", parts.filter(Boolean).join(" · "));
+    status.querySelector('[data-fact="engine"]').title = model;
+    fact("bank", bankWords());
+    sayIfLate();
   }
 
   function duration(seconds) {
@@ -98,8 +127,13 @@ export function createStatus(studio) {
       find("line").hidden = true;
     }
     find("again").hidden = connection !== "over";
+    waitingSince = null;
     show();
   });
+
+  events.on("sent", () => (waitingSince ??= performance.now()));
+  events.on("dropped", () => (waitingSince = null));
+  events.on("answered", () => (waitingSince = null));
 
   events.on("picture", ({ sequence, frame, engineMs, fill, blurred, settling, latencyMs }) => {
     pace.times = [...pace.times.slice(-30), performance.now()];
@@ -107,7 +141,7 @@ export function createStatus(studio) {
     pace.frames += 1;
     pace.fill = fill;
     if (blurred) sayBlurred();
-    else if (refused === "frame" || refused === "blurred") withdraw();
+    else if (["frame", "blurred", "late"].includes(refused)) withdraw();
     last = { sequence, frame, engineMs, fill, latencyMs };
     show();
   });
@@ -133,6 +167,8 @@ export function createStatus(studio) {
   events.on("sent", show);
   events.on("dropped", show);
   events.on("resting", show);
+  const steadiness = createSteadiness(studio);
+  const bankMap = createBankMap(studio);
   find("again").onclick = () => studio.wire.comeAgain();
 
   return {
