@@ -2,7 +2,7 @@
 #   docker build --target cpu -t rearview .
 #   docker run --rm -p 7860:7860 rearview
 #   docker build --target cuda -t rearview-cuda .
-#   docker run --rm --gpus all -p 7860:7860 -v rearview-cache:/home/rearview/.cache rearview-cuda
+#   docker run --rm --gpus all -p 7860:7860 -v rearview-cache:/srv/rearview/.cache rearview-cuda
 ARG PYTHON=3.12-slim-bookworm
 
 FROM python:${PYTHON} AS base
@@ -12,10 +12,10 @@ ENV PYTHONUNBUFFERED=1 \
     GRADIO_ANALYTICS_ENABLED=False \
     PATH=/opt/rearview/bin:$PATH
 # Models of the hub are kept in .cache, where a volume takes over who may write.
-RUN useradd --create-home --uid 1000 rearview \
-    && install --directory --owner=1000 --group=1000 /home/rearview/.cache \
+RUN useradd --create-home --home-dir /srv/rearview --uid 1000 rearview \
+    && install --directory --owner=1000 --group=1000 /srv/rearview/.cache \
     && python -m venv /opt/rearview
-WORKDIR /home/rearview/app
+WORKDIR /srv/rearview/app
 # Before the app's own files: the layers of libraries are made anew only when a version changes.
 COPY requirements.txt ./
 EXPOSE 7860
@@ -26,9 +26,9 @@ ENTRYPOINT ["python", "app.py", "--host", "0.0.0.0"]
 
 FROM base AS cpu
 # PyTorch's build for CPUs is a tenth of that for CUDA, and xformers has no kernels for a CPU.
-RUN sed '/^xformers/d' requirements.txt > /tmp/requirements.txt \
-    && pip install --extra-index-url https://download.pytorch.org/whl/cpu --requirement /tmp/requirements.txt \
-    && rm /tmp/requirements.txt
+RUN sed '/^xformers/d' requirements.txt > cpu.txt \
+    && pip install --extra-index-url https://download.pytorch.org/whl/cpu --requirement cpu.txt \
+    && rm cpu.txt
 COPY LICENSE Spacefile app.py ./
 COPY pipeline pipeline
 COPY demo demo

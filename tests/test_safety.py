@@ -20,6 +20,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 import app
 from demo import wire
+from demo.spacefile import SAFETY_VARIABLE
 from pipeline import Engine, FrameError, FrameSettings, Model, ModelError
 from pipeline.codec import Frame, as_pixels
 from pipeline.hub import Hub
@@ -34,6 +35,7 @@ from pipeline.safety import (
     blurred,
     is_flagged,
     load_safety_checker,
+    load_safety_checker_to_lend,
     prepared,
 )
 from pipeline.schedule import Schedule
@@ -97,6 +99,11 @@ def checker(hub_folder: Path) -> SafetyChecker:
 def test_a_picture_is_flagged_and_another_is_not(checker: SafetyChecker) -> None:
     assert checker.flags(pixels(0, 1, 2)).tolist() == [True, False, False]
     assert checker.flags(pixels(1)).tolist() == [False] and checker.flags(pixels(0)).tolist() == [True]
+
+
+def test_a_lent_checker_is_the_same(hub_folder: Path) -> None:
+    lent = load_safety_checker_to_lend(str(hub_folder), device="cpu")
+    assert lent.model.dtype == torch.float32 and lent.flags(pixels(0, 1)).tolist() == [True, False]
 
 
 def test_half_precision_gives_the_same_verdicts(hub_folder: Path) -> None:
@@ -308,9 +315,9 @@ def test_a_checker_of_the_hub_is_fetched_once(hub_folder: Path, tmp_path: Path) 
 
 
 def test_the_flag_is_off_by_default_and_also_a_variable(monkeypatch: pytest.MonkeyPatch, hub_folder: Path) -> None:
-    monkeypatch.delenv(app.SAFETY_VARIABLE, raising=False)
+    monkeypatch.delenv(SAFETY_VARIABLE, raising=False)
     assert app.parse([]).safety == "off" and app.parse(["--safety", "on"]).safety == "on"
-    monkeypatch.setenv(app.SAFETY_VARIABLE, str(hub_folder))
+    monkeypatch.setenv(SAFETY_VARIABLE, str(hub_folder))
     loaded = app.safety_checker(app.parse([]).safety, CPU, Hub())
     assert loaded is not None and loaded.flags(pixels(0)).tolist() == [True]
     assert app.safety_checker("off", CPU, Hub()) is None

@@ -36,10 +36,6 @@ def change(repository: Path, **changes: Any) -> None:
     path.write_text(yaml.safe_dump(read | changes, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
 
-def test_this_repository_agrees_with_itself() -> None:
-    assert main(["check"]) == 0
-
-
 def test_header_reads_back_as_the_fields_that_hugging_face_knows(manifest: Manifest) -> None:
     opening, block, rest = header(manifest.fields).split("---\n")
     assert (opening, rest) == ("", "")
