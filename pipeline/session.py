@@ -73,7 +73,8 @@ class Session:
         cancelled. The picture is read in the caller's thread, so that a large one keeps nobody else waiting.
 
         Raises `SessionClosedError`; any other error comes with the future: `PictureError`, `PromptError`, `FrameError`,
-        or `NoRoomError` where what the settings ask for does not fit beside the other sessions.
+        `NoRoomError` where what the settings ask for does not fit beside the other sessions, or `SettingsError` where
+        it is a memory that the engine has not loaded.
         """
         self._refuse_if_closed()
         settings = settings or FrameSettings()
