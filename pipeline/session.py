@@ -85,7 +85,8 @@ class Session:
         `with_map`: its translation comes with a `bank_map`, and is the same otherwise.
 
         Raises `SessionClosedError`; any other error comes with the future: `PictureError`, `PromptError`, `FrameError`,
-        or `NoRoomError` where what the settings ask for does not fit beside the other sessions.
+        `NoRoomError` where what the settings ask for does not fit beside the other sessions, or `SettingsError` where
+        it is a memory that the engine has not loaded.
         """
         self._refuse_if_closed()
         settings = settings or FrameSettings()

@@ -20,6 +20,8 @@ from training.memory_lessons import SceneLessons
 from training.memory_recurrent import ANCHOR_SHARE, SEGMENT, RecurrentLearner
 from training.memory_seam import Lesson, painter
 
+WHOLE_CLIP, HALF_A_CLIP = 0, 2
+"""Seeds."""
 PLAN = replace(PLANS["tiny"], scenes=1, tasks=1, course=replace(PLANS["tiny"].course, steps=3, looks_every=3))
 
 
@@ -33,7 +35,7 @@ def work(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lessons_of(work: Path, model: Model) -> list[Lesson]:
     learner = RecurrentLearner(untrained_recurrent(model.unet))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(WHOLE_CLIP)
     return SceneLessons(work / "scenes", model).chosen([0, 0], lambda frames: learner.segments(rng, frames))
 
 
@@ -50,6 +52,15 @@ def test_a_run_leaves_what_is_shipped_and_is_not_done_twice(work: Path, tiny_mod
     states = [again.module.state_dict(), start.spatial.state_dict()]
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
     assert all(each.requires_grad for each in again.module.parameters())
+
+
+def test_a_clip_is_passed_whole_or_to_its_middle(tiny_model: Model) -> None:
+    learner = RecurrentLearner(untrained_recurrent(tiny_model.unet))
+    for seed, expected in (
+        (WHOLE_CLIP, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]),
+        (HALF_A_CLIP, [[0, 1, 2, 3], [4, 5, 6, 7]]),
+    ):
+        assert learner.segments(np.random.default_rng(seed), 17) == expected
 
 
 def test_its_loss_falls(work: Path, tiny_model: Model) -> None:

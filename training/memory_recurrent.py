@@ -23,6 +23,7 @@ ANCHOR_SHARE = 0.2
 """Of a memory that begins from nothing: what is newer than the anchor fades over about five frames."""
 SEGMENT = 4
 """Frames that gradients go back over."""
+SHARE_OF_HALVES = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,12 @@ class RecurrentLearner:
         self.module: nn.Module = recurrent.spatial.float().requires_grad_(True)
 
     def segments(self, rng: np.random.Generator, frames: int) -> list[list[int]]:
-        """The whole clip, `SEGMENT` frames a lesson; one that is left over at its end is passed by."""
-        starts = range(0, frames - frames % SEGMENT, SEGMENT)
+        """The whole clip, or its first half, `SEGMENT` frames a lesson; what is left over at its end is passed by.
+
+        A half costs a half, and the first frames are those in which most is to be learnt.
+        """
+        count = frames // 2 if rng.random() < SHARE_OF_HALVES else frames
+        starts = range(0, count - count % SEGMENT, SEGMENT)
         return [list(range(start, start + SEGMENT)) for start in starts]
 
     def installed(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
