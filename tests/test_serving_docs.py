@@ -30,7 +30,7 @@ def test_a_proxy_reaches_the_app_takes_its_uploads_and_hides_its_metrics(config:
     assert f"{app.LOCAL_HOST}:{app.DEFAULT_PORT}" in config
     assert MAXIMUM_UPLOAD.removesuffix("b") in config.lower()
     assert METRICS_PATH in config
-    assert config.count("{") == config.count("}") + config.count("# prefix: location /paint/ {")
+    assert config.count("{") == config.count("}") + config.count("# prefix: location ")
 
 
 def test_nginx_passes_on_what_the_live_wire_asks_for() -> None:
