@@ -182,3 +182,21 @@ def test_a_memory_without_a_map_says_what_to_do(browser: Browser, quick_app: App
     assert page.locator("#bank_map").get_attribute("aria-pressed") == "false"
     assert page.locator(".rv-map").is_hidden()
     context.close()
+
+
+def test_a_picture_that_does_not_come_gets_a_sentence(browser: Browser, quick_app: App) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+
+    def words_alone(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        server.on_message(lambda data: route.send(data) if isinstance(data, str) else None)
+
+    page.clock.install()
+    page.route_web_socket("**/rearview/live", words_alone)
+    page.goto(quick_app.url, wait_until="domcontentloaded")
+    page.wait_for_selector('#status[data-state="busy"]')
+    assert page.locator("#notice").inner_text() == ""
+    page.clock.fast_forward(16_000)
+    page.get_by_text("The picture is late").wait_for()
+    context.close()
