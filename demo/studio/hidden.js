@@ -8,7 +8,7 @@ export function createHidden(studio) {
   const isWorking = () => document.hidden && reasons.size > 0;
 
   function show() {
-    studio.wire.rest(document.hidden && reasons.size === 0);
+    studio.wire.sleep(document.hidden && reasons.size === 0);
     events.emit("unseen");
   }
 

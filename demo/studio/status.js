@@ -52,7 +52,7 @@ export function createStatus(studio) {
 
   function wordOf(state, connection) {
     if (studio.wire.paused && connection === "open") return word("status.paused");
-    if (studio.wire.resting && connection === "open") return word("status.hidden");
+    if (studio.wire.asleep && connection === "open") return word("status.hidden");
     if (state !== "away") return word(`status.${state}`);
     return word(`status.${["connecting", "replaced", "over"].includes(connection) ? connection : "reconnecting"}`);
   }
@@ -166,7 +166,7 @@ export function createStatus(studio) {
 
   events.on("sent", show);
   events.on("dropped", show);
-  events.on("resting", show);
+  events.on("asleep", show);
   const steadiness = createSteadiness(studio);
   const bankMap = createBankMap(studio);
   find("again").onclick = () => studio.wire.comeAgain();

@@ -43,7 +43,7 @@ function pictureOf(buffer) {
 
 // Emits "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come, "picture" (the same with bitmap, settling
 // and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as one is asked for, "news" (any words
-// of the server), "connection" and "resting".
+// of the server), "connection" and "asleep".
 export function createWire(studio) {
   const { element, events, word } = studio;
   const canvas = studio.find("canvas");
@@ -54,7 +54,7 @@ export function createWire(studio) {
     paused: false,
     held: false,
     renewed: false,
-    resting: false,
+    asleep: false,
     underWay: 0,
     sequence: 0,
     newest: 0,
@@ -98,7 +98,7 @@ export function createWire(studio) {
   }
 
   async function pump() {
-    const silent = state.connection !== "open" || state.paused || state.held || state.resting;
+    const silent = state.connection !== "open" || state.paused || state.held || state.asleep;
     if (silent || state.encoding || state.underWay >= framesAtOnce()) return;
     if (!state.changedAt && state.settle <= 0) return;
     if (!state.changedAt && state.underWay > 0) return;
@@ -268,15 +268,15 @@ export function createWire(studio) {
       events.emit("connection", state.connection);
       if (!paused) changed();
     },
-    get resting() {
-      return state.resting;
+    get asleep() {
+      return state.asleep;
     },
     // As if paused, by the page itself.
-    rest(resting) {
-      if (state.resting === resting) return;
-      state.resting = resting;
-      events.emit("resting", resting);
-      if (!resting) changed();
+    sleep(asleep) {
+      if (state.asleep === asleep) return;
+      state.asleep = asleep;
+      events.emit("asleep", asleep);
+      if (!asleep) changed();
     },
     connect(token) {
       state.token = token;
