@@ -89,7 +89,7 @@ def chosen(prompt: str) -> tuple[str | None, str]:
 EXAMPLES: tuple[Example, ...] = (
     Example("house", "House under a sun", "a house with a tree", "watercolor"),
     Example("face", "Face", "portrait of a person", "oil"),
-    Example("sailboat", "Sailboat", "a sailboat on the sea", "ukiyo_e", "sunset"),
+    Example("sailboat", "Sailboat", "a sailboat at sea", "ukiyo_e", "sunset"),
     Example("cat", "Cat", "a cat", "storybook"),
     Example("vase", "Vase with flowers", "a vase with flowers", "stained_glass"),
     Example("lake", "Mountain lake", "a mountain lake with pines", "van_gogh", "night"),
