@@ -102,8 +102,8 @@ export function createFilm(studio, changed) {
     }
     const whole = plain === "video/webm" ? withDuration(bytes, milliseconds) : bytes;
     download(new Blob([whole], { type: plain }), fileName(plain.split("/")[1]));
-    if (sentence) studio.say(sentence);
-    studio.tell(word("capture.filmed", { elapsed: elapsed(milliseconds) }));
+    // A new connection takes away what stands under the pictures; this stays its time.
+    studio.tell(sentence || word("capture.filmed", { elapsed: elapsed(milliseconds) }));
   }
 
   events.on("pair", ({ input, picture }) => film && !film.ending && add(picture, input));

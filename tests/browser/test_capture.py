@@ -161,15 +161,21 @@ def test_a_webm_says_how_long_it_is(browser: Browser, quick_app: App) -> None:
 
 
 def test_a_video_ends_with_the_connection(browser: Browser, quick_app: App) -> None:
-    with visited(browser, quick_app) as page:
-        page.click("#capture")
-        page.click("#film_picture")
-        paint(page, 55)
-        with page.expect_download() as download:
-            quick_app.kill()
-        assert download.value.path().stat().st_size > 0
-        expect(page.locator("#notice")).to_have_text(word("capture.film_lost"))
-        quick_app.start()
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.add_init_script(
+        "window.WebSocket = class extends WebSocket { constructor(...all) { super(...all); window.socket = this; } };"
+    )
+    page.goto(quick_app.url, wait_until="domcontentloaded")
+    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
+    page.click("#capture")
+    page.click("#film_picture")
+    paint(page, 55)
+    with page.expect_download() as download:
+        page.evaluate("window.socket.close()")
+    assert download.value.path().stat().st_size > 0
+    expect(page.locator("#toast")).to_have_text(word("capture.film_lost"))
+    context.close()
 
 
 def test_the_gif_shows_the_drawing_being_made(quick_page: Page) -> None:
