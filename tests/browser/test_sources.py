@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+
+@pytest.fixture
+def page(quick_page: Page) -> Page:
+    """What is tested here is the page, not its pictures."""
+    return quick_page
+
+
 # A screen of two halves, red on the left and blue on the right, that somebody draws again and again.
 TWO_HALVES = """
 const halves = document.createElement("canvas");
@@ -36,7 +43,7 @@ PRESSED = '[aria-pressed="true"]'
 
 
 @pytest.fixture
-def opened(browser: Browser, app: App):  # type: ignore[no-untyped-def]
+def opened(browser: Browser, quick_app: App):  # type: ignore[no-untyped-def]
     """Opens a page at rest that runs a script of the test first."""
     contexts = []
 
@@ -44,7 +51,7 @@ def opened(browser: Browser, app: App):  # type: ignore[no-untyped-def]
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 1000}))
         page = contexts[-1].new_page()
         page.add_init_script(script)
-        page.goto(app.url, wait_until="domcontentloaded")
+        page.goto(quick_app.url, wait_until="domcontentloaded")
         page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
         return page
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+
+@pytest.fixture
+def page(quick_page: Page) -> Page:
+    """What is tested here is the page, not its pictures."""
+    return quick_page
+
+
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -147,10 +154,10 @@ def test_without_a_full_screen_the_window_is_filled(page: Page) -> None:
     expect(page.locator("#full")).to_be_focused()
 
 
-def test_the_small_window_holds_the_picture(browser: Browser, app: App) -> None:
+def test_the_small_window_holds_the_picture(browser: Browser, quick_app: App) -> None:
     page = browser.new_context().new_page()
     page.add_init_script(SMALL_WINDOW)
-    page.goto(app.url, wait_until="domcontentloaded")
+    page.goto(quick_app.url, wait_until="domcontentloaded")
     page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
     page.click("#small_window")
     expect(page.locator("#small_window")).to_have_attribute("aria-pressed", "true")
@@ -255,10 +262,10 @@ def test_a_hidden_page_that_is_watched_goes_on(page: Page, browser: Browser) -> 
     page.evaluate(HIDE, False)
 
 
-def test_a_page_at_rest_does_nothing(browser: Browser, app: App) -> None:
+def test_a_page_at_rest_does_nothing(browser: Browser, quick_app: App) -> None:
     page = browser.new_context().new_page()
     page.add_init_script(COUNT_TIMERS)
-    page.goto(app.url, wait_until="domcontentloaded")
+    page.goto(quick_app.url, wait_until="domcontentloaded")
     page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
     rest(page)
     page.wait_for_timeout(500)
