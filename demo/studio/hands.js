@@ -177,9 +177,9 @@ export function createHands(studio, drawing, toolbox, zoom) {
   }
 
   // A ring of the brush's size; for tools that act at a point, and where nothing can be drawn, the pointer shows instead.
-  function showCursor(x, y, picks) {
+  function showCursor(x, y, picks = false) {
     const across = Math.max(4, (box.size * canvas.getBoundingClientRect().width) / SIDE);
-    left.dataset.picks = picks || box.tool === "pick" ? "yes" : "no";
+    left.dataset.picks = picks ? "yes" : "no";
     cursor.style.opacity = drawing.isCovered() ? 0 : 1;
     cursor.style.width = cursor.style.height = across + "px";
     cursor.style.transform = `translate(${x - across / 2}px, ${y - across / 2}px)`;

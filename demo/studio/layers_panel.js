@@ -15,13 +15,12 @@ export function createLayersPanel(studio, drawing, toolbox) {
     return name === INK ? word("drawing.layer_ink") : word("drawing.layer_number", { number: name.slice(INK.length) });
   }
 
-  function button(className, label, pressed, act) {
+  function button(className, label, act) {
     const made = document.createElement("button");
     made.type = "button";
     made.className = className;
     made.title = label;
     made.setAttribute("aria-label", label);
-    made.setAttribute("aria-pressed", pressed);
     made.onclick = act;
     return made;
   }
@@ -37,10 +36,11 @@ export function createLayersPanel(studio, drawing, toolbox) {
     chip.className = "rv-layer";
     chip.dataset.layer = layer.name;
     const label = word(layer.visible ? "drawing.layer_hide" : "drawing.layer_show", { name });
-    const eye = button("rv-eye", label, layer.visible, () => show(layer, { visible: !layer.visible }));
+    const eye = button("rv-eye", label, () => show(layer, { visible: !layer.visible }));
+    eye.dataset.open = layer.visible;
     eye.innerHTML = `<svg viewBox="0 0 24 24" aria-hidden="true">${layer.visible ? EYE : SHUT}</svg>`;
-    const chosen = layer.name === drawing.layer;
-    const choice = button("rv-layer-name", word("drawing.layer_choose", { name }), chosen, () => toolbox.set({ layer: layer.name }));
+    const choice = button("rv-layer-name", word("drawing.layer_choose", { name }), () => toolbox.set({ layer: layer.name }));
+    choice.setAttribute("aria-pressed", layer.name === drawing.layer);
     choice.textContent = name;
     chip.append(eye, choice);
     return chip;

@@ -70,6 +70,10 @@ export function start({ element, props, trigger }) {
     open: studio.drawing.openExample,
     // An example, drawn stroke by stroke: a recording in base64. The page has its words already.
     replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer, false),
+    drawing: studio.drawing,
+    dropping: studio.dropping,
+    keys: studio.keys,
+    on: studio.events.on,
     // The same canvas once more, for a model that has changed.
     again: () => studio.wire.changed(),
     connect: studio.wire.connect,

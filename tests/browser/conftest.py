@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -52,9 +54,18 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     served.stop()
 
 
-@pytest.fixture
-def page(browser: Browser, app: App) -> Iterator[Page]:
-    """A fresh page that is connected and at rest."""
+@pytest.fixture(scope="module")
+def quick_app(browser: Browser, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app with a random model of a few thousand weights: for tests of the page, not of the pictures."""
+    served = App(tmp_path_factory.mktemp("quick") / "app.log", model=str(tiny_folder))
+    served.start()
+    yield served
+    served.stop()
+
+
+@contextmanager
+def visited(browser: Browser, app: App) -> Iterator[Page]:
+    """A fresh page that is connected and at rest; no script of it may fail while it is open."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, permissions=["camera"])
     fresh = context.new_page()
     problems: list[str] = []
@@ -65,3 +76,17 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
     yield fresh
     context.close()
     assert problems == []
+
+
+@pytest.fixture
+def page(browser: Browser, app: App) -> Iterator[Page]:
+    """A fresh page of the app with the embedded model."""
+    with visited(browser, app) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def quick_page(browser: Browser, quick_app: App) -> Iterator[Page]:
+    """A fresh page of the quick app."""
+    with visited(browser, quick_app) as fresh:
+        yield fresh
