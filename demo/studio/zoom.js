@@ -19,6 +19,7 @@ export function createZoom(studio) {
     canvas.style.transform = scale === 1 ? "" : `translate(${100 * x}%, ${100 * y}%) scale(${scale})`;
     square.dataset.zoom = scale === 1 ? "fit" : scale < PIXELS_FROM ? "near" : "pixels";
     level.textContent = word("drawing.zoom_level", { percent: Math.round(100 * scale) });
+    level.setAttribute("aria-label", `${level.textContent}: ${word("drawing.zoom_fit")}`);
     find("zoom_out").disabled = scale === 1;
     find("zoom_in").disabled = scale === LARGEST;
     events.emit("zoom", { ...view });

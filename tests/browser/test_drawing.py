@@ -541,9 +541,9 @@ def test_on_a_phone_the_panels_fit_and_a_finger_draws(browser: Browser, app: App
     page = opened(browser, app, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.click("#layers")
     page.click("#pen_options")
-    widest = "Math.max(...[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right))"
+    edges = "[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right)"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate(widest) <= 390
+    assert max(page.evaluate(edges)) <= 390
     session = page.context.new_cdp_session(page)
     page.locator("#canvas").scroll_into_view_if_needed()
     touches(session, page, "touchStart", (100, 100))
