@@ -117,7 +117,7 @@ export function createRecorder(studio) {
   events.on("dropped", (news) => (news.frame === undefined ? sent.delete(news.sequence) : take(news)));
 
   events.on("drawn", (operation) => {
-    if (!now || now.ended) return;
+    if (!now || now.ended < Infinity) return;
     now.drawn.push({ t: performance.now() - now.started - durationOf(operation), operation });
   });
 
@@ -148,7 +148,7 @@ export function createRecorder(studio) {
 
   async function start() {
     if (now || studio.wire.connection !== "open") return;
-    const began = { started: 0, taken: [], drawn: [], since: new Map(), bytes: 0, begins: 0, ended: null };
+    const began = { started: 0, taken: [], drawn: [], since: new Map(), bytes: 0, begins: 0, ended: Infinity };
     const drawing = await studio.drawing.described();
     began.started = performance.now();
     began.drawn = drawing.map((operation) => ({ t: 0, operation }));
@@ -183,7 +183,7 @@ export function createRecorder(studio) {
   // The frames that are under way belong to it, if their pictures come soon.
   async function stop() {
     const ended = now;
-    if (!ended || ended.ended) return null;
+    if (!ended || ended.ended < Infinity) return null;
     ended.ended = performance.now();
     clearInterval(timer);
     for (let ms = 0; sent.size > 0 && ms < LAST_ANSWERS_MS; ms += TICK_MS) {

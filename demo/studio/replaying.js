@@ -64,7 +64,7 @@ export function createReplaying(studio) {
     }
   }
 
-  // Frames go as they are, none is left out, and words wait until no frame is under way that they would overtake.
+  // Frames go as they are, and none is left out.
   async function send(name) {
     const bytes = run.recording.files.get(name);
     const bitmap = await createImageBitmap(blobOf(name));
@@ -72,8 +72,9 @@ export function createReplaying(studio) {
     await studio.wire.sendPicture(bytes, () => run?.ended);
   }
 
-  async function tell(event) {
-    await studio.wire.rest(() => run?.ended);
+  // What is said among frames waits until none is under way that it would overtake.
+  async function tell(event, framed) {
+    if (framed) await studio.wire.rest(() => run?.ended);
     if (event.type === "reset") studio.wire.reset();
     else studio.wire.say({ type: "set", settings: event.settings });
   }
@@ -82,15 +83,15 @@ export function createReplaying(studio) {
     const skipped = framed ? "draw" : "frame";
     const events = recording.events.filter(({ type }) => type !== skipped);
     const end = events.at(-1)?.t || 1;
-    if (toldWords) await tell({ type: "set", settings: recording.settings ?? {} });
-    await tell({ type: "reset" });
+    if (toldWords) await tell({ type: "set", settings: recording.settings ?? {} }, framed);
+    await tell({ type: "reset" }, framed);
     for (const event of events) {
       await until(event.t);
       if (run.ended) return;
       show(event.t / end);
       if (event.type === "draw") await draw(event.op);
       else if (event.type === "frame") await send(event.image);
-      else if (toldWords || event.type === "reset") await tell(event);
+      else if (toldWords || event.type === "reset") await tell(event, framed);
     }
   }
 
