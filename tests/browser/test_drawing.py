@@ -541,13 +541,7 @@ def test_on_a_phone_the_panels_fit_and_a_finger_draws(browser: Browser, app: App
     page = opened(browser, app, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.click("#layers")
     page.click("#pen_options")
-<<<<<<< HEAD
-    widest = (
-        "Math.max(...[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right))"
-    )
-=======
     edges = "[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right)"
->>>>>>> 0b35f7ef98170bf00e23e317b00c86fb8af3b01b
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert max(page.evaluate(edges)) <= 390
     session = page.context.new_cdp_session(page)
