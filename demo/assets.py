@@ -3,12 +3,15 @@ a route of ours."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import html
 import json
 import re
 from pathlib import Path, PurePosixPath
 
+from rcssmin import cssmin
+from rjsmin import jsmin
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -39,7 +42,7 @@ def markup(name: str = "studio.html") -> str:
 def style() -> str:
     """All style sheets of the studio as one; `studio.css`, which names the colours, comes first."""
     sheets = sorted(STUDIO.glob("*.css"), key=lambda sheet: (sheet.name != FIRST_STYLE, sheet.name))
-    return "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+    return str(cssmin("\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)))
 
 
 def scripts() -> dict[str, bytes]:
@@ -48,8 +51,9 @@ def scripts() -> dict[str, bytes]:
 
 
 def served() -> dict[str, bytes]:
-    """What has an address of its own: the modules, and the pictures of the page."""
-    return scripts() | _files("*.webp")
+    """What has an address of its own: the modules without comments and needless spaces, and the pictures of the page."""
+    small = {name: str(jsmin(content.decode())).encode() for name, content in scripts().items()}
+    return small | _files("*.webp")
 
 
 def _files(pattern: str) -> dict[str, bytes]:
@@ -93,6 +97,7 @@ def starter() -> str:
 def routes() -> list[Route]:
     """Where modules and pictures are to be had."""
     files = served()
+    packed = {name: gzip.compress(content, mtime=0) for name, content in files.items() if name.endswith(".js")}
     version = scripts_version(files)
 
     async def file(request: Request) -> Response:
@@ -100,6 +105,9 @@ def routes() -> list[Route]:
         if request.path_params["version"] != version or name not in files:
             return Response("There is no such file. Reload the page.", 404)
         kind = MEDIA_TYPES[PurePosixPath(name).suffix]
-        return Response(files[name], media_type=kind, headers={"cache-control": FOREVER})
+        headers = {"cache-control": FOREVER, "vary": "accept-encoding"}
+        if name in packed and "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed[name], media_type=kind, headers={**headers, "content-encoding": "gzip"})
+        return Response(files[name], media_type=kind, headers=headers)
 
     return [Route(SCRIPTS_PATH + "/{version}/{name:path}", file, name="rearview-studio")]

@@ -37,8 +37,23 @@ def address(name: str) -> str:
     return f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.served())}/{name}"
 
 
-def test_script_and_style_stay_small() -> None:
-    assert len(assets.style().encode()) + sum(map(len, assets.scripts().values())) < MAXIMUM_BYTES
+def loaded(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The module `name` and all that it imports before it runs."""
+    for each in re.findall(r'from "\./([\w./]+)"', SCRIPTS[name]):
+        known = known if each in known else loaded(each, known | {each})
+    return known | {name}
+
+
+def test_script_and_style_of_a_page_stay_small() -> None:
+    served = assets.served()
+    assert len(assets.style().encode()) + sum(len(served[name]) for name in loaded("main.js")) < MAXIMUM_BYTES
+
+
+def test_browsers_that_unpack_get_packed_scripts() -> None:
+    packed, plain = (client().get(address("main.js"), headers={"accept-encoding": each}) for each in ("gzip", ""))
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+    assert packed.text == plain.text
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -56,7 +71,7 @@ def test_every_script_that_another_one_needs_is_served() -> None:
     assert needed <= set(SCRIPTS)
     for name in needed:
         answer = client().get(address(name))
-        assert answer.status_code == 200 and answer.text == SCRIPTS[name]
+        assert answer.status_code == 200 and answer.content == assets.served()[name]
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "immutable" in answer.headers["cache-control"]
 
