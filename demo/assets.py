@@ -51,7 +51,7 @@ def scripts() -> dict[str, bytes]:
 
 
 def served() -> dict[str, bytes]:
-    """What has an address of its own: the modules without comments and needless spaces, and the pictures of the page."""
+    """What has an address of its own: the modules, without comments and needless spaces, and the pictures."""
     small = {name: str(jsmin(content.decode())).encode() for name, content in scripts().items()}
     return small | _files("*.webp")
 
