@@ -71,6 +71,8 @@ def launch_options() -> dict[str, Any]:
         block_title_text_color="var(--rv-text)",
         block_title_text_color_dark="var(--rv-text)",
         block_title_padding="0",
+        block_info_text_color="var(--rv-quiet)",
+        block_info_text_color_dark="var(--rv-quiet)",
         body_background_fill="var(--rv-ground)",
         body_background_fill_dark="var(--rv-ground)",
         slider_color="var(--rv-accent)",

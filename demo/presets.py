@@ -64,7 +64,7 @@ class Example:
     @property
     def recording(self) -> Path:
         """The recording of a hand that draws the sketch."""
-        return EXAMPLE_FOLDER / f"{self.name}.rearview"
+        return SKETCH_FOLDER / f"{self.name}.rearview"
 
 
 def compose(prompt: str, style: str | None, time: str | None) -> str:

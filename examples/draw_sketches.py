@@ -1,5 +1,5 @@
-"""Draw the example sketches: of every `sketches/NAME.json`, a list of lines and areas, the recording `NAME.rearview` of
-a hand that draws it, and `sketches/NAME.png`, what that hand has drawn."""
+"""Draw the example sketches: of every `sketches/NAME.json`, a list of lines and areas, `NAME.rearview` beside it, the
+recording of a hand that draws it, and `NAME.png`, what that hand has drawn."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def main() -> None:
     for example in EXAMPLES:
         sketch = json.loads((SKETCHES / f"{example.name}.json").read_text(encoding="utf-8"))
         hand = drawn(sketch)
-        (HERE / f"{example.name}{SUFFIX}").write_bytes(packed(recording_of(example, hand)))
+        (SKETCHES / f"{example.name}{SUFFIX}").write_bytes(packed(recording_of(example, hand)))
         Image.fromarray(hand.drawing.picture()).save(SKETCHES / f"{example.name}.png", optimize=True)
 
 

@@ -193,7 +193,7 @@ def test_who_asks_gets_the_map_of_the_frame_after(client: TestClient, live: Live
         assert standin.sessions[0].maps == [False, False, True, False]
         socket.send_json({"type": "reset"})
         socket.send_json({"type": "map"})
-        assert [socket.receive_json() for _ in range(2)] == [{"type": "reset"}, EMPTY]
+        assert [socket.receive_json() for _ in range(2)] == [{"type": "reset", "resets": 1}, EMPTY]
     assert EMPTY.items() | EXPECTED.items() <= told.items()
     assert list(base64.b64decode(told["cosines"])) == [255, 230, 128, 51, 242, 0]
 

@@ -165,7 +165,7 @@ def test_what_a_stream_carries_over(
 ) -> None:
     thumbnail = thumbnail_of(frames[0])
     seen, _ = Seen().after(frames[0], thumbnail, before)
-    assert seen.after(frames[0], thumbnail, after)[1] == Carried(features, picture)
+    assert seen.after(frames[0], thumbnail, after)[1] == Carried(True, features, picture)
 
 
 def played(engine: Engine, frames: list[Frame], settings: list[FrameSettings]) -> list[Frame]:

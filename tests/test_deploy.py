@@ -11,6 +11,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -188,7 +189,10 @@ async def outlive_a_replica(server: Server) -> None:
 @needs_ray
 def test_the_page_and_its_tokens(server: Server) -> None:
     page = httpx.get(f"http://{server.address}/").raise_for_status()
-    assert "/rearview/live" not in page.text and "rearview/live" in page.text
+    scripts = re.findall(r"rearview/studio/[0-9a-f]+/main\.js", page.text)
+    assert scripts and f"/{scripts[0]}" not in page.text
+    script = httpx.get(f"http://{server.address}/{scripts[0]}").raise_for_status()
+    assert script.headers["content-type"].startswith("text/javascript")
     token = token_of(server.address)
     assert wire.Tokens(SECRET.encode()).visitor(token) == "anna"
 

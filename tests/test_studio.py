@@ -85,7 +85,8 @@ def test_another_version_of_the_scripts_has_another_address() -> None:
 
 def test_markup_holds_words_and_other_files_in_their_places() -> None:
     assert "[[" not in assets.markup()
-    assert word("page.sentence") in assets.markup()
+    assert word("page.sentence") in assets.markup("head.html")
+    assert word("drawing.hint") in assets.markup()
     assert 'id="brush"' in assets.markup()
 
 
@@ -95,7 +96,7 @@ def test_no_word_stands_in_the_markup_itself() -> None:
 
 
 def test_the_sheet_that_names_the_colours_comes_first() -> None:
-    assert assets.style().startswith((assets.STUDIO / assets.FIRST_STYLE).read_text(encoding="utf-8")[:200])
+    assert assets.style().startswith(":root{--rv-accent:")
 
 
 def test_words_are_filled_and_groups_refused() -> None:

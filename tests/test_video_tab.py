@@ -256,7 +256,9 @@ def built(engine: Engine) -> gr.Blocks:
 
 
 def event(blocks: gr.Blocks, name: str) -> Any:
-    return next(each for each in blocks.fns.values() if each.name == name)
+    """The event of the tab \"Video file\" that runs the function of this name."""
+    named = (each for each in blocks.fns.values() if each.name == name)
+    return next(each for each in named if not each.inputs or each.inputs[0].elem_id == "video_file")
 
 
 def painted(blocks: gr.Blocks, source: Path | None, **changes: Any) -> list[dict[str, Any]]:

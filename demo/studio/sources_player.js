@@ -35,6 +35,7 @@ export function createPlayer(studio) {
 
   // `null` for a source that has nothing to play.
   function show(shown) {
+    if (video) video.ontimeupdate = video.onplay = video.onpause = null;
     video = shown;
     for (const name of ["video_play", "video_seek", "video_time"]) find(name).hidden = !video;
     if (!video) return;

@@ -34,9 +34,9 @@ def without_browser(reason: str) -> NoReturn:
     pytest.skip(f"the browser tests need Chromium ({reason}); install it, or run: playwright install chromium")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """No longer than a module, because Playwright's event loop runs on while it lives."""
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """A Chromium, if there is one."""
     with sync_playwright() as playwright:
         try:
             chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=BROWSER_ARGUMENTS)
@@ -46,16 +46,30 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def is_there() -> None:
+    """No app is started where there is no browser for it."""
+    with launched():
+        pass
+
+
 @pytest.fixture(scope="module")
-def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def browser(is_there: None) -> Iterator[Browser]:
+    """No longer than a module, because Playwright's event loop runs on while it lives."""
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="session")
+def app(is_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     served = App(tmp_path_factory.mktemp("app") / "app.log")
     served.start()
     yield served
     served.stop()
 
 
-@pytest.fixture(scope="module")
-def quick_app(browser: Browser, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+@pytest.fixture(scope="session")
+def quick_app(is_there: None, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The app with a random model of a few thousand weights: for tests of the page, not of the pictures."""
     served = App(tmp_path_factory.mktemp("quick") / "app.log", model=str(tiny_folder))
     served.start()

@@ -194,4 +194,4 @@ def test_the_gif_shows_the_drawing_being_made(quick_page: Page) -> None:
         gif.seek(gif.n_frames - 1)
         last = gif.convert("RGB").getpixel((128, 205))
         assert gif.info["duration"] == 2000
-    assert min(first) > 230 and max(last) < 90
+    assert min(first) > 230 and max(last) < 120

@@ -30,7 +30,7 @@ def bare(browser: Browser, quick_app: App) -> Iterator[Page]:
 
 def of_module(page: Page, name: str, script: str) -> Any:
     """What `script`, the body of a function of `module`, gives in the browser."""
-    address = f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.scripts())}/{name}"
+    address = f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.served())}/{name}"
     return page.evaluate(f"import('{address}').then((module) => {{ {script} }})")
 
 

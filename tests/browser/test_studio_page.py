@@ -34,8 +34,8 @@ WATCH_SHIFTS = """() => {
   }).observe({ type: "layout-shift" });
 }"""
 CONTROLS = """() => [...document.querySelectorAll("button, input, select, textarea, summary, a[href], [tabindex='0']")]
-  .filter((each) => !each.disabled && each.type !== "radio" && each.type !== "file" && each.checkVisibility({
-    checkOpacity: false, checkVisibilityCSS: true }))
+  .filter((each) => !each.disabled && each.tabIndex >= 0 && !["radio", "file"].includes(each.type))
+  .filter((each) => each.checkVisibility({ checkOpacity: false, checkVisibilityCSS: true }))
   .map((each) => each.dataset.stop = each.dataset.stop ?? String(Math.random()))"""
 REACHED = "() => document.activeElement?.dataset.stop ?? ''"
 NAMED = """(stops) => stops.map((stop) => document.querySelector(`[data-stop="${stop}"]`)?.outerHTML.slice(0, 150))"""
