@@ -155,7 +155,7 @@ def test_the_page_fits_and_has_its_picture_taken(browser: Browser, app: App, siz
     folder = Path(os.environ.get(SCREENSHOTS, tmp_path))
     with opened(browser, app, size) as page:
         page.locator('.rv-example[data-name="sailboat"]').click()
-        page.wait_for_function("window.rearview.applied.prompt.includes('sailboat')")
+        page.wait_for_function("window.rearview.applied?.prompt.includes('sailboat')")
         page.wait_for_timeout(1000)
         page.wait_for_selector(IDLE, timeout=60_000)
         page.evaluate("window.scrollTo(0, 0)")
