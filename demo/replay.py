@@ -41,6 +41,7 @@ class Wanted:
 
     steps: int | None = None
     side: int | None = None
+    memory: str | None = None
     prompt: str = ""
     strokes: bool = False
     side_by_side: bool = False
@@ -48,7 +49,7 @@ class Wanted:
     @property
     def changes(self) -> dict[str, Any]:
         """The settings that go before the recorded ones."""
-        named = {"steps": self.steps, "prompt": self.prompt.strip() or None}
+        named = {"steps": self.steps, "memory": self.memory, "prompt": self.prompt.strip() or None}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -115,7 +116,7 @@ def _outcome(frames: int, recording: Recording, engine: Engine) -> str:
 def build_replay_tab(engine: Engine) -> None:
     """The components of the tab, and what they do."""
     same = word("render.as_recorded")
-    idle = word("render.idle", frames=MOST_FRAMES, model=engine.model.title, memory=engine.memory_name)
+    idle = word("render.idle", frames=MOST_FRAMES, model=engine.model.title)
     steps_range = RANGES["steps"]
     steps_choices = [same, *(str(each) for each in range(int(steps_range.minimum), int(steps_range.maximum) + 1))]
     with gr.Row():
@@ -130,6 +131,9 @@ def build_replay_tab(engine: Engine) -> None:
                     label=word("render.size"),
                     info=word("render.size_help"),
                     elem_id="render_size",
+                )
+                memory = gr.Dropdown(
+                    [same, *engine.memory_names], value=same, label=word("render.memory"), elem_id="render_memory"
                 )
             strokes = gr.Checkbox(
                 label=word("render.strokes"), info=word("render.strokes_help"), elem_id="render_strokes"
@@ -159,19 +163,26 @@ def build_replay_tab(engine: Engine) -> None:
         )
 
     def paint(
-        source: str | None, words: str, chosen_steps: str, chosen_size: str, draws: bool, both: bool
+        source: str | None,
+        words: str,
+        chosen_steps: str,
+        chosen_size: str,
+        chosen_memory: str,
+        draws: bool,
+        both: bool,
     ) -> Iterator[tuple[Any, ...]]:
         if source is None:
             yield updates(View(word("render.no_file")))
             return
         numbers = [None if each == same else int(each) for each in (chosen_steps, chosen_size)]
-        for view in painted_again(engine, Path(source), Wanted(numbers[0], numbers[1], words, draws, both)):
+        kept = None if chosen_memory == same else chosen_memory
+        for view in painted_again(engine, Path(source), Wanted(*numbers, kept, words, draws, both)):
             yield updates(view)
 
     outputs = [start, stop, status, video, picture]
     run = start.click(
         paint,
-        [file, prompt, steps, size, strokes, beside],
+        [file, prompt, steps, size, memory, strokes, beside],
         outputs,
         show_progress="hidden",
         api_visibility="private",

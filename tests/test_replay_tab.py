@@ -12,7 +12,7 @@ from PIL import Image
 
 from demo import replay
 from demo.replay import View, Wanted, painted_again
-from pipeline import Engine
+from pipeline import Engine, Model
 from pipeline.codec import Frame
 from pipeline.recording import packed
 from tests.test_replay import drawn, pictures, sent
@@ -56,6 +56,14 @@ def test_it_can_be_painted_otherwise(engine: Engine, file: Path, frames: list[Fr
     file.write_bytes(packed(drawn()))
     views, _, _ = seen(engine, file, Wanted(strokes=True))
     assert views[0].status == "Frame 1."
+
+
+def test_it_can_be_painted_with_another_memory(tiny_model: Model, file: Path, frames: list[Frame]) -> None:
+    with Engine(tiny_model, memories=("none",)) as engine:
+        bank, none = (seen(engine, file, Wanted(memory=each))[2] for each in ("feature-bank", "none"))
+        assert np.array_equal(none, pictures(engine, sent(frames[:3]), {"memory": "none"})[-1])
+        assert np.array_equal(bank, pictures(engine, sent(frames[:3]))[-1])
+    assert not np.array_equal(bank, none)
 
 
 def test_what_cannot_be_painted_gets_a_sentence(

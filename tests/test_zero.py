@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -25,6 +26,7 @@ from pipeline.codec import Frame
 from pipeline.errors import VideoError
 from pipeline.models import load_model_to_lend
 from tests.clips import read_clip, write_clip
+from tests.served import App
 
 
 class StandIn:
@@ -140,3 +142,33 @@ def test_the_live_wire_says_why_it_refuses(refusing: TestClient) -> None:
     answer = refusing.post(POST_PATH, content=b"frame")
     assert answer.status_code == 410 and "no GPU of its own" in answer.json()["message"]
     assert refusing.get(HEALTH_PATH).json() == {"status": "ok"}
+
+
+STAND_IN = """
+import torch
+
+to = torch.nn.Module.to
+torch.nn.Module.to = lambda module, *places, **options: (
+    module if places == (torch.device("cuda"),) else to(module, *places, **options)
+)
+
+
+def GPU(duration):
+    return lambda function: function
+"""
+
+
+def test_the_app_opens_its_page_of_calls_on_zero_gpu(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "spaces.py").write_text(STAND_IN)
+    environment = {"SPACES_ZERO_GPU": "true", "SPACE_ID": "anna/rearview", "PYTHONPATH": str(tmp_path)}
+    environment |= {"REARVIEW_MODEL": str(tiny_folder), "REARVIEW_SAFETY": "off"}
+    app = App(tmp_path / "app.log", environment=environment)
+    app.start()
+    try:
+        config = httpx.get(f"{app.url}config", timeout=20).json()
+    finally:
+        assert app.stop() == 0
+    assert {"paint_picture", "paint_video"} <= {each["api_name"] for each in config["dependencies"]}
+    links = [each["props"]["link"] for each in config["components"] if each["props"].get("link")]
+    assert links == ["https://huggingface.co/spaces/anna/rearview?duplicate=true"]
+    assert "a call at a time" in app.log() and "Traceback" not in app.log()
