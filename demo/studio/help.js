@@ -6,7 +6,7 @@ export function createHelp(studio) {
 
   function keyCap(name) {
     const cap = document.createElement("kbd");
-    cap.textContent = name;
+    cap.textContent = name === " " ? word("help.space") : name.length === 1 ? name.toUpperCase() : name;
     return cap;
   }
 
@@ -15,11 +15,13 @@ export function createHelp(studio) {
     term.append(...[keys].flat().map(keyCap));
     const meaning = document.createElement("dd");
     meaning.textContent = word(path);
-    return [term, meaning];
+    const both = document.createElement("div");
+    both.append(term, meaning);
+    return both;
   }
 
   function open() {
-    find("help_keys").replaceChildren(...studio.keys.table.flatMap(entry));
+    find("help_keys").replaceChildren(...studio.keys.table.map(entry));
     dialog.showModal();
   }
 
