@@ -94,8 +94,8 @@ def starter() -> str:
     )
 
 
-def routes() -> list[Route]:
-    """Where modules and pictures are to be had."""
+def routes(taken_off: str = "") -> list[Route]:
+    """Where modules and pictures are to be had; `taken_off` is what a proxy takes off the start of each path."""
     files = served()
     packed = {name: gzip.compress(content, mtime=0) for name, content in files.items() if name.endswith(".js")}
     version = scripts_version(files)
@@ -110,4 +110,5 @@ def routes() -> list[Route]:
             return Response(packed[name], media_type=kind, headers={**headers, "content-encoding": "gzip"})
         return Response(files[name], media_type=kind, headers=headers)
 
-    return [Route(SCRIPTS_PATH + "/{version}/{name:path}", file, name="rearview-studio")]
+    path = SCRIPTS_PATH.removeprefix(taken_off) + "/{version}/{name:path}"
+    return [Route(path, file, name="rearview-studio")]

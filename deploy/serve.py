@@ -45,6 +45,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from app import credentials
+from demo import assets
 from demo.limits import limits_from
 from demo.live import SOCKET_PATH, Live
 from deploy.plan import AUTH_VARIABLE, Engines, Replica, planned, shared_secret
@@ -123,12 +124,12 @@ class WithEngine:
 
 
 class EngineReplica(WithEngine):
-    """The live wire alone."""
+    """The live wire, and the page's scripts, whose addresses begin as the wire's does."""
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """What Ray serves; it takes `ENGINES_PREFIX` off each path."""
         wire = WebSocketRoute(SOCKET_PATH.removeprefix(ENGINES_PREFIX), self._live.socket)
-        return Starlette(routes=[wire], lifespan=self._lifespan)
+        return Starlette(routes=[wire, *assets.routes(ENGINES_PREFIX)], lifespan=self._lifespan)
 
 
 class PageReplica(WithEngine):
