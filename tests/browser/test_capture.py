@@ -41,7 +41,7 @@ def saved(page: Page) -> bytes:
 def paint(page: Page, seed: int) -> None:
     """Wait for a picture that was made with this seed."""
     page.evaluate("(seed) => window.rearview.set({ seed })", seed)
-    page.wait_for_function("(seed) => window.rearview.applied.seed === seed", arg=seed)
+    page.wait_for_function("(seed) => window.rearview.applied?.seed === seed", arg=seed)
 
 
 def filmed(page: Page, item: str) -> tuple[str, bytes]:
@@ -69,7 +69,7 @@ def frames_of(video: bytes) -> tuple[float, list[float], tuple[int, int]]:
 def test_a_saved_picture_brings_its_settings_back(quick_page: Page, tmp_path: Path) -> None:
     page = quick_page
     page.evaluate("window.rearview.set({ prompt: 'Ölbild, ein Schiff ⛵', steps: 2, seed: 12345 })")
-    page.wait_for_function("window.rearview.applied.seed === 12345")
+    page.wait_for_function("window.rearview.applied?.seed === 12345")
     picture = saved(page)
     with Image.open(BytesIO(picture)) as opened:
         opened.load()
@@ -81,7 +81,7 @@ def test_a_saved_picture_brings_its_settings_back(quick_page: Page, tmp_path: Pa
     file = tmp_path / "picture.png"
     file.write_bytes(picture)
     page.set_input_files("#import_file", file)
-    page.wait_for_function("window.rearview.applied.seed === 12345")
+    page.wait_for_function("window.rearview.applied?.seed === 12345")
     expect(page.locator("#prompt textarea")).to_have_value("Ölbild, ein Schiff ⛵")
     expect(page.locator("#steps input").first).to_have_value("2")
     expect(page.locator("#toast")).to_have_text(word("presets.from_picture"))

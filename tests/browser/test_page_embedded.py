@@ -66,8 +66,9 @@ def inner(context: BrowserContext, host: str, proxy: Proxy) -> tuple[Page, Frame
     """The page of the site, and the app's page in it once that is connected and at rest."""
     page = context.new_page()
     page.goto(host, wait_until="domcontentloaded")
-    page.wait_for_selector("iframe")
-    frame = next(each for each in page.frames if each.url.startswith(proxy.url))
+    frame = page.wait_for_selector("iframe").content_frame()
+    assert frame is not None
+    frame.wait_for_url(lambda url: url.startswith(proxy.url))
     frame.wait_for_function("window.rearview && window.rearview.applied !== null", timeout=60_000)
     frame.wait_for_selector('#status[data-state="idle"]', timeout=60_000)
     return page, frame

@@ -1,0 +1,167 @@
+"""The controls of the live page as a person uses them, in a real browser; what is painted is no matter here."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.test_page_live import applied, draw, number, pixels, rest
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import App
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(quick_page: Page) -> Page:
+    """A fresh page of the app whose model costs nothing."""
+    return quick_page
+
+
+@pytest.fixture
+def app(quick_app: App) -> App:
+    """The app whose model costs nothing."""
+    return quick_app
+
+
+@pytest.mark.parametrize("name", ["strength", "guidance", "fusion_threshold", "bank_interval", "negative_prompt"])
+def test_every_other_setting_is_on_the_page(page: Page, name: str) -> None:
+    expect(page.locator(f"#{name}")).to_be_visible()
+
+
+def test_dice_and_fusion_presets_act(page: Page) -> None:
+    seed = applied(page)["seed"]
+    page.click("#dice")
+    page.wait_for_function("(seed) => window.rearview.applied.seed !== seed", arg=seed)
+    page.click("#memory_released_code")
+    page.wait_for_function("window.rearview.applied.fusion_threshold === 0.98")
+    assert applied(page)["fusion_strength"] == 0.8
+
+
+def test_a_malformed_prompt_gets_a_sentence_and_the_stream_lives(page: Page) -> None:
+    page.fill("#prompt textarea", '("a house", "a boat").blend(1')
+    expect(page.locator("#notice")).not_to_be_empty(timeout=10_000)
+    assert "Traceback" not in page.inner_text("#notice")
+    page.fill("#prompt textarea", "oil painting")
+    page.wait_for_function("window.rearview.applied.prompt === 'oil painting'")
+    expect(page.locator("#notice")).to_be_empty(timeout=10_000)
+
+
+def test_the_chosen_style_follows_the_words(page: Page) -> None:
+    page.fill("#prompt textarea", "van gogh, a boat, sunset")
+    expect(page.get_by_label("Van Gogh", exact=True)).to_be_checked()
+    expect(page.get_by_label("Sunset", exact=True)).to_be_checked()
+    page.fill("#prompt textarea", "a boat")
+    expect(page.get_by_label("Van Gogh", exact=True)).not_to_be_checked()
+    expect(page.get_by_label("As drawn", exact=True)).to_be_checked()
+
+
+def test_styles_and_times_combine_in_the_prompt(page: Page) -> None:
+    page.fill("#prompt textarea", "a boat")
+    page.get_by_text("Oil", exact=True).click()
+    expect(page.locator("#prompt textarea")).to_have_value("oil painting, a boat")
+    page.get_by_text("Night", exact=True).click()
+    expect(page.locator("#prompt textarea")).to_have_value("oil painting, a boat, night")
+    page.get_by_text("Neon", exact=True).click()
+    expect(page.locator("#prompt textarea")).to_have_value("neon lights, a boat, night")
+    page.wait_for_function("window.rearview.applied.prompt === 'neon lights, a boat, night'")
+
+
+def test_undo_redo_and_clear(page: Page) -> None:
+    blank = pixels(page, "canvas")
+    draw(page, (0.2, 0.2), (0.8, 0.2))
+    first = pixels(page, "canvas")
+    draw(page, (0.2, 0.8), (0.8, 0.8))
+    second = pixels(page, "canvas")
+    page.click("#undo")
+    assert pixels(page, "canvas") == first
+    rest(page)
+    page.locator("#canvas").press("Control+z")
+    assert pixels(page, "canvas") == blank
+    page.locator("#canvas").press("Control+Shift+Z")
+    page.click("#redo")
+    assert pixels(page, "canvas") == second
+    page.click("#clear")
+    assert pixels(page, "canvas") == blank
+    page.click("#undo")
+    assert pixels(page, "canvas") == second
+
+
+def test_fifty_strokes_can_be_undone(page: Page) -> None:
+    page.click("#pause")
+    blank = pixels(page, "canvas")
+    for stroke in range(50):
+        draw(page, (0.1, 0.01 + 0.019 * stroke), (0.9, 0.02 + 0.019 * stroke))
+    for _ in range(50):
+        page.locator("#canvas").press("Control+z")
+    assert pixels(page, "canvas") == blank
+
+
+def test_fill_eraser_and_background(page: Page) -> None:
+    page.click('.rv-swatch[aria-label="Red"]')
+    page.click("#fill")
+    page.locator("#canvas").click(position={"x": 100, "y": 100})
+    assert pixels(page, "canvas")[:3] == [0xD6, 0x3A, 0x34]
+    page.locator("#background").evaluate(
+        "(input) => { input.value = '#2458c9'; input.dispatchEvent(new Event('change')); }"
+    )
+    page.click("#eraser")
+    draw(page, (0.1, 0.5), (0.9, 0.5))
+    middle = page.evaluate("[...document.getElementById('canvas').getContext('2d').getImageData(256, 256, 1, 1).data]")
+    assert middle[:3] == [0x24, 0x58, 0xC9]
+
+
+def test_brackets_change_the_brush(page: Page) -> None:
+    size = int(page.input_value("#brush_size"))
+    page.locator("#canvas").press("]")
+    larger = int(page.input_value("#brush_size"))
+    assert larger > size
+    page.locator("#canvas").press("[")
+    assert int(page.input_value("#brush_size")) < larger
+
+
+def test_pause_stops_and_continues(page: Page) -> None:
+    page.click("#pause")
+    rest(page)
+    frames = number(page, "frames")
+    draw(page, (0.2, 0.2), (0.8, 0.8))
+    page.wait_for_timeout(500)
+    assert number(page, "frames") == frames
+    page.click("#pause")
+    page.wait_for_function("(frames) => document.getElementById('status').dataset.frames > frames", arg=frames)
+
+
+def test_saving_gives_a_picture(page: Page) -> None:
+    with page.expect_download() as download:
+        page.click("#save")
+    assert re.fullmatch(r"rearview-.*\.png", download.value.suggested_filename)
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_camera_a_sentence_says_what_to_do(browser: Browser, app: App) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
+    )
+    page.goto(app.url, wait_until="domcontentloaded")
+    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
+    page.click("#camera")
+    expect(page.locator("#notice")).to_contain_text("allow it")
+    context.close()
+
+
+def test_a_phone_has_no_horizontal_scroll(browser: Browser, app: App) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(app.url, wait_until="domcontentloaded")
+    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    left, right = page.locator("#canvas").bounding_box(), page.locator("#picture").bounding_box()
+    assert left["width"] > 300
+    assert right["y"] > left["y"] + left["height"] - 1
+    context.close()
