@@ -241,6 +241,22 @@ def _tree_entry(name: str, file: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def on_loopback(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server that answers as `handler` does, for a client that keeps connections of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        close_session()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def serving(hub: FakeHub) -> Iterator[FakeHub]:
     """The same hub at an address of its own."""
 
@@ -261,15 +277,5 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with on_loopback(Handler) as hub.url:
         yield hub
-    finally:
-        close_session()
-        server.shutdown()
-        thread.join()
-        server.server_close()

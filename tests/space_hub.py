@@ -8,12 +8,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from huggingface_hub import close_session
+from tests.hub_layout import on_loopback
 
 TOKEN = "hf_writes"
 READER = "hf_reads"
@@ -172,15 +171,5 @@ def served_space_hub() -> Iterator[SpaceHub]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with on_loopback(Handler) as hub.url:
         yield hub
-    finally:
-        close_session()
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.trees import tensors_in
+
 POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 OF_A_FRAME = (
     "sample",
@@ -103,12 +105,3 @@ def mapped(function: Callable[..., Tensor], tree: Any, *trees: Any) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(mapped(function, *each) for each in zip(tree, *trees, strict=True))
     return tree
-
-
-def tensors_in(tree: Any) -> list[Tensor]:
-    """Every tensor of a tree of dictionaries, lists and tuples."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [tensor for each in tree for tensor in tensors_in(each)] if isinstance(tree, list | tuple) else []
