@@ -24,7 +24,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; words that make no sense end the program with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m deploy", description="Rearview on every GPU of this machine.")
     parser.add_argument("--model", default="embedded", help="a name of the catalogue, or a folder in diffusers' layout")
-    parser.add_argument("--memory", default="feature-bank", help="the temporal memory: feature-bank or none")
+    parser.add_argument(
+        "--memory",
+        default="feature-bank",
+        help="the temporal memory that pages begin with: feature-bank, causal, recurrent or none; beside it each can "
+        "choose those that need no weights, or whose weights lie in the model's folder",
+    )
     parser.add_argument("--host", default=LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
     parser.add_argument("--places", type=count, default=Replica.places, help="visitors of one replica")

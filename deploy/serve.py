@@ -180,6 +180,7 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     # Here, not above: what builds the applications needs no torch.
     from pipeline import Engine, load_model
     from pipeline.host import hush, keep_freed_memory
+    from pipeline.memory.choice import loadable_memories
 
     hush()
     keep_freed_memory()
@@ -190,7 +191,8 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
         limits = replace(limits, watchers=0)
     # Named, because Ray does not hide the GPUs of others from a replica that has none.
     model = load_model(plan.model, device="cuda" if on_gpu else "cpu")
-    engine = Engine(model, memory=plan.memory, byte_budget=limits.byte_budget)
+    memories = loadable_memories(model)
+    engine = Engine(model, memory=plan.memory, byte_budget=limits.byte_budget, memories=memories)
     return Live(engine, limits, behind_proxy=plan.behind_proxy, secret=secret)
 
 

@@ -36,6 +36,7 @@ from demo.limits import variable_of
 from demo.live import SOCKET_PATH
 from deploy.__main__ import cpus_of_each, environment, parse
 from deploy.plan import AUTH_VARIABLE, SECRET_VARIABLE, Engines, PlanError, Replica, planned, shared_secret
+from pipeline.memory.choice import loadable_memories
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "a secret of the tests, known to all replicas"
@@ -273,6 +274,19 @@ def test_a_shared_token_needs_no_login_where_it_is_shown() -> None:
     assert wire.Tokens(b"one").visitor(token) == "anna's page"
     alone = wire.Tokens()
     assert alone.visitor(alone.mint("anna's page", user="anna")) is None
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own, when it is imported
+def test_a_replica_offers_every_memory_that_its_model_has_the_weights_for() -> None:
+    from deploy.serve import closed, opened
+
+    live = opened(Replica(memory="none"), on_gpu=False, secret=SECRET.encode())
+    try:
+        assert live.engine.memory_names[0] == "none"
+        assert set(live.engine.memory_names) == set(loadable_memories(live.engine.model))
+    finally:
+        closed(live)
 
 
 def test_servers_with_one_secret_know_each_others_tokens() -> None:
