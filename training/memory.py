@@ -54,12 +54,12 @@ FULL = Plan(
     frames=16,
     side=128,
     video_side=256,
-    course=Course(steps=1600, batch=2, judged=3, rate=7e-4, looks_every=200),
+    course=Course(steps=1600, batch=2, judged=6, rate=7e-4, looks_every=200),
 )
 PLANS = {
     "full": FULL,
     "gpu": replace(
-        FULL, scenes=3000, unseen=32, side=256, video_side=512, course=Course(20_000, 4, 4, rate=5e-4, looks_every=1000)
+        FULL, scenes=3000, unseen=32, side=256, video_side=512, course=Course(20_000, 4, 6, rate=5e-4, looks_every=1000)
     ),
     "tiny": Plan(2, 1, 1, 8, 32, 32, Course(steps=6, batch=1, judged=2, rate=1e-2, looks_every=3)),
 }

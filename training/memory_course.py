@@ -29,13 +29,13 @@ WARMUP, DECAY = 30, 0.3
 stopped, or made longer, at any time."""
 AVERAGED = 0.99
 """Of the average that is shipped: about the last hundred steps."""
-PREDICTION_WEIGHT, PICTURE_WEIGHT, STEADINESS_WEIGHT = 1.0, 1.0, 2.0
+PREDICTION_WEIGHT, PICTURE_WEIGHT, STEADINESS_WEIGHT = 1.0, 1.0, 4.0
 
 
 @dataclass(frozen=True)
 class Course:
-    """How long and how much at once: steps, clips a step, frames a step of each that are judged as pictures, learning
-    rate, steps from one look at unseen clips to the next."""
+    """How long and how much at once: steps, clips a step, frames of each lesson that are judged as pictures at most,
+    learning rate, steps from one look at unseen clips to the next."""
 
     steps: int
     batch: int
@@ -88,12 +88,6 @@ def unsteadiness(pictures: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
     return difference.sum() / (3 * seen.sum()).clamp(min=1)
 
 
-def runs(motion: KnownMotion, length: int) -> list[slice]:
-    """All runs of `length` frames that follow each other in the clip."""
-    starts = range(len(motion.follows) - length + 1)
-    return [slice(start, start + length) for start in starts if all(motion.follows[start + 1 : start + length])]
-
-
 def stretches(motion: KnownMotion) -> list[slice]:
     """The longest runs of frames that follow each other, of two and more."""
     starts = [index for index, follows in enumerate(motion.follows) if not follows]
@@ -123,10 +117,16 @@ def lesson_loss(model: Model, lesson: Lesson, predicted: Tensor, judged: slice |
     return loss + PICTURE_WEIGHT * picture + STEADINESS_WEIGHT * unsteady
 
 
-def judged_frames(rng: np.random.Generator, lesson: Lesson, length: int) -> slice | None:
-    """A run of frames that is decoded in this step, or `None` where nothing is known that it could be judged by."""
-    found = runs(lesson.motion, length) if lesson.motion is not None and length > 1 else []
-    return found[int(rng.integers(len(found)))] if found else None
+def judged_frames(rng: np.random.Generator, lesson: Lesson, most: int) -> slice | None:
+    """Frames that follow each other, as many as there are and at most `most`, which are decoded in this step; `None`
+    where nothing is known that they could be judged by."""
+    found = stretches(lesson.motion) if lesson.motion is not None and most > 1 else []
+    if not found:
+        return None
+    longest = max(found, key=lambda frames: frames.stop - frames.start)
+    spare = max(0, longest.stop - longest.start - most)
+    first = longest.start + int(rng.integers(spare + 1))
+    return slice(first, min(first + most, longest.stop))
 
 
 def passed_lessons(
