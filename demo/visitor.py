@@ -135,7 +135,10 @@ class Visitor:
         # Both at once: a codec thread that takes a frame just now must not see some of these changes, or the number of
         # others.
         self._current = (revision + 1, settings)
-        return [wire.applied_reply(self.revision, asdict(settings), settings.resting), *refused]
+        return [
+            wire.applied_reply(self.revision, asdict(settings), settings.resting(self.session.memory_name)),
+            *refused,
+        ]
 
     async def translate(self, message: bytes) -> Reply:
         """Answer one binary message: a picture, or what became of the frame instead.

@@ -177,6 +177,11 @@ class Session:
         return self._flagged
 
     @property
+    def memory_name(self) -> str:
+        """The memory of frames whose settings choose none."""
+        return self._engine.memory_name
+
+    @property
     def has_map(self) -> bool:
         """Whether `submit` can tell how well the memory knows each place."""
         return self._engine.has_map

@@ -109,6 +109,17 @@ blend slider does under a hand, while a click on its other end is a new prompt."
 NEGATIVE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind full or onetime."
 GUIDANCE_RESTS = "Rests now: it acts with another kind of guidance than none."
 RESIDUAL_SCALE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind onetime or self."
+MEMORY_RESTS = "Rests now: it acts with the memory {needed}."
+
+_OF_ALL_MEMORIES: tuple[MemoryName, ...] = ("feature-bank", "causal", "recurrent")
+MEMORIES_THAT_READ: dict[str, tuple[MemoryName, ...]] = {
+    "bank_frames": _OF_ALL_MEMORIES,
+    "fusion_strength": ("feature-bank",),
+    "fusion_threshold": ("feature-bank",),
+    "bank_interval": ("feature-bank",),
+    "bank_renewal": ("feature-bank",),
+}
+"""The settings that memories read, each with the names of those that do."""
 
 
 def _number(default: float | None, *args: Any, **kwargs: Any) -> Any:
@@ -347,10 +358,17 @@ class FrameSettings:
         """Whether the negative prompt changes the picture."""
         return self.guides and self.guidance_kind != "self"
 
-    @property
-    def resting(self) -> dict[str, str]:
-        """The settings that do not act beside the others as they are now, each with a sentence that says what to do."""
-        rests: dict[str, str] = {}
+    def resting(self, own: str) -> dict[str, str]:
+        """The settings that do not act beside the others as they are now, each with a sentence that says what to do.
+
+        `own` is the memory of whoever chooses none.
+        """
+        memory = own if self.memory == OWN_MEMORY else self.memory
+        rests = {
+            name: MEMORY_RESTS.format(needed=" or ".join(memories))
+            for name, memories in MEMORIES_THAT_READ.items()
+            if memory not in memories
+        }
         if not self.negative_acts:
             rests["negative_prompt"] = NEGATIVE_RESTS
         if self.guidance_kind == "none":

@@ -34,6 +34,7 @@ class StandInSession:
     kept: bool | None = None
     notice: str = ""
     seed: int = 7
+    memory_name: str = "none"
     has_map: bool = True
     maps: list[bool] = field(default_factory=list)
 

@@ -18,7 +18,7 @@ from pipeline.memory.feature_bank import FeatureBank
 from pipeline.memory.motion import save_motion
 from pipeline.memory.spatial import save_recurrent
 from pipeline.prompts import PromptEncoder
-from pipeline.settings import MEMORY_NAMES, OWN_MEMORY, SettingsError
+from pipeline.settings import MEMORIES_THAT_READ, MEMORY_NAMES, OWN_MEMORY, SettingsError
 from pipeline.translator import Translator
 from pipeline.unet_call import UnetRunner, predicted
 from tests.conftest import FULL_CONDITIONING, save_tiny_model, tiny_sdxl_unet
@@ -104,6 +104,30 @@ def test_a_choice_acts_on_the_next_frame_and_begins_anew(
         with Engine(model, memories=OTHERS) as engine:
             pictures = pictures_of(engine, [*frames[4:6], *frames[:4]], [*before, *[chosen] * 4])
         assert all(np.array_equal(*pair) for pair in zip(pictures[2:], lone[name], strict=True))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_setting_acts_with_the_memories_that_read_it_and_rests_with_others(
+    name: str, model: Model, frames: list[Frame], lone: dict[str, list[Frame]]
+) -> None:
+    changes = {
+        "bank_frames": 0.0,
+        "fusion_strength": 0.25,
+        "fusion_threshold": 1.0,
+        "bank_interval": 3,
+        "bank_renewal": "together",
+    }
+    assert set(changes) == set(MEMORIES_THAT_READ)
+    # With an interval of 1 all layers take in every frame: there is no renewal to spread.
+    own = LIVELY.changed(bank_interval=2)
+    with Engine(model, memory=name) as engine:
+        before = pictures_of(engine, frames[:4], [own] * 4)
+        for setting, value in changes.items():
+            after = pictures_of(engine, frames[:4], [own.changed(**{setting: value})] * 4)
+            rests = all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+            assert rests == (setting in own.resting(name)) == (setting in own.changed(memory=name).resting("none")), (
+                setting
+            )
 
 
 @pytest.mark.parametrize("recorded", [False, True])
