@@ -58,7 +58,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--memory-weights",
         metavar="FOLDER",
         help="where the weights of a memory lie that has some, causal or recurrent (default: the folder of its name in "
-        "the model's)",
+        "the model's); such as read depth name a depth model, which the hub is asked for",
     )
     parser.add_argument(
         "--control",
@@ -285,6 +285,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             control=control,
             graphs=arguments.graphs,
             memories=loadable_memories(model),
+            hub=hub,
         )
     except RearviewError as error:
         stop_with(str(error))

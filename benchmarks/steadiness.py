@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from benchmarks import plots, report
 from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, TRAINED, VARIANTS, Variant, named
 from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
+from pipeline.depth import depth_model_for
 from pipeline.host import keep_freed_memory
 from pipeline.packing import convolutions_packed
 from pipeline.prompts import PromptEncoder
@@ -97,7 +98,8 @@ def translated(
 ) -> Run:
     """The frames `[S, S, 3]` as the engine translates them in a session of their own, with the variant's memory."""
     memory = variant.memory_for(model)
-    translator = Translator(model, memory, prompts, model.schedule)
+    depth = depth_model_for([memory], model.device)
+    translator = Translator(model, memory, prompts, model.schedule, depth=depth)
     state, outputs, milliseconds = StreamState(), [], []
     with memory.installed(model.unet):
         for number, frame in enumerate(frames):

@@ -100,7 +100,7 @@ def lent_model(
 
     def open_engine() -> Engine:
         # No recorded calls: they would end with the process that a call runs in.
-        return Engine(model, memory=memory, memory_weights=memory_weights, safety=checker, graphs="off")
+        return Engine(model, memory=memory, memory_weights=memory_weights, safety=checker, graphs="off", hub=hub)
 
     return model, open_engine
 

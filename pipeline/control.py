@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from pipeline.attention import Kernel, PlainAttention
 from pipeline.codec import Frame, pixels_per_latent
 from pipeline.control_pictures import CONTROL_PICTURES
-from pipeline.devices import in_batch_order, numbers_on, rows_at, sent
+from pipeline.devices import numbers_on, rows_at, sent, spread
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
 from pipeline.hub import PICKLE_ENDINGS, Hub, is_repository, variant_of
@@ -345,11 +345,3 @@ def a_number_or_one_a_row(values: Sequence[float], like: Tensor) -> float | Tens
     if len(set(values)) == 1:
         return values[0]
     return numbers_on(like.device, values, like.dtype)[:, None, None, None]
-
-
-def spread(rows: Tensor, indices: Sequence[int], count: int) -> Tensor:
-    """`count` rows `[count, ...]`: those of `rows` at `indices`, in order, and zeros elsewhere."""
-    if len(indices) == count:
-        return rows
-    others = [index for index in range(count) if index not in indices]
-    return in_batch_order([(indices, rows), (others, rows.new_zeros(len(others), *rows.shape[1:]))])

@@ -45,3 +45,11 @@ def in_batch_order(parts: Sequence[tuple[Sequence[int], Tensor]]) -> Tensor:
         return parts[0][1]
     rows = {index: part[row : row + 1] for indices, part in parts for row, index in enumerate(indices)}
     return torch.cat([rows[index] for index in sorted(rows)])
+
+
+def spread(rows: Tensor, indices: Sequence[int], count: int) -> Tensor:
+    """`count` rows `[count, ...]`: those of `rows` at `indices`, in order, and zeros elsewhere."""
+    if len(indices) == count:
+        return rows
+    others = [index for index in range(count) if index not in indices]
+    return in_batch_order([(indices, rows), (others, rows.new_zeros(len(others), *rows.shape[1:]))])

@@ -20,8 +20,10 @@ import torch
 from pipeline.budget import ByteBudget
 from pipeline.codec import LONGEST_SIDE, Frame, pixels_per_latent
 from pipeline.control import Control
+from pipeline.depth import depth_model_for
 from pipeline.errors import ModelError, NoRoomError, SessionClosedError
 from pipeline.graphs import Graphs, unet_runner
+from pipeline.hub import Hub
 from pipeline.kernels import choose_kernels
 from pipeline.lanes import Lanes, Observer, Outcome, Request, Tick
 from pipeline.memory import MappedMemory, Memory
@@ -75,13 +77,15 @@ class Engine:
         graphs: Graphs = "auto",
         memory_weights: str | PathLike[str] | None = None,
         memories: Sequence[str] = (),
+        hub: Hub | None = None,
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
         that `safety` flags come out blurred; `control` was loaded for this very model. `graphs` says whether the UNet
         calls that come again and again are recorded and replayed: "auto" where a device can. A memory that has weights
         reads them from the folder `memory_weights`, by default the one of its name in the model's. `memories` are those
-        that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder.
+        that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those
+        that read depth name a depth model, a folder or one that comes from `hub`, by default the Hugging Face hub.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -110,6 +114,7 @@ class Engine:
             model.schedule,
             safety=safety,
             control=control,
+            depth=depth_model_for(loaded.values(), model.device, hub),
             runner=choice.running(self.runner) if choice else self.runner,
             streams=streams_for(model.device),
         )

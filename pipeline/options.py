@@ -87,7 +87,7 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
         "--memory-weights",
         metavar="FOLDER",
         help="where the weights of a memory lie that has some, causal or recurrent (default: the folder of its name in "
-        "the model's)",
+        "the model's); such as read depth name a depth model, which the hub is asked for",
     )
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
@@ -118,6 +118,7 @@ def opened_engine(arguments: argparse.Namespace) -> Engine:
         size=arguments.size,
         control=control,
         memory_weights=arguments.memory_weights,
+        hub=hub,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.codec import Frame
 from pipeline.cuts import Thumbnail, has_moved, is_cut
+from pipeline.depth import DepthRange
 from pipeline.guidance import rows_of_frame
 from pipeline.history import History
 from pipeline.memory import Memory
@@ -116,7 +117,8 @@ class Seen:
 @dataclass(frozen=True)
 class StreamState:
     """What one frame of a stream leaves to the next, and whether its picture was flagged. A new one is committed whole,
-    or not at all. `resets` is how often its session had forgotten everything before the stream began."""
+    or not at all. `resets` is how often its session had forgotten everything before the stream began, and `depth_range`
+    the range that its depth is shown in, where its memory reads depth."""
 
     seen: Seen = Seen()
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
@@ -125,12 +127,13 @@ class StreamState:
     bank_fill: float = 0.0
     flagged: bool = False
     resets: int = 0
+    depth_range: DepthRange | None = None
 
     def nbytes(self, memory: Memory) -> int:
         """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
         rows = sum(memory.nbytes(row) for row in self.rows.values())
         painted = 0 if self.history is None else self.history.nbytes
-        return rows + sum(noise.nbytes for noise in self.noise.values()) + self.seen.nbytes + painted
+        return rows + sum(noise.nbytes for noise in self.noise.values()) + self._shown_nbytes + painted
 
     def full_nbytes(self, memory: Memory, settings: FrameSettings) -> int:
         """What `nbytes` comes to under other settings once the bank is as full as they allow; this state is of a frame
@@ -138,7 +141,12 @@ class StreamState:
         row = memory.full_nbytes(next(iter(self.rows.values())), settings)
         noise = next(iter(self.noise.values())).nbytes
         painted = self.history.nbytes if self.history is not None and settings.steadiness > 0 else 0
-        return rows_of_frame(settings) * row + settings.steps * noise + self.seen.nbytes + painted
+        return rows_of_frame(settings) * row + settings.steps * noise + self._shown_nbytes + painted
+
+    @property
+    def _shown_nbytes(self) -> int:
+        """Bytes of what is kept of inputs, whatever the settings are."""
+        return self.seen.nbytes + (0 if self.depth_range is None else self.depth_range.nbytes)
 
     def forgotten(self) -> StreamState:
         """The beginning of the next stream of the same session."""
@@ -151,4 +159,6 @@ class StreamState:
     def moved(self, memory: Memory, device: torch.device) -> StreamState:
         """The same with all tensors on another device."""
         rows = {key: memory.moved(row, device) for key, row in self.rows.items()}
-        return replace(self, rows=rows, noise={key: each.to(device) for key, each in self.noise.items()})
+        noise = {key: each.to(device) for key, each in self.noise.items()}
+        shown = self.depth_range and self.depth_range.moved(device)
+        return replace(self, rows=rows, noise=noise, depth_range=shown)

@@ -16,11 +16,13 @@ from pipeline.codec import Frame, as_pixels, decode, encode
 from pipeline.conditioning import conditioning_channels
 from pipeline.control import Control
 from pipeline.cuts import thumbnail_of
+from pipeline.depth import DepthModel, DepthRange, FrameDepth, depths_of
 from pipeline.devices import leaving, numbers_on, sent
 from pipeline.errors import FrameError
 from pipeline.guidance import branch_count, branch_prompts, guided
 from pipeline.history import steadied
 from pipeline.memory import MappedMemory, Memory, MemoryRow
+from pipeline.memory.depth import depth_model_of
 from pipeline.models import Model
 from pipeline.prompts import PromptEmbeddings, PromptEncoder
 from pipeline.safety import SafetyChecker, blurred
@@ -51,6 +53,7 @@ class UnderWay:
     prompt that takes part; control is what a control made of the frame. `step` is how many steps it has passed, and
     `rows` what these leave to the next frame's, staged until this one has succeeded. `known`, float32 `[h', w']` on the
     CPU and whole when the frame is decoded, is how well the bank knew each place at the last step, if that was asked.
+    `depth` is there from the first step on where its memory reads it: only then is the past there that it follows.
     """
 
     asked: Asked
@@ -67,6 +70,12 @@ class UnderWay:
     step: int = 0
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
     known: Tensor | None = None
+    depth: FrameDepth | None = None
+
+    @property
+    def depth_range(self) -> DepthRange | None:
+        """The range that its depth is shown in, if it has one yet."""
+        return None if self.depth is None else self.depth.range
 
     @property
     def is_denoised(self) -> bool:
@@ -109,8 +118,9 @@ class UnderWay:
         """What each branch of its next step looks back at."""
         rows = past.rows if self.carried.scene else {}
         asked, frame, reprompted = self.asked, self.seen.frames, not self.carried.features
+        depth = None if self.depth is None else self.depth.latents
         return [
-            MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key), reprompted)
+            MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key), reprompted, depth)
             for key in self.row_keys
         ]
 
@@ -127,7 +137,8 @@ Past = StreamState | UnderWay
 @dataclass(frozen=True, eq=False)
 class Translator:
     """The parts of a model and a memory that turn frames into pictures; what looks these over and what controls them,
-    if anything; what makes the UNet's calls, and where the stages run."""
+    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls, and where the stages
+    run."""
 
     model: Model
     memory: Memory
@@ -136,6 +147,7 @@ class Translator:
     _: KW_ONLY
     safety: SafetyChecker | None = None
     control: Control | None = None
+    depth: DepthModel | None = None
     runner: UnetRunner = predicted
     streams: Streams = field(default_factory=OneStream)
 
@@ -171,11 +183,12 @@ class Translator:
         asked = frame.asked
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), asked.settings)
         source = frame.source
-        return replace(frame, seen=seen, carried=carried, clean=source, anchor=source, step=0, rows={})
+        return replace(frame, seen=seen, carried=carried, clean=source, anchor=source, step=0, rows={}, depth=None)
 
     def stepped(self, frames: Sequence[tuple[UnderWay, Past]]) -> list[UnderWay]:
         """All frames, each with its past, one step further by one UNet call. They have to be of one `shape`."""
         with torch.inference_mode():
+            frames = self._with_depth(frames)
             noisy = [frame.noisy() for frame, _ in frames]
             samples = [
                 torch.cat([latents, frame.beside], dim=1).expand(frame.batch_rows, -1, -1, -1)
@@ -199,6 +212,20 @@ class Translator:
                 stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows, known=known))
                 first += frame.batch_rows
             return stepped
+
+    def _with_depth(self, frames: Sequence[tuple[UnderWay, Past]]) -> Sequence[tuple[UnderWay, Past]]:
+        """The same frames, each with its depth if their memory reads it: guessed before the first step, for all that
+        are there together."""
+        model, settings = self.model, frames[0][0].asked.settings
+        new = [index for index, (frame, _) in enumerate(frames) if frame.depth is None]
+        if self.depth is None or not new or depth_model_of(self.memory, settings) is None:
+            return frames
+        pixels = torch.cat([as_pixels(frames[index][0].asked.frame, model.device, model.dtype) for index in new])
+        ranges = [past.depth_range if frame.carried.scene else None for frame, past in (frames[index] for index in new)]
+        depths = dict(zip(new, depths_of(self.depth, model.vae, pixels, ranges), strict=True))
+        return [
+            (replace(frame, depth=depths.get(index, frame.depth)), past) for index, (frame, past) in enumerate(frames)
+        ]
 
     def _denoised(self, frame: UnderWay, noisy: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
         """The clean latents that the predictions of a step's branches mean together, and the anchor from then on."""
@@ -244,11 +271,14 @@ class Translator:
         settings = frame.asked.settings
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
         if painted.flagged:
-            state = StreamState(frame.seen, frame.rows, frame.noise, None, fill, painted.flagged, past.resets)
+            state = StreamState(
+                frame.seen, frame.rows, frame.noise, None, fill, painted.flagged, past.resets, frame.depth_range
+            )
             return blurred(painted.picture), state
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
-        return picture, StreamState(frame.seen, frame.rows, frame.noise, history, fill, resets=past.resets)
+        state = StreamState(frame.seen, frame.rows, frame.noise, history, fill, False, past.resets, frame.depth_range)
+        return picture, state
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
         """One frame by itself, from its beginning to its end."""

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
+from pipeline.memory.depth import DEPTH_FILE
 from pipeline.memory.live2diff import converted, state_of
 from pipeline.memory.motion import save_motion
-
-DEPTH_FILE = "depth.safetensors"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,13 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         # `weights_only` reads tensors and numbers and runs nothing of whoever wrote the file.
         loaded = torch.load(options.checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
-        parts = converted(state_of(loaded))
+        motion = converted(state_of(loaded))
     except Exception as error:  # noqa: BLE001 - somebody else's file can be wrong in any way
         parser.exit(1, f"{options.checkpoint} cannot be converted ({error}). Give Live2Diff's checkpoint.\n")
     options.folder.mkdir(parents=True, exist_ok=True)
-    save_motion(parts.motion, options.folder)
-    save_file({name: tensor.contiguous() for name, tensor in parts.depth.items()}, options.folder / DEPTH_FILE)
-    print(f"{options.folder}: motion modules, and in {DEPTH_FILE} the layers of its depth conditioning")
+    save_motion(motion, options.folder)
+    print(f"{options.folder}: motion modules, and in {DEPTH_FILE} the layers that read depth")
 
 
 if __name__ == "__main__":

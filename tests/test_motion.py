@@ -15,12 +15,13 @@ from torch import Tensor
 from pipeline import Engine, FrameSettings, Model, ModelError
 from pipeline.memory import MEMORIES, TRAINED_MEMORIES, MemoryLayout, create_memory
 from pipeline.memory.causal import CausalAttention
-from pipeline.memory.live2diff import Live2Diff, converted, live2diff_adapter, renamed, state_of
+from pipeline.memory.depth import DEPTH_FILE, DEPTH_MODEL, DepthConditioning
+from pipeline.memory.live2diff import converted, live2diff_adapter, renamed, state_of
 from pipeline.memory.motion import Motion, load_motion, placed, positions_of, save_motion, untrained_motion
 from pipeline.memory.spatial import save_recurrent, untrained_recurrent
 from pipeline.memory.window import Window
 from pipeline.models import CATALOGUE
-from scripts.convert_live2diff import DEPTH_FILE, main
+from scripts.convert_live2diff import main
 from tests.conftest import memory_rows
 from tests.motion import WINDOW, lively_motion, plain_unet
 
@@ -77,7 +78,7 @@ def published() -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def parts(published: dict[str, Tensor]) -> Live2Diff:
+def parts(published: dict[str, Tensor]) -> Motion:
     with torch.device("meta"):
         return converted(published)
 
@@ -86,19 +87,20 @@ def count(tensors: dict[str, Tensor]) -> int:
     return sum(math.prod(tensor.shape) for tensor in tensors.values())
 
 
-def test_the_published_checkpoint_fits_key_by_key(published: dict[str, Tensor], parts: Live2Diff) -> None:
-    parameters = dict(parts.motion.adapter.named_parameters())
+def test_the_published_checkpoint_fits_key_by_key(published: dict[str, Tensor], parts: Motion) -> None:
+    assert parts.depth is not None
+    parameters, depth = dict(parts.adapter.named_parameters()), dict(parts.depth.conditioning.named_parameters())
     assert count(parameters) == LIVE2DIFF_PARAMETERS
-    assert count(dict(parts.depth)) == DEPTH_PARAMETERS
+    assert count(depth) == DEPTH_PARAMETERS
     left_out = Counter(key.rpartition(".")[2] for key in published if "pos_encoder" in key or "grid" in key)
     assert left_out == {"pe": 40, "grid": 1}
-    assert len(published) == len(parameters) + len(parts.depth) + sum(left_out.values())
+    assert len(published) == len(parameters) + len(depth) + sum(left_out.values())
     # 4 bytes each with the positions, which the file holds too: what is left of it are 227 kB of names and counters.
     positions = count({key: each for key, each in published.items() if "pos_encoder" in key})
     assert 1_676_502_737 - 4 * (LIVE2DIFF_PARAMETERS + DEPTH_PARAMETERS + positions) == 226_641
 
 
-def test_every_tensor_arrives_under_its_own_name(published: dict[str, Tensor], parts: Live2Diff) -> None:
+def test_every_tensor_arrives_under_its_own_name(published: dict[str, Tensor], parts: Motion) -> None:
     own = "down_blocks.1.motion_modules.0.temporal_transformer.transformer_blocks.0"
     theirs = "down_blocks.1.motion_modules.0.transformer_blocks.0"
     for name, other in {
@@ -110,9 +112,11 @@ def test_every_tensor_arrives_under_its_own_name(published: dict[str, Tensor], p
         "ff.net.0.proj.weight": "ff.net.0.proj.weight",
     }.items():
         assert renamed(f"{own}.{name}") == f"{theirs}.{other}"
-        assert parts.motion.adapter.get_parameter(f"{theirs}.{other}").shape == published[f"module.{own}.{name}"].shape
-    assert set(parts.depth) >= {"conv_in.weight", "blocks.5.bias", "conv_out.weight"}
-    assert parts.motion.causal and parts.motion.window == Window(16, 8)
+        assert parts.adapter.get_parameter(f"{theirs}.{other}").shape == published[f"module.{own}.{name}"].shape
+    assert parts.depth is not None and parts.depth.model == DEPTH_MODEL == "Intel/dpt-hybrid-midas"
+    for name, tensor in parts.depth.conditioning.state_dict().items():
+        assert tensor.shape == published[f"module.flow_conv_in.{name}"].shape
+    assert parts.causal and parts.window == Window(16, 8)
 
 
 def test_live2diff_stands_behind_every_transformer_of_stable_diffusion() -> None:
@@ -135,7 +139,9 @@ def test_live2diff_stands_behind_every_transformer_of_stable_diffusion() -> None
     assert frames * 16 / 15 / 2**30 == pytest.approx(1.42, abs=0.005)
 
 
-@pytest.mark.parametrize("spoiled", ["missing", "wrong shape", "another file"])
+@pytest.mark.parametrize(
+    "spoiled", ["missing", "wrong shape", "another file", "depth missing", "depth of another shape"]
+)
 def test_what_is_not_live2diff_is_refused_with_a_sentence(published: dict[str, Tensor], spoiled: str) -> None:
     key = "module.up_blocks.3.motion_modules.2.temporal_transformer.proj_out.weight"
     state = {} if spoiled == "another file" else dict(published)
@@ -143,6 +149,10 @@ def test_what_is_not_live2diff_is_refused_with_a_sentence(published: dict[str, T
         del state[key]
     elif spoiled == "wrong shape":
         state[key] = meta(640, 640)
+    elif spoiled == "depth missing":
+        state = {name: tensor for name, tensor in published.items() if "flow_conv_in" not in name}
+    elif spoiled == "depth of another shape":
+        state["module.flow_conv_in.blocks.3.weight"] = meta(96, 32, 1, 1)
     with torch.device("meta"), pytest.raises(ModelError, match="not Live2Diff's"):
         converted(state)
 
@@ -176,7 +186,8 @@ def test_the_command_writes_what_the_memory_reads(
     state = {
         f"module.{published_name(key)}": each for key, each in small.state_dict().items() if not key.endswith(".pe")
     }
-    state["module.flow_conv_in.conv_in.weight"] = torch.ones(2, 2, 3, 3)
+    depth = DepthConditioning(16).state_dict()
+    state |= {f"module.flow_conv_in.{name}": tensor for name, tensor in depth.items()}
     torch.save({"state_dict": state, "global_step": 3}, tmp_path / "small.ckpt")
     main([str(tmp_path / "small.ckpt"), str(tmp_path / "causal")])
     loaded = load_motion(tmp_path / "causal")
@@ -184,7 +195,8 @@ def test_the_command_writes_what_the_memory_reads(
     for key, tensor in small.state_dict().items():
         assert torch.equal(loaded.adapter.state_dict()[key], tensor)
     assert {path.suffix for path in (tmp_path / "causal").iterdir()} == {".json", ".safetensors"}
-    assert (tmp_path / "causal" / DEPTH_FILE).is_file()
+    assert (tmp_path / "causal" / DEPTH_FILE).is_file() and loaded.depth is not None
+    assert all(torch.equal(loaded.depth.conditioning.state_dict()[name], tensor) for name, tensor in depth.items())
 
 
 def published_name(key: str) -> str:

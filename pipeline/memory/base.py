@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch import Tensor
 
 from pipeline.settings import FrameSettings
 
@@ -38,13 +39,15 @@ class MemoryLayout:
 @dataclass(frozen=True)
 class MemoryRow:
     """One row of a UNet call: what that denoising step and guidance branch of its session remembers (`None`: nothing
-    yet), the settings that it is read and renewed with, what its merges are drawn from, and whether the prompt is
-    another one than what it remembers was painted under."""
+    yet), the settings that it is read and renewed with, what its merges are drawn from, whether the prompt is
+    another one than what it remembers was painted under, and the depth of its frame as latents `[1, C, h, w]`, where
+    its memory reads it."""
 
     remembered: Any
     settings: FrameSettings
     generator: torch.Generator
     reprompted: bool = False
+    depth: Tensor | None = None
 
     @property
     def features(self) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from pipeline.attention import Kernel, PlainAttention, attend, output_of, projected
 from pipeline.memory.base import MemoryRow
+from pipeline.memory.depth import depth_read
 from pipeline.memory.hooks import processors_replaced
 from pipeline.memory.joining import Joining, UnetInput, inputs_of, joined, named
 from pipeline.memory.motion import Motion, Placed, Positions, placed, positions_of, through
@@ -109,6 +110,11 @@ class CausalCall:
         """The frames that a row sees beside those in this call: none where others join it, which bring all there is."""
         return self.remembered[row].frames if len(self.places[row]) == 1 else ()
 
+    @property
+    def depths(self) -> list[Tensor | None]:
+        """The depth of each frame in this call, in batch order, where it is read."""
+        return [*(row.depth for row in self.rows), *(own.depth for each in self.joining for own in each.inputs)]
+
     @cached_property
     def groups(self) -> list[Group]:
         """All rows, those together that one product serves."""
@@ -168,9 +174,14 @@ class CausalAttention:
         """Whether these weights were trained to see the future too, and so never for what is asked of them here."""
         return not self.motion.causal
 
+    def depth_model(self, settings: FrameSettings) -> str | None:
+        """The depth model of these weights, if they read depth, which no setting changes."""
+        return None if self.motion.depth is None else self.motion.depth.model
+
     @contextmanager
     def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
-        """While entered, motion modules stand in the UNet; after it, hooks and processors are as before.
+        """While entered, motion modules stand in the UNet, and what reads depth; after it, hooks and processors are as
+        before.
 
         Moves the modules to the UNet's device and dtype. Raises `ModelError` where they do not fit it.
         """
@@ -183,6 +194,9 @@ class CausalAttention:
                     positions = positions_of(each, self.window.length)
                 hook = MotionHook(each, positions, passing)
                 undo.callback(each.behind.register_forward_hook(hook).remove)
+            if self.motion.depth is not None:
+                conditioning = self.motion.depth.conditioning
+                undo.enter_context(depth_read(conditioning, unet, lambda: passing.current.depths))
             undo.callback(unet.register_forward_pre_hook(passing.begin, with_kwargs=True).remove)
             undo.callback(unet.register_forward_hook(passing.end, always_call=True).remove)
             yield
@@ -258,7 +272,8 @@ class Passing:
             )
         self.call = call
         arguments = named(args, kwargs)
-        call.inputs.extend(inputs_of(arguments))
+        own = zip(inputs_of(arguments), call.rows, strict=True)
+        call.inputs.extend(replace(each, depth=row.depth) for each, row in own)
         return (), joined(arguments, call.joining) if call.joining else arguments
 
     def end(self, unet: nn.Module, args: tuple[Any, ...], output: Any) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor
 from pipeline.attention import Kernel
 from pipeline.errors import MemoryNameError
 from pipeline.memory import MEMORIES, TRAINED_MEMORIES, MappedMemory, Memory, MemoryRow, create_memory
+from pipeline.memory.depth import depth_model_of
 from pipeline.models import Model
 from pipeline.settings import OWN_MEMORY, FrameSettings
 from pipeline.unet_call import UnetInputs, UnetRunner
@@ -112,6 +113,10 @@ class MemoryChoice:
         """How well a row knew each place, if its memory can say."""
         memory = self.memories[call.name]
         return memory.known(call.call, index, size) if isinstance(memory, MappedMemory) else None
+
+    def depth_model(self, settings: FrameSettings) -> str | None:
+        """The depth model that has to see a frame with these settings, if their memory reads depth."""
+        return depth_model_of(self.memories[self.chosen(settings)], settings)
 
     def nbytes(self, row: ChosenRow | None) -> int:
         """Bytes of the tensors that a row remembers."""

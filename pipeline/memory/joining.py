@@ -25,22 +25,27 @@ prompt before all, are of the moment."""
 
 @dataclass(frozen=True, eq=False)
 class UnetInput:
-    """What one row of a call began with, by the argument's name, one row each: those of `OF_A_FRAME` that came."""
+    """What one row of a call began with, by the argument's name, one row each: those of `OF_A_FRAME` that came. And
+    the depth of its frame `[1, C, h, w]`, which is no argument, where it is read."""
 
     arguments: Mapping[str, Any]
+    depth: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return sum(tensor.nbytes for tensor in tensors_in(dict(self.arguments)))
+        return sum(tensor.nbytes for tensor in tensors_in(self))
 
     def copied(self) -> UnetInput:
         """The same in tensors of its own: what is kept must not keep the whole batch alive."""
-        return UnetInput(mapped(Tensor.clone, dict(self.arguments)))
+        return self._changed(Tensor.clone)
 
     def moved(self, device: torch.device) -> UnetInput:
         """The same on another device."""
-        return UnetInput(mapped(lambda tensor: tensor.to(device), dict(self.arguments)))
+        return self._changed(lambda tensor: tensor.to(device))
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> UnetInput:
+        return UnetInput(mapped(change, dict(self.arguments)), self.depth if self.depth is None else change(self.depth))
 
 
 @dataclass(frozen=True, eq=False)

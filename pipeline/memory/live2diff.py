@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from diffusers import MotionAdapter
 from torch import Tensor
 
 from pipeline.errors import ModelError
+from pipeline.memory.depth import DepthWeights, conditioning_of
 from pipeline.memory.motion import Motion
 from pipeline.memory.window import Window
 
@@ -28,22 +28,14 @@ _RENAMED = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Live2Diff:
-    """What the checkpoint holds: motion modules without a mid block for Stable Diffusion 1.5, and the layers that add
-    depth to the UNet's first convolution, by name."""
-
-    motion: Motion
-    depth: Mapping[str, Tensor]
-
-
 def live2diff_adapter() -> MotionAdapter:
     """Motion modules of its shape, untrained."""
     return MotionAdapter(use_motion_mid_block=False, motion_max_seq_length=MAXIMUM_FRAMES)
 
 
-def converted(checkpoint: Mapping[str, Tensor]) -> Live2Diff:
-    """The checkpoint's `state_dict` in diffusers' layout; its tensors are taken over, not copied.
+def converted(checkpoint: Mapping[str, Tensor]) -> Motion:
+    """The checkpoint's `state_dict`: motion modules without a mid block for Stable Diffusion 1.5, and what reads depth
+    beside them. Its tensors are taken over, not copied.
 
     Positions are a formula, which diffusers computes itself. Raises `ModelError` where a part is missing or is of
     another shape.
@@ -57,12 +49,13 @@ def converted(checkpoint: Mapping[str, Tensor]) -> Live2Diff:
     positions = {key: tensor for key, tensor in adapter.state_dict().items() if key.endswith(".pe")}
     try:
         adapter.load_state_dict(motion | positions, assign=True)
-    except RuntimeError as error:
+        conditioning = conditioning_of(depth)
+    except (LookupError, RuntimeError) as error:
         raise ModelError(
             f"a checkpoint of {len(checkpoint)} tensors came that is not Live2Diff's ({error}); needed: the state_dict "
             "of live2diff.ckpt. Download that file again."
         ) from error
-    return Live2Diff(Motion(adapter.eval().requires_grad_(False), Window(), causal=True), depth)
+    return Motion(adapter.eval().requires_grad_(False), Window(), causal=True, depth=DepthWeights(conditioning))
 
 
 def renamed(key: str) -> str:

@@ -21,6 +21,7 @@ from torch.nn.functional import linear
 
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
+from pipeline.memory.depth import DEPTH_FILE, DEPTH_MODEL, DepthWeights, load_depth, save_depth
 from pipeline.memory.window import Window
 
 DESCRIPTION_FILE = "rearview.json"
@@ -33,11 +34,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, eq=False)
 class Motion:
     """Motion modules and what they were trained for. `causal` says whether they were trained to see no future; those
-    of AnimateDiff were not, and what they paint is an experiment."""
+    of AnimateDiff were not, and what they paint is an experiment. `depth` is what reads the depth of frames beside
+    them, where they were trained with it."""
 
     adapter: MotionAdapter
     window: Window = field(default_factory=Window)
     causal: bool = False
+    depth: DepthWeights | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,26 +153,35 @@ def load_motion(folder: Path) -> Motion:
     """Motion modules from a folder in diffusers' layout; raises `ModelError`.
 
     A `rearview.json` beside them may name their `window` and `sinks` in frames, and say that they are `causal`. Without
-    one they are taken for AnimateDiff's, with Live2Diff's window.
+    one they are taken for AnimateDiff's, with Live2Diff's window. A `depth.safetensors` beside them reads depth; it was
+    trained with the `depth_model` that `rearview.json` names, by default Live2Diff's.
     """
     try:
         adapter = in_passing_thread(MotionAdapter.from_pretrained, folder, use_safetensors=True, local_files_only=True)
         file = folder / DESCRIPTION_FILE
         described = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        motion = _described(adapter.eval().requires_grad_(False), **described)
+        motion = _described(adapter.eval().requires_grad_(False), folder, **described)
     except _LOAD_ERRORS as error:
         raise ModelError(
             f"motion modules in {folder} cannot be loaded ({error}); needed: config.json and weights as safetensors in "
-            f"the layout of diffusers' MotionAdapter, and in {DESCRIPTION_FILE}, if it is there, window, sinks and "
-            "causal. Check the folder, or choose another memory."
+            f"the layout of diffusers' MotionAdapter, in {DESCRIPTION_FILE}, if it is there, window, sinks, causal and "
+            f"depth_model, and in {DEPTH_FILE}, if it is there, Live2Diff's convolutions. Check the folder, or choose "
+            "another memory."
         ) from error
     if not motion.causal:
         log.warning("motion modules in %s were trained to see the future too: what they paint is an experiment", folder)
     return motion
 
 
-def _described(adapter: MotionAdapter, window: int = 16, sinks: int = 8, causal: bool = False) -> Motion:
-    return Motion(adapter, Window(window, sinks), causal)
+def _described(
+    adapter: MotionAdapter,
+    folder: Path,
+    window: int = 16,
+    sinks: int = 8,
+    causal: bool = False,
+    depth_model: str = DEPTH_MODEL,
+) -> Motion:
+    return Motion(adapter, Window(window, sinks), causal, load_depth(folder, depth_model))
 
 
 def save_motion(motion: Motion, folder: Path) -> None:
@@ -180,6 +192,9 @@ def save_motion(motion: Motion, folder: Path) -> None:
         "sinks": motion.window.sinks,
         "causal": motion.causal,
     }
+    if motion.depth is not None:
+        described = {**described, "depth_model": motion.depth.model}
+        save_depth(motion.depth, folder)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
