@@ -25,6 +25,34 @@ SDXL_WIDTHS = (32, 24)
 SDXL_POOLED, SDXL_TIME_WIDTH = 16, 8
 FULL_CONDITIONING = ("source", "phase", "strength")
 
+SLOWEST_FIRST = (
+    "browser/test_page_line.py",
+    "browser/test_page_live.py",
+    "browser/test_view.py",
+    "browser/test_page_embedded.py",
+    "browser/test_capture.py",
+    "browser/test_recording.py",
+    "browser/test_page_wire.py",
+    "browser/test_looks.py",
+    "browser/test_sources.py",
+    "test_embedded.py",
+    "test_deploy.py",
+    "test_memory_training.py",
+    "test_load.py",
+    "test_benchmarks.py",
+    "test_shutdown.py",
+    "test_fusion_kernel.py",
+    "test_app.py",
+)
+"""Files that take longest. Each worker takes one after the other, so that none is left with a slow one at the end."""
+
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {TESTS / name: place for place, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 def byte_vocabulary() -> dict[str, int]:
     """CLIP's byte alphabet without merges: one token a byte."""

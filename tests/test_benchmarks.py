@@ -28,7 +28,7 @@ def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
 
 
 def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--model", str(tiny_model), "--rounds", "2", "--results", str(tmp_path)]
+    arguments = ["--model", str(tiny_model), "--rounds", "1", "--results", str(tmp_path)]
     assert frame.main(arguments, sizes=sd_layout.TINY) == 0
     page = (tmp_path / "frame.md").read_text()
     assert page in capsys.readouterr().out

@@ -13,7 +13,8 @@ const RESTLESS = 0.7;
 export function createStatus(studio) {
   const { events, find, word } = studio;
   const status = find("status");
-  const pace = { times: [], latencies: [], frames: 0, fill: 0 };
+  // `shownAt` is the time of the last picture, `runs` whether the next one belongs to the same run of pictures.
+  const pace = { gaps: [], shownAt: -Infinity, runs: false, latencies: [], frames: 0, fill: 0 };
   let hello = null;
   let last = null;
   let place = null;
@@ -36,17 +37,29 @@ export function createStatus(studio) {
     setText(status.querySelector(`[data-fact="${name}"]`), text);
   }
 
-  // Counts gaps between pictures of one run only, so that a rest between two strokes is no slow frame.
   function framesPerSecond() {
-    const gaps = pace.times.slice(1).map((time, at) => time - pace.times[at]).filter((gap) => gap < 1000);
-    const total = gaps.reduce((sum, gap) => sum + gap, 0);
-    return total > 0 ? (1000 * gaps.length) / total : 0;
+    const total = pace.gaps.reduce((sum, gap) => sum + gap, 0);
+    return total > 0 ? (1000 * pace.gaps.length) / total : 0;
+  }
+
+  // Only gaps between pictures of one run count, so that a rest between two strokes is no slow frame.
+  function keepPace() {
+    const now = performance.now();
+    if (pace.runs) pace.gaps = [...pace.gaps.slice(-29), now - pace.shownAt];
+    Object.assign(pace, { shownAt: now, runs: true, frames: pace.frames + 1 });
+  }
+
+  // What is to be painted begins a run where the page was at rest.
+  function onChanged() {
+    if (status.dataset.state !== "idle") return;
+    pace.runs = false;
+    show();
   }
 
   function stateOf(connection) {
     if (connection === "queued") return "queued";
     if (connection !== "open") return "away";
-    const resting = performance.now() - (pace.times.at(-1) ?? -Infinity) > REST_MS && studio.wire.underWay === 0;
+    const resting = performance.now() - pace.shownAt > REST_MS && !studio.wire.atWork;
     return resting ? "idle" : "busy";
   }
 
@@ -128,6 +141,7 @@ export function createStatus(studio) {
     }
     find("again").hidden = connection !== "over";
     waitingSince = null;
+    pace.runs = false;
     show();
   });
 
@@ -136,9 +150,8 @@ export function createStatus(studio) {
   events.on("answered", () => (waitingSince = null));
 
   events.on("picture", ({ sequence, frame, engineMs, fill, blurred, settling, latencyMs }) => {
-    pace.times = [...pace.times.slice(-30), performance.now()];
+    keepPace();
     if (!settling || !pace.latencies.length) pace.latencies = [...pace.latencies.slice(-15), latencyMs];
-    pace.frames += 1;
     pace.fill = fill;
     if (blurred) sayBlurred();
     else if (["frame", "blurred", "late"].includes(refused)) withdraw();
@@ -164,6 +177,7 @@ export function createStatus(studio) {
     show();
   });
 
+  events.on("changed", onChanged);
   events.on("sent", show);
   events.on("dropped", show);
   events.on("asleep", show);

@@ -41,9 +41,9 @@ function pictureOf(buffer) {
   };
 }
 
-// Emits "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come, "picture" (the same with bitmap, settling
-// and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as one is asked for, "news" (any words
-// of the server), "connection" and "asleep".
+// Emits "changed" when the canvas has changed, "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come,
+// "picture" (the same with bitmap, settling and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as
+// one is asked for, "news" (any words of the server), "connection" and "asleep".
 export function createWire(studio) {
   const { element, events, word } = studio;
   const canvas = studio.find("canvas");
@@ -56,6 +56,7 @@ export function createWire(studio) {
     renewed: false,
     asleep: false,
     underWay: 0,
+    decoding: 0,
     sequence: 0,
     newest: 0,
     encoding: false,
@@ -74,11 +75,24 @@ export function createWire(studio) {
     events.emit("connection", name);
   }
 
-  // Marks the canvas as changed; `continuing` changes are counted from the first that was not sent yet.
-  function changed(continuing = false) {
+  function mark(continuing) {
     if (!state.changedAt || !continuing) state.changedAt = performance.now();
     state.settle = SETTLE_FRAMES;
+  }
+
+  // Marks the canvas as changed; `continuing` changes are counted from the first that was not sent yet.
+  function changed(continuing = false) {
+    mark(continuing);
+    events.emit("changed");
     pump();
+  }
+
+  const isSilent = () => state.connection !== "open" || state.paused || state.held || state.asleep;
+
+  // Whether a picture is still to be sent, to come or to be shown.
+  function isAtWork() {
+    if (state.underWay > 0 || state.encoding || state.decoding > 0) return true;
+    return !isSilent() && (state.changedAt > 0 || state.settle > 0);
   }
 
   function say(news) {
@@ -98,8 +112,7 @@ export function createWire(studio) {
   }
 
   async function pump() {
-    const silent = state.connection !== "open" || state.paused || state.held || state.asleep;
-    if (silent || state.encoding || state.underWay >= framesAtOnce()) return;
+    if (isSilent() || state.encoding || state.underWay >= framesAtOnce()) return;
     if (!state.changedAt && state.settle <= 0) return;
     if (!state.changedAt && state.underWay > 0) return;
     state.encoding = true;
@@ -112,8 +125,8 @@ export function createWire(studio) {
     const blob = await new Promise((resolve) => small.canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
     const jpeg = new Uint8Array(await blob.arrayBuffer());
     state.encoding = false;
-    if (transport !== state.transport || state.held) return;
-    post(jpeg, started);
+    if (transport === state.transport && !state.held) post(jpeg, started);
+    // Also where another connection has come meanwhile: its first frame has been waiting for this one.
     pump();
   }
 
@@ -141,13 +154,18 @@ export function createWire(studio) {
     const picture = pictureOf(buffer);
     const settling = state.settle < SETTLE_FRAMES && !state.changedAt;
     events.emit("answered", picture);
+    state.decoding += 1;
     settled();
-    const bitmap = await createImageBitmap(new Blob([picture.jpeg]));
-    if (picture.sequence > state.newest) {
-      state.newest = picture.sequence;
-      events.emit("picture", { ...picture, bitmap, settling, latencyMs: performance.now() - picture.started });
+    try {
+      const bitmap = await createImageBitmap(new Blob([picture.jpeg]));
+      if (picture.sequence > state.newest) {
+        state.newest = picture.sequence;
+        events.emit("picture", { ...picture, bitmap, settling, latencyMs: performance.now() - picture.started });
+      }
+      bitmap.close();
+    } finally {
+      state.decoding -= 1;
     }
-    bitmap.close();
   }
 
   function onNews(news) {
@@ -167,6 +185,7 @@ export function createWire(studio) {
     state.tries = state.renewals = state.socketTries = 0;
     state.socketWorked ||= !transport.posts;
     state.renewed = true;
+    mark(false);
     setConnection("open");
     state.renewed = false;
     studio.say("");
@@ -243,8 +262,8 @@ export function createWire(studio) {
     get connection() {
       return state.connection;
     },
-    get underWay() {
-      return state.underWay;
+    get atWork() {
+      return isAtWork();
     },
     get paused() {
       return state.paused;

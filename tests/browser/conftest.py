@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.served import App
 
@@ -25,6 +25,18 @@ BROWSER_ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+PATIENCE_MS = 90_000
+"""How long anything is waited for: what a slow and busy machine may need, since a wait ends as soon as it can."""
+
+AT_REST = '#status[data-state="idle"]'
+"""The page is connected, and every picture of what was done to it so far is shown."""
+
+# What the page tells goes by itself after a while, which is too soon for a test on a busy machine.
+KEEP_WHAT_IS_TOLD = """() => {
+  const toast = document.getElementById("toast");
+  window.toasts = [];
+  new MutationObserver(() => window.toasts.push(toast.textContent)).observe(toast, { childList: true });
+}"""
 
 
 def without_browser(reason: str) -> NoReturn:
@@ -37,6 +49,7 @@ def without_browser(reason: str) -> NoReturn:
 @contextmanager
 def launched() -> Iterator[Browser]:
     """A Chromium, if there is one."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         try:
             chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=BROWSER_ARGUMENTS)
@@ -78,29 +91,50 @@ def quick_app(is_there: None, tiny_folder: Path, tmp_path_factory: pytest.TempPa
 
 
 @contextmanager
-def visited(browser: Browser, app: App) -> Iterator[Page]:
-    """A fresh page that is connected and at rest; no script of it may fail while it is open."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, permissions=["camera"])
-    fresh = context.new_page()
+def blank(browser: Browser, script: str = "", **options: Any) -> Iterator[Page]:
+    """An empty page of a visitor of its own, that runs `script` before all others; no script may fail in it."""
+    context = browser.new_context(**({"viewport": {"width": 1280, "height": 1000}} | options))
+    context.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
-    fresh.on("pageerror", lambda error: problems.append(str(error)))
-    fresh.goto(app.url, wait_until="domcontentloaded")
-    fresh.wait_for_function("window.rearview && window.rearview.applied !== null", timeout=30_000)
-    fresh.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
-    yield fresh
-    context.close()
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+    if script:
+        context.add_init_script(script)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
     assert problems == []
+
+
+def settled(page: Page) -> None:
+    """Wait until the page is connected and at rest, after it was opened or opened again."""
+    page.wait_for_selector(AT_REST)
+    page.evaluate(KEEP_WHAT_IS_TOLD)
+
+
+@contextmanager
+def visited(browser: Browser, app: App, script: str = "", **options: Any) -> Iterator[Page]:
+    """The page of an app, connected and at rest."""
+    with blank(browser, script, **options) as page:
+        page.goto(app.url, wait_until="domcontentloaded")
+        settled(page)
+        yield page
+
+
+def wait_until_told(page: Page, sentence: str) -> None:
+    """Wait for a word on what was done since the page was opened; it may be gone again by now."""
+    page.wait_for_function("(sentence) => window.toasts.includes(sentence)", arg=sentence)
 
 
 @pytest.fixture
 def page(browser: Browser, app: App) -> Iterator[Page]:
     """A fresh page of the app with the embedded model."""
-    with visited(browser, app) as fresh:
+    with visited(browser, app, permissions=["camera"]) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def quick_page(browser: Browser, quick_app: App) -> Iterator[Page]:
     """A fresh page of the quick app."""
-    with visited(browser, quick_app) as fresh:
+    with visited(browser, quick_app, permissions=["camera"]) as fresh:
         yield fresh

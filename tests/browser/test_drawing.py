@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from demo.words import word
+from tests.browser.conftest import AT_REST, visited
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -17,7 +19,6 @@ pytestmark = pytest.mark.browser
 
 SIDE = 512
 RED, BLUE, WHITE = "#d63a34", "#2458c9", "#ffffff"
-READY = "window.rearview && window.rearview.applied !== null"
 COLOUR_AT = """([x, y]) => {
   const pixel = document.getElementById("canvas").getContext("2d").getImageData(x, y, 1, 1).data;
   return "#" + [...pixel].slice(0, 3).map((value) => value.toString(16).padStart(2, "0")).join("");
@@ -55,29 +56,22 @@ LISTEN = "() => { window.told = []; window.rearview.on('drawn', (op) => window.t
 APPLY = "async (operations) => { for (const each of operations) await window.rearview.drawing.apply(each); }"
 
 
-def opened(browser: Browser, app: App, script: str = "", **options: Any) -> Page:
-    page = browser.new_context(**({"viewport": {"width": 1280, "height": 1000}} | options)).new_page()
-    page.set_default_timeout(60_000)
-    if script:
-        page.add_init_script(script)
-    page.goto(app.url, wait_until="domcontentloaded")
-    page.wait_for_function(READY)
-    page.evaluate(LISTEN)
-    return page
+@contextmanager
+def opened(browser: Browser, app: App, script: str = "", **options: Any) -> Iterator[Page]:
+    """The page of an app, at rest, that keeps in `told` what is done by hand."""
+    with visited(browser, app, script, **options) as page:
+        page.evaluate(LISTEN)
+        yield page
 
 
 @pytest.fixture(scope="module")
-def shared(browser: Browser, app: App) -> Iterator[Page]:
+def shared(browser: Browser, quick_app: App) -> Iterator[Page]:
     """One page for all tests of the drawing alone; it is paused, so that nothing is painted meanwhile."""
-    page = opened(browser, app)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.click("#pause")
-    for name in ("layers", "pen_options"):
-        page.click(f"#{name}")
-    yield page
-    page.context.close()
-    assert problems == []
+    with opened(browser, quick_app) as page:
+        page.click("#pause")
+        for name in ("layers", "pen_options"):
+            page.click(f"#{name}")
+        yield page
 
 
 @pytest.fixture
@@ -236,9 +230,12 @@ def test_zoomed_in_the_pen_draws_where_it_is(canvas: Page) -> None:
     for _ in range(5):
         canvas.mouse.wheel(0, -100)
     canvas.keyboard.up("Control")
+    # A wheel's turns arrive some time later; this is what all five of them make.
+    canvas.wait_for_function("""() => {
+      const [drawing, square] = ["canvas", "input"].map((id) => document.getElementById(id).getBoundingClientRect());
+      return drawing.width > 3 * square.width;
+    }""")
     expect(canvas.locator("#zoom_level")).to_be_visible()
-    width = canvas.locator("#canvas").bounding_box()["width"]
-    assert width > 3 * canvas.locator("#input").bounding_box()["width"]
     drag(canvas, (120, 130), (140, 130))
     [stroke] = told(canvas)
     assert near(stroke["points"][0][:2], (120, 130)) and near(stroke["points"][-1][:2], (140, 130))
@@ -279,7 +276,7 @@ def test_two_fingers_zoom_and_what_one_had_begun_is_no_stroke(canvas: Page) -> N
     touches(session, canvas, "touchMove", (150, 250), (360, 250))
     touches(session, canvas, "touchEnd")
     assert told(canvas) == [] and digest(canvas) == before
-    assert canvas.get_attribute("#input", "data-zoom") == "near"
+    expect(canvas.locator("#input")).to_have_attribute("data-zoom", "near")
     canvas.click("#zoom_level")
 
 
@@ -502,53 +499,47 @@ def test_ink_lies_on_a_live_source_when_it_is_to(canvas: Page) -> None:
     assert digest(canvas) == seen
 
 
-def test_the_drawing_and_the_tools_survive_a_reload(browser: Browser, app: App) -> None:
-    page = opened(browser, app)
-    page.click("#pause")
-    ink(page, colour=RED, size=40)
-    drag(page, (100, 100), (400, 400))
-    page.evaluate(BRING, ["drop", "blue.png", "image/png"])
-    page.wait_for_function("window.told.length === 2")
-    page.click("#layers")
-    page.click("#layer_add")
-    ink(page, tool="ellipse", colour="#123456", stabiliser=0.4)
-    drag(page, (100, 100), (400, 400))
-    seen = digest(page)
-    page.wait_for_function(f"({KEPT})().then((kept) => kept.includes('ink2') && kept.includes('#123456'))")
-    page.wait_for_timeout(500)
-    page.reload(wait_until="domcontentloaded")
-    page.wait_for_function(READY)
-    page.wait_for_function("document.getElementById('input').dataset.drawn === 'yes'")
-    assert digest(page) == seen
-    assert page.input_value("#stabiliser") == "40"
-    expect(page.locator("#draw_ellipse")).to_have_attribute("aria-pressed", "true")
-    frames = int(page.get_attribute("#status", "data-frames"))
-    page.wait_for_function("(frames) => Number(document.getElementById('status').dataset.frames) > frames", arg=frames)
-    page.context.close()
+def test_the_drawing_and_the_tools_survive_a_reload(browser: Browser, quick_app: App) -> None:
+    with opened(browser, quick_app) as page:
+        page.click("#pause")
+        ink(page, colour=RED, size=40)
+        drag(page, (100, 100), (400, 400))
+        page.evaluate(BRING, ["drop", "blue.png", "image/png"])
+        page.wait_for_function("window.told.length === 2")
+        page.click("#layers")
+        page.click("#layer_add")
+        ink(page, tool="ellipse", colour="#123456", stabiliser=0.4)
+        drag(page, (100, 100), (400, 400))
+        seen = digest(page)
+        # The last that is kept, after everything else: what the new layer holds.
+        inked = """'"op":"picture","layer":"ink2"'"""
+        page.wait_for_function(f"({KEPT})().then((kept) => kept.includes({inked}))")
+        page.reload(wait_until="domcontentloaded")
+        page.wait_for_selector('#input[data-drawn="yes"]')
+        assert digest(page) == seen
+        expect(page.locator("#stabiliser")).to_have_value("40")
+        expect(page.locator("#draw_ellipse")).to_have_attribute("aria-pressed", "true")
+        page.wait_for_selector(f'{AT_REST}:not([data-frames="0"])')
 
 
-def test_where_nothing_can_be_kept_one_draws_all_the_same(browser: Browser, app: App) -> None:
+def test_where_nothing_can_be_kept_one_draws_all_the_same(browser: Browser, quick_app: App) -> None:
     blocked = "indexedDB.open = () => { throw new DOMException('no', 'SecurityError'); };"
-    page = opened(browser, app, blocked)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    drag(page, (100, 100), (400, 400))
-    assert len(told(page)) == 1
-    assert problems == []
-    page.context.close()
+    with opened(browser, quick_app, blocked) as page:
+        drag(page, (100, 100), (400, 400))
+        assert len(told(page)) == 1
 
 
-def test_on_a_phone_the_panels_fit_and_a_finger_draws(browser: Browser, app: App) -> None:
-    page = opened(browser, app, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page.click("#layers")
-    page.click("#pen_options")
-    edges = "[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right)"
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert max(page.evaluate(edges)) <= 390
-    session = page.context.new_cdp_session(page)
-    page.locator("#canvas").scroll_into_view_if_needed()
-    touches(session, page, "touchStart", (100, 100))
-    touches(session, page, "touchMove", (300, 100))
-    touches(session, page, "touchEnd")
-    assert [each["op"] for each in told(page)] == ["stroke"]
-    page.context.close()
+def test_on_a_phone_the_panels_fit_and_a_finger_draws(browser: Browser, quick_app: App) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with opened(browser, quick_app, **phone) as page:
+        page.click("#layers")
+        page.click("#pen_options")
+        edges = "[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right)"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert max(page.evaluate(edges)) <= 390
+        session = page.context.new_cdp_session(page)
+        page.locator("#canvas").scroll_into_view_if_needed()
+        touches(session, page, "touchStart", (100, 100))
+        touches(session, page, "touchMove", (300, 100))
+        touches(session, page, "touchEnd")
+        assert [each["op"] for each in told(page)] == ["stroke"]

@@ -9,8 +9,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Frame, Page
+from playwright.sync_api import Browser, Frame, Page
 
+from tests.browser.conftest import AT_REST, blank
 from tests.proxy import Proxy, proxied
 from tests.served import App
 
@@ -62,16 +63,14 @@ def hosted(address: str) -> Iterator[str]:
         server.server_close()
 
 
-def inner(context: BrowserContext, host: str, proxy: Proxy) -> tuple[Page, Frame]:
-    """The page of the site, and the app's page in it once that is connected and at rest."""
-    page = context.new_page()
+def inner(page: Page, host: str, proxy: Proxy) -> Frame:
+    """The app's page in the page of the site, once that is connected and at rest."""
     page.goto(host, wait_until="domcontentloaded")
     frame = page.wait_for_selector("iframe").content_frame()
     assert frame is not None
     frame.wait_for_url(lambda url: url.startswith(proxy.url))
-    frame.wait_for_function("window.rearview && window.rearview.applied !== null", timeout=60_000)
-    frame.wait_for_selector('#status[data-state="idle"]', timeout=60_000)
-    return page, frame
+    frame.wait_for_selector(AT_REST)
+    return frame
 
 
 @pytest.mark.parametrize(("storage", "sockets"), [("kept", True), ("blocked", True), ("kept", False)])
@@ -79,20 +78,15 @@ def test_a_drawing_is_painted_in_a_frame_of_another_origin(
     browser: Browser, app: App, storage: str, sockets: bool
 ) -> None:
     """Also where the page may keep nothing, and where the proxy passes no WebSockets on."""
-    problems: list[str] = []
     asked: list[str] = []
+    script = BLOCKED_STORAGE if storage == "blocked" else ""
     with proxied(app.port, PREFIX, sockets) as proxy, hosted(proxy.url) as host:
-        context = browser.new_context(viewport={"width": 1280, "height": 1100})
-        if storage == "blocked":
-            context.add_init_script(BLOCKED_STORAGE)
-        context.on("request", lambda request: asked.append(request.url))
-        context.on("weberror", lambda error: problems.append(str(error.error)))
-        page, frame = inner(context, host, proxy)
-        assert frame.evaluate("window.origin") != page.evaluate("window.origin")
-        draw(page, frame)
-        context.close()
+        with blank(browser, script, viewport={"width": 1280, "height": 1100}) as page:
+            page.context.on("request", lambda request: asked.append(request.url))
+            frame = inner(page, host, proxy)
+            assert frame.evaluate("window.origin") != page.evaluate("window.origin")
+            draw(page, frame)
         allowed = {host.split("/")[2], f"127.0.0.1:{proxy.port}"}
-    assert problems == []
     assert {url.split("/")[2] for url in asked if url.startswith(("http", "ws"))} == allowed
     assert sockets is not any("rearview/frame" in url for url in asked)
 
@@ -106,4 +100,4 @@ def draw(page: Page, frame: Frame) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 200, box["y"] + 160, steps=6)
     page.mouse.up()
-    frame.wait_for_function("before => window.rearview.last.sequence > before", arg=before, timeout=60_000)
+    frame.wait_for_function("before => window.rearview.last.sequence > before", arg=before)

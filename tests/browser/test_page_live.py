@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import AT_REST, PATIENCE_MS, blank, visited
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -21,6 +29,10 @@ PIXELS = """(id) => {
   return [...context.getImageData(0, 0, 16, 16).data];
 }"""
 SETTINGS = {"fusion_strength": 0.25, "bank_frames": 2, "steps": 2}
+SIZES = {"wide": (1680, 1050), "laptop": (1366, 768), "phone": (390, 844)}
+FIRST_STROKE_S = 10.0
+SCREENSHOTS = "REARVIEW_SCREENSHOTS"
+"""A folder for the pictures of the page; README's are made with docs/screens."""
 
 
 def pixels(page: Page, name: str) -> list[int]:
@@ -38,8 +50,15 @@ def number(page: Page, name: str) -> float:
 
 def rest(page: Page) -> None:
     """Wait until every frame that is still to come has come."""
-    page.wait_for_timeout(150)
-    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
+    page.wait_for_selector(AT_REST)
+
+
+def eventually(page: Page, is_so: Callable[[], bool]) -> bool:
+    """Whether it is so, now or after any wait that is reasonable."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not is_so() and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    return is_so()
 
 
 def draw(page: Page, *points: tuple[float, float]) -> None:
@@ -92,25 +111,28 @@ def test_the_picture_follows_while_the_pen_is_down(page: Page) -> None:
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + 40, box["y"] + 40)
     page.mouse.down()
-    for step in range(1, 20):
+    ways = itertools.cycle([*range(20), *range(20, 0, -1)])
+
+    def follows() -> bool:
+        step = next(ways)
         page.mouse.move(box["x"] + 40 + 15 * step, box["y"] + 40 + 10 * step)
-        page.wait_for_timeout(50)
-    assert number(page, "frames") > frames + 2
+        return number(page, "frames") > frames + 10
+
+    # More than the first point alone brings, which is painted again a few times.
+    assert eventually(page, follows)
     page.mouse.up()
 
 
 @pytest.mark.parametrize(("name", "value"), SETTINGS.items())
 def test_the_next_frame_takes_a_slider(page: Page, name: str, value: float) -> None:
-    rest(page)
     assert applied(page)[name] != value
     frame = page.evaluate("window.rearview.last.frame")
     page.evaluate(
         """([name, value]) => {
       window.firstFrame = null;
-      window.watching = setInterval(() => {
-        if (window.firstFrame === null && window.rearview.applied[name] === value)
-          window.firstFrame = window.rearview.last.frame;
-      }, 1);
+      window.rearview.on("picture", ({ frame }) => {
+        if (window.rearview.applied[name] === value) window.firstFrame ??= frame;
+      });
     }""",
         [name, value],
     )
@@ -121,15 +143,13 @@ def test_the_next_frame_takes_a_slider(page: Page, name: str, value: float) -> N
 
 def test_a_prompt_shows_within_three_frames(page: Page) -> None:
     draw_cross(page)
-    rest(page)
     before = pixels(page, "picture")
     frame = page.evaluate("window.rearview.last.frame")
     page.evaluate("""() => {
       window.firstFrame = null;
-      window.watching = setInterval(() => {
-        if (window.firstFrame === null && window.rearview.applied.prompt.includes("neon"))
-          window.firstFrame = window.rearview.last.frame;
-      }, 1);
+      window.rearview.on("picture", ({ frame }) => {
+        if (window.rearview.applied.prompt.includes("neon")) window.firstFrame ??= frame;
+      });
     }""")
     page.fill("#prompt textarea", "neon lights")
     page.wait_for_function("window.rearview.applied.prompt === 'neon lights'")
@@ -143,7 +163,7 @@ def test_an_example_brings_its_sketch_and_its_prompt(page: Page) -> None:
     assert page.locator(".rv-example").count() == 6
     page.locator('.rv-example[data-name="sailboat"]').click()
     page.wait_for_function("window.rearview.applied.prompt.includes('sailboat')")
-    assert difference(pixels(page, "canvas"), blank) > 20
+    assert eventually(page, lambda: difference(pixels(page, "canvas"), blank) > 20)
 
 
 def test_resetting_the_memory_begins_anew(page: Page) -> None:
@@ -157,7 +177,7 @@ def test_resetting_the_memory_begins_anew(page: Page) -> None:
 def test_the_camera_streams_and_stops(page: Page) -> None:
     drawing = pixels(page, "canvas")
     page.click("#camera")
-    expect(page.locator("#camera")).to_have_attribute("aria-pressed", "true", timeout=10_000)
+    expect(page.locator("#camera")).to_have_attribute("aria-pressed", "true")
     frames = number(page, "frames")
     page.wait_for_function("(frames) => document.getElementById('status').dataset.frames > frames + 15", arg=frames)
     assert difference(pixels(page, "canvas"), drawing) > 5
@@ -168,32 +188,42 @@ def test_the_camera_streams_and_stops(page: Page) -> None:
     rest(page)
 
 
-def test_without_websockets_the_page_posts(browser: Browser, app: App) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    page = context.new_page()
-    page.add_init_script(
-        "window.WebSocket = class { constructor() { setTimeout(() => this.onclose?.({ code: 1006 }), 5); } };"
-    )
-    page.goto(app.url, wait_until="domcontentloaded")
-    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
-    before = pixels(page, "picture")
-    draw_cross(page)
-    assert difference(pixels(page, "picture"), before) > 0.5
-    move_slider(page, "steps", 2)
-    page.wait_for_function("window.rearview.applied.steps === 2")
-    context.close()
+def cpu_seconds() -> float:
+    """What a processor has worked for the browser and the apps, and rested, since they began."""
+    times = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
+    return sum(each.user + each.system for each in times) + psutil.cpu_times().idle
 
 
-def test_the_page_survives_a_crash_of_the_server(page: Page, app: App) -> None:
-    draw_cross(page)
-    drawing = pixels(page, "canvas")
-    app.kill()
-    page.wait_for_selector('#status[data-state="away"]', timeout=10_000)
-    expect(page.locator("#notice")).to_contain_text("connects again")
-    app.start()
-    page.wait_for_selector('#status[data-state="idle"]', timeout=60_000)
-    expect(page.locator("#notice")).to_be_empty()
-    assert pixels(page, "canvas") == drawing
-    frames = number(page, "frames")
-    draw(page, (0.1, 0.5), (0.9, 0.5))
-    page.wait_for_function("(frames) => document.getElementById('status').dataset.frames > frames", arg=frames)
+def test_a_stranger_sees_a_painted_stroke_within_three_actions_and_ten_seconds(browser: Browser, app: App) -> None:
+    """To open the page, to press and to move. Seconds in which the machine worked for others do not count."""
+    with blank(browser, viewport={"width": 1366, "height": 768}) as page:
+        started, already = time.monotonic(), cpu_seconds()
+        page.goto(app.url, wait_until="domcontentloaded")
+        page.wait_for_selector('#status[data-state="idle"], #status[data-state="busy"]')
+        frames = number(page, "frames")
+        draw(page, (0.2, 0.5), (0.8, 0.4))
+        page.wait_for_function(
+            "(frames) => Number(document.getElementById('status').dataset.frames) > frames", arg=frames
+        )
+        seconds, ours = time.monotonic() - started, cpu_seconds() - already
+    assert min(seconds, ours) < FIRST_STROKE_S
+
+
+def test_the_page_fits_and_has_its_picture_taken(browser: Browser, app: App, tmp_path: Path) -> None:
+    folder = Path(os.environ.get(SCREENSHOTS, tmp_path))
+    with visited(browser, app, reduced_motion="reduce") as page:
+        page.locator('.rv-example[data-name="sailboat"]').click()
+        page.wait_for_function("window.rearview.applied.prompt.includes('sailboat')")
+        page.wait_for_selector('#input[data-drawn="yes"]')
+        page.wait_for_selector("#replay", state="hidden")
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            page.context.new_cdp_session(page).send("Emulation.setTouchEmulationEnabled", {"enabled": size == "phone"})
+            page.evaluate("window.scrollTo(0, 0)")
+            rest(page)
+            page.screenshot(path=folder / f"{size}.png")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, size
+            canvas, picture = page.locator("#canvas").bounding_box(), page.locator("#picture").bounding_box()
+            if size != "phone":
+                assert max(box["y"] + box["height"] for box in (canvas, picture)) <= height, size
+                assert page.locator("#prompt textarea").bounding_box()["y"] < height, size

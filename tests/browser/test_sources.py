@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import visited
 from tests.browser.test_page_live import difference, draw, number, pixels, rest
 from tests.clips import BLUE, GREEN, RED, write_clip
 
@@ -43,21 +46,10 @@ PRESSED = '[aria-pressed="true"]'
 
 
 @pytest.fixture
-def opened(browser: Browser, quick_app: App):  # type: ignore[no-untyped-def]
+def opened(browser: Browser, quick_app: App) -> Iterator[Callable[[str], Page]]:
     """Opens a page at rest that runs a script of the test first."""
-    contexts = []
-
-    def open_page(script: str) -> Page:
-        contexts.append(browser.new_context(viewport={"width": 1280, "height": 1000}))
-        page = contexts[-1].new_page()
-        page.add_init_script(script)
-        page.goto(quick_app.url, wait_until="domcontentloaded")
-        page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
+    with ExitStack() as visits:
+        yield lambda script: visits.enter_context(visited(browser, quick_app, script))
 
 
 def colour(page: Page, x: float, y: float) -> list[int]:
@@ -77,16 +69,15 @@ def wait_for_colour(page: Page, x: float, y: float, expected: tuple[int, ...]) -
       return expected.every((value, at) => Math.abs(data[at] - value) < 40);
     }""",
         arg=[x, y, list(expected)],
-        timeout=10_000,
     )
 
 
-def test_a_shared_screen_is_painted_and_its_end_brings_the_drawing_back(opened) -> None:  # type: ignore[no-untyped-def]
+def test_a_shared_screen_is_painted_and_its_end_brings_the_drawing_back(opened: Callable[[str], Page]) -> None:
     page = opened(SCREEN)
     draw(page, (0.2, 0.2), (0.8, 0.8))
     drawing = pixels(page, "canvas")
     page.click("#source_screen")
-    expect(page.locator(f"#source_screen{PRESSED}")).to_be_visible(timeout=10_000)
+    expect(page.locator(f"#source_screen{PRESSED}")).to_be_visible()
     wait_for_colour(page, 0.1, 0.5, (255, 0, 0))
     assert is_like(colour(page, 0.9, 0.5), (0, 0, 255))
     frames = number(page, "frames")
@@ -98,17 +89,17 @@ def test_a_shared_screen_is_painted_and_its_end_brings_the_drawing_back(opened) 
     assert page.evaluate("window.shared.getTracks().every((track) => track.readyState === 'ended')")
 
 
-def test_a_share_that_is_refused_leaves_everything_and_says_what_to_do(opened) -> None:  # type: ignore[no-untyped-def]
+def test_a_share_that_is_refused_leaves_everything_and_says_what_to_do(opened: Callable[[str], Page]) -> None:
     refuse = "navigator.mediaDevices.getDisplayMedia = async () => { throw new DOMException('', 'NotAllowedError'); };"
     page = opened(CAMERA + refuse)
     page.click("#camera")
-    expect(page.locator(f"#camera{PRESSED}")).to_be_visible(timeout=10_000)
+    expect(page.locator(f"#camera{PRESSED}")).to_be_visible()
     page.click("#source_screen")
     expect(page.locator("#notice")).to_contain_text("choose a screen")
     expect(page.locator(f"#camera{PRESSED}")).to_be_visible()
 
 
-def test_the_camera_is_a_mirror_that_can_be_turned_off(opened) -> None:  # type: ignore[no-untyped-def]
+def test_the_camera_is_a_mirror_that_can_be_turned_off(opened: Callable[[str], Page]) -> None:
     page = opened(CAMERA)
     page.click("#camera")
     wait_for_colour(page, 0.1, 0.5, (0, 0, 255))
@@ -117,7 +108,7 @@ def test_the_camera_is_a_mirror_that_can_be_turned_off(opened) -> None:  # type:
     expect(page.locator("#mirror")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_camera_that_looks_away_is_no_mirror(opened) -> None:  # type: ignore[no-untyped-def]
+def test_a_camera_that_looks_away_is_no_mirror(opened: Callable[[str], Page]) -> None:
     away = "MediaStreamTrack.prototype.getSettings = () => ({ facingMode: 'environment' });"
     page = opened(CAMERA + away)
     page.click("#camera")
@@ -125,7 +116,7 @@ def test_a_camera_that_looks_away_is_no_mirror(opened) -> None:  # type: ignore[
     expect(page.locator("#mirror")).to_be_hidden()
 
 
-def test_where_no_screen_can_be_shared_nobody_is_asked_to(opened) -> None:  # type: ignore[no-untyped-def]
+def test_where_no_screen_can_be_shared_nobody_is_asked_to(opened: Callable[[str], Page]) -> None:
     page = opened("delete MediaDevices.prototype.getDisplayMedia;")
     expect(page.locator("#source_screen")).to_be_hidden()
     expect(page.locator("#source_video")).to_be_visible()
@@ -160,18 +151,18 @@ def test_a_video_file_plays_cropped_can_be_held_and_sought(page: Page, tmp_path:
 def test_a_file_that_is_no_video_gets_a_sentence(page: Page, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
     page.set_input_files("#video_file", tmp_path / "broken.mp4")
-    expect(page.locator("#notice")).to_contain_text("Choose an MP4", timeout=10_000)
+    expect(page.locator("#notice")).to_contain_text("Choose an MP4")
     expect(page.locator(f"#source_drawing{PRESSED}")).to_be_visible()
     assert page.locator("video").count() == 0
 
 
-def test_from_one_source_to_the_next_nothing_stays_open(opened, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_from_one_source_to_the_next_nothing_stays_open(opened: Callable[[str], Page], tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.webm", size=(64, 64))
     page = opened(SCREEN)
     page.click("#source_screen")
-    expect(page.locator(f"#source_screen{PRESSED}")).to_be_visible(timeout=10_000)
+    expect(page.locator(f"#source_screen{PRESSED}")).to_be_visible()
     page.set_input_files("#video_file", clip)
-    expect(page.locator(f"#source_video{PRESSED}")).to_be_visible(timeout=10_000)
+    expect(page.locator(f"#source_video{PRESSED}")).to_be_visible()
     assert page.evaluate("window.shared.getTracks().every((track) => track.readyState === 'ended')")
     assert page.locator("video").count() == 1
     page.click("#source_video")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.test_page_live import difference, draw, number, pixels, rest
+from tests.browser.conftest import blank, settled, visited
+from tests.browser.test_page_live import difference, draw, eventually, number, pixels, rest
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -74,13 +77,22 @@ def link_of(page: Page) -> str:
     return page.input_value("#output_link")
 
 
-def watching(browser: Browser, address: str, script: str = "") -> Page:
+@contextmanager
+def watching(browser: Browser, address: str, script: str = "") -> Iterator[Page]:
     """Another browser, that has nothing but the address."""
-    page = browser.new_context(viewport={"width": 640, "height": 360}).new_page()
-    if script:
-        page.add_init_script(script)
-    page.goto(address)
-    return page
+    with blank(browser, script, viewport={"width": 640, "height": 360}) as page:
+        page.goto(address)
+        yield page
+
+
+def pictures(other: Page) -> int:
+    """How many an output page has shown."""
+    return other.evaluate("Number(document.getElementById('picture').dataset.pictures ?? 0)")
+
+
+def shows_the_same(other: Page, page: Page) -> bool:
+    """Whether an output page shows what the visitor's page does, at last."""
+    return eventually(other, lambda: difference(pixels(other, "picture"), pixels(page, "picture")) < 1)
 
 
 def test_over_the_drawing_the_pen_goes_through_and_keys_move_the_line(page: Page) -> None:
@@ -111,7 +123,7 @@ def test_the_line_is_dragged_and_stays_after_a_reload(page: Page) -> None:
     page.mouse.up()
     expect(page.locator("#wipe")).to_have_attribute("aria-valuenow", "25")
     page.reload(wait_until="domcontentloaded")
-    expect(page.locator("#wipe")).to_have_attribute("aria-valuenow", "25", timeout=30_000)
+    expect(page.locator("#wipe")).to_have_attribute("aria-valuenow", "25")
     expect(page.locator("#over")).to_have_attribute("aria-pressed", "true")
 
 
@@ -134,10 +146,12 @@ def test_holding_compare_shows_the_drawing_in_the_place_of_the_picture(page: Pag
 def test_full_screen_is_the_picture_alone_or_both_and_escape_leaves(page: Page) -> None:
     page.click("#full")
     expect(page.locator("#stage")).to_have_attribute("data-full", "alone")
-    assert page.evaluate("document.fullscreenElement?.id") == "stage"
+    page.wait_for_function("document.fullscreenElement?.id === 'stage'")
     expect(page.locator("#canvas")).to_be_hidden()
-    window = page.evaluate("[window.innerWidth, window.innerHeight]")
-    assert page.locator("#picture").bounding_box()["height"] == pytest.approx(min(window), abs=2)
+    page.wait_for_function("""() => {
+      const { height } = document.getElementById("picture").getBoundingClientRect();
+      return Math.abs(height - Math.min(window.innerWidth, window.innerHeight)) <= 2;
+    }""")
     page.locator("#full_both").press("Enter")
     expect(page.locator("#canvas")).to_be_visible()
     page.evaluate("document.exitFullscreen()")
@@ -155,16 +169,12 @@ def test_without_a_full_screen_the_window_is_filled(page: Page) -> None:
 
 
 def test_the_small_window_holds_the_picture(browser: Browser, quick_app: App) -> None:
-    page = browser.new_context().new_page()
-    page.add_init_script(SMALL_WINDOW)
-    page.goto(quick_app.url, wait_until="domcontentloaded")
-    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
-    page.click("#small_window")
-    expect(page.locator("#small_window")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_function("window.small.videoWidth === document.getElementById('picture').width")
-    page.evaluate("window.small.dispatchEvent(new Event('leavepictureinpicture'))")
-    expect(page.locator("#small_window")).to_have_attribute("aria-pressed", "false")
-    page.context.close()
+    with visited(browser, quick_app, SMALL_WINDOW) as page:
+        page.click("#small_window")
+        expect(page.locator("#small_window")).to_have_attribute("aria-pressed", "true")
+        page.wait_for_function("window.small.videoWidth === document.getElementById('picture').width")
+        page.evaluate("window.small.dispatchEvent(new Event('leavepictureinpicture'))")
+        expect(page.locator("#small_window")).to_have_attribute("aria-pressed", "false")
 
 
 def test_nothing_moves_when_a_picture_comes(page: Page) -> None:
@@ -191,44 +201,54 @@ def test_nothing_moves_when_a_picture_comes(page: Page) -> None:
 
 
 def test_the_output_page_shows_the_picture_and_nothing_else(page: Page, browser: Browser) -> None:
-    address = link_of(page)
-    other = watching(browser, address)
-    expect(page.locator("#output_watched")).to_have_text("1 page watches now.")
-    page.keyboard.press("Escape")
-    draw(page, (0.2, 0.2), (0.8, 0.8))
-    rest(page)
-    other.wait_for_function("document.getElementById('picture').dataset.pictures > 2")
-    assert difference(pixels(other, "picture"), pixels(page, "picture")) < 1
-    assert other.locator("button, input, a").count() == 0
-    assert other.inner_text("body").strip() == ""
-    assert other.locator("#picture").bounding_box() == {"x": 0, "y": 0, "width": 640, "height": 360}
-    other.context.close()
+    with watching(browser, link_of(page)) as other:
+        expect(page.locator("#output_watched")).to_have_text("1 page watches now.")
+        page.keyboard.press("Escape")
+        rest(page)
+        assert shows_the_same(other, page)
+        shown = pictures(other)
+        draw(page, (0.2, 0.2), (0.8, 0.8))
+        rest(page)
+        assert eventually(other, lambda: pictures(other) > shown)
+        assert shows_the_same(other, page)
+        assert other.locator("button, input, a").count() == 0
+        assert other.inner_text("body").strip() == ""
+        assert other.locator("#picture").bounding_box() == {"x": 0, "y": 0, "width": 640, "height": 360}
     page.click("#output")
     expect(page.locator("#output_watched")).to_have_text("Nobody watches now.")
 
 
 def test_the_output_page_comes_back_after_a_reload_and_says_when_it_is_over(page: Page, browser: Browser) -> None:
     address = link_of(page)
-    other = watching(browser, address)
-    other.wait_for_function("document.getElementById('picture').dataset.pictures > 0")
-    page.reload(wait_until="domcontentloaded")
-    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
-    assert link_of(page) == address
-    shown = other.evaluate("Number(document.getElementById('picture').dataset.pictures)")
-    other.wait_for_function("(shown) => document.getElementById('picture').dataset.pictures > shown", arg=shown)
-    page.click("#output_stop")
-    expect(other.locator("#sentence")).to_contain_text("have ended")
-    assert other.evaluate("document.getElementById('picture').width") == 1
-    other.context.close()
+    with watching(browser, address) as other:
+        rest(page)
+        assert eventually(other, lambda: pictures(other) > 0) and shows_the_same(other, page)
+        page.reload(wait_until="domcontentloaded")
+        settled(page)
+        assert link_of(page) == address
+        page.keyboard.press("Escape")
+        rest(page)
+        assert shows_the_same(other, page)
+        # Both are at rest: what comes now is a picture of the page as it is after its reload.
+        shown = pictures(other)
+        draw(page, (0.2, 0.2), (0.8, 0.8))
+        rest(page)
+        assert eventually(other, lambda: pictures(other) > shown) and shows_the_same(other, page)
+        page.click("#output")
+        page.click("#output_stop")
+        expect(other.locator("#sentence")).to_contain_text("have ended")
+        assert other.evaluate("document.getElementById('picture').width") == 1
 
 
 def test_the_output_page_works_where_no_socket_gets_through(page: Page, browser: Browser) -> None:
-    other = watching(browser, link_of(page), NO_SOCKETS)
-    other.wait_for_function("document.getElementById('picture').dataset.pictures > 0", timeout=20_000)
-    page.keyboard.press("Escape")
-    draw(page, (0.2, 0.8), (0.8, 0.2))
-    other.wait_for_function("document.getElementById('picture').dataset.pictures > 3", timeout=20_000)
-    other.context.close()
+    with watching(browser, link_of(page), NO_SOCKETS) as other:
+        rest(page)
+        assert eventually(other, lambda: pictures(other) > 0) and shows_the_same(other, page)
+        page.keyboard.press("Escape")
+        shown = pictures(other)
+        draw(page, (0.2, 0.8), (0.8, 0.2))
+        rest(page)
+        assert eventually(other, lambda: pictures(other) > shown) and shows_the_same(other, page)
 
 
 def test_a_hidden_page_rests_and_goes_on_when_it_is_seen_again(page: Page) -> None:
@@ -237,7 +257,7 @@ def test_a_hidden_page_rests_and_goes_on_when_it_is_seen_again(page: Page) -> No
     rest(page)
     before = frames(page)
     draw(page, (0.2, 0.2), (0.8, 0.8))
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(300)
     assert frames(page) == before
     page.evaluate(HIDE, False)
     page.wait_for_function(BUSY, arg=before)
@@ -245,33 +265,27 @@ def test_a_hidden_page_rests_and_goes_on_when_it_is_seen_again(page: Page) -> No
 
 
 def test_a_hidden_page_that_is_watched_goes_on(page: Page, browser: Browser) -> None:
-    other = watching(browser, link_of(page))
-    expect(page.locator("#output_watched")).to_have_text("1 page watches now.")
-    page.keyboard.press("Escape")
-    page.click("#camera")
-    expect(page.locator("#camera")).to_have_attribute("aria-pressed", "true", timeout=10_000)
-    # No frame of the camera is told to a hidden page.
-    page.evaluate("HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0")
-    page.evaluate(HIDE, True)
-    page.wait_for_timeout(300)
-    page.wait_for_function(
-        "(frames) => document.getElementById('status').dataset.frames > frames + 3", arg=frames(page)
-    )
-    other.context.close()
+    with watching(browser, link_of(page)):
+        expect(page.locator("#output_watched")).to_have_text("1 page watches now.")
+        page.keyboard.press("Escape")
+        page.click("#camera")
+        expect(page.locator("#camera")).to_have_attribute("aria-pressed", "true")
+        # No frame of the camera is told to a hidden page.
+        page.evaluate("HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0")
+        page.evaluate(HIDE, True)
+        # More than those that were under way, and the last one again and again.
+        page.wait_for_function(
+            "(frames) => document.getElementById('status').dataset.frames > frames + 15", arg=frames(page)
+        )
     expect(page.locator('[data-fact="state"]')).to_have_text("paused while hidden")
     page.evaluate(HIDE, False)
 
 
 def test_a_page_at_rest_does_nothing(browser: Browser, quick_app: App) -> None:
-    page = browser.new_context().new_page()
-    page.add_init_script(COUNT_TIMERS)
-    page.goto(quick_app.url, wait_until="domcontentloaded")
-    page.wait_for_selector('#status[data-state="idle"]', timeout=30_000)
-    rest(page)
-    page.wait_for_timeout(500)
-    before = frames(page)
-    page.evaluate("window.asked.length = 0")
-    page.wait_for_timeout(5000)
-    assert frames(page) == before
-    assert page.evaluate("window.asked") == []
-    page.context.close()
+    with visited(browser, quick_app, COUNT_TIMERS) as page:
+        page.wait_for_timeout(500)
+        before = frames(page)
+        page.evaluate("window.asked.length = 0")
+        page.wait_for_timeout(2000)
+        assert frames(page) == before
+        assert page.evaluate("window.asked") == []
