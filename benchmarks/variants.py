@@ -88,6 +88,7 @@ VARIANTS: tuple[Variant, ...] = (
     *PARTS,
     STEADY,
     *TRAINED,
+    *(Variant(f"{each.name}, steadiness 0.8", {"steadiness": 0.8}, each.name) for each in TRAINED),
     *(Variant(f"steadiness {share:g}, memory off", {"steadiness": share}, NoMemory) for share in (0.5, 0.8, 0.9)),
     Variant("fresh noise, memory off", memory=NoMemory, fresh_noise=True),
     Variant("fresh noise, attention and fusion", fresh_noise=True),

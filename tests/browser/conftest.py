@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -97,10 +98,12 @@ def blank(browser: Browser, script: str = "", **options: Any) -> Iterator[Page]:
     context.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
     context.on("weberror", lambda error: problems.append(str(error.error)))
+    page = context.new_page()
     if script:
-        context.add_init_script(script)
+        # Of the page, not of its context: nothing that a script may ask for is there while the page is empty.
+        page.add_init_script(script)
     try:
-        yield context.new_page()
+        yield page
     finally:
         context.close()
     assert problems == []
@@ -124,6 +127,14 @@ def visited(browser: Browser, app: App, script: str = "", **options: Any) -> Ite
 def wait_until_told(page: Page, sentence: str) -> None:
     """Wait for a word on what was done since the page was opened; it may be gone again by now."""
     page.wait_for_function("(sentence) => window.toasts.includes(sentence)", arg=sentence)
+
+
+def eventually(page: Page, is_so: Callable[[], bool]) -> bool:
+    """Whether it is so, now or after any wait that is reasonable."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not is_so() and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    return is_so()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from demo.words import word
-from tests.browser.conftest import AT_REST, visited
+from tests.browser.conftest import AT_REST, eventually, visited
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -512,10 +512,9 @@ def test_the_drawing_and_the_tools_survive_a_reload(browser: Browser, quick_app:
         drag(page, (100, 100), (400, 400))
         seen = digest(page)
         # The last that is kept, after everything else: what the new layer holds.
-        inked = """'"op":"picture","layer":"ink2"'"""
-        page.wait_for_function(f"({KEPT})().then((kept) => kept.includes({inked}))")
+        assert eventually(page, lambda: '"op":"picture","layer":"ink2"' in page.evaluate(KEPT))
         page.reload(wait_until="domcontentloaded")
-        page.wait_for_selector('#input[data-drawn="yes"]')
+        page.wait_for_selector('#input[data-drawn="yes"]', state="attached")
         assert digest(page) == seen
         expect(page.locator("#stabiliser")).to_have_value("40")
         expect(page.locator("#draw_ellipse")).to_have_attribute("aria-pressed", "true")

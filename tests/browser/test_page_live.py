@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import AT_REST, PATIENCE_MS, blank, visited
+from tests.browser.conftest import AT_REST, blank, eventually, visited
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -51,14 +50,6 @@ def number(page: Page, name: str) -> float:
 def rest(page: Page) -> None:
     """Wait until every frame that is still to come has come."""
     page.wait_for_selector(AT_REST)
-
-
-def eventually(page: Page, is_so: Callable[[], bool]) -> bool:
-    """Whether it is so, now or after any wait that is reasonable."""
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while not is_so() and time.monotonic() < deadline:
-        page.wait_for_timeout(50)
-    return is_so()
 
 
 def draw(page: Page, *points: tuple[float, float]) -> None:

@@ -63,6 +63,8 @@ def test_axe_finds_nothing_serious(browser: Browser, quick_app: App) -> None:
         assert serious(page) == {}
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+        # Gradio's own colours fade.
+        page.wait_for_function("document.getAnimations().every((each) => !(each instanceof CSSTransition))")
         assert serious(page) == {}
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "reduced_motion": "reduce"}
     with visited(browser, quick_app, **phone) as page:

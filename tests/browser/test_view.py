@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import blank, settled, visited
-from tests.browser.test_page_live import difference, draw, eventually, number, pixels, rest
+from tests.browser.conftest import blank, eventually, settled, visited
+from tests.browser.test_page_live import difference, draw, number, pixels, rest
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
