@@ -48,13 +48,13 @@ class Plan:
 
 
 FULL = Plan(
-    scenes=160,
+    scenes=320,
     unseen=8,
     tasks=2,
     frames=16,
     side=128,
     video_side=256,
-    course=Course(steps=1600, batch=2, judged=6, rate=7e-4, looks_every=200),
+    course=Course(steps=2000, batch=2, judged=6, rate=7e-4, looks_every=200),
 )
 PLANS = {
     "full": FULL,
