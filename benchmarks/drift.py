@@ -36,7 +36,7 @@ NOTE = """\
 A clip of a moving scene, forwards and backwards so that nothing jumps, again and again in one session, with steadiness
 off. Warp error: mean |difference|, 0..255, of a picture and the one before it along the true motion, on the way
 forwards. Drift: mean |difference|, 0..255, of the pictures of a repetition and those of the second one, of the same
-input frames; without a memory it is 0. A memory that never drifts keeps both. An anchor of 0 is the paper's memory;
+input frames; without a memory it is 0, and only two repetitions are painted. A memory that never drifts keeps both. An anchor of 0 is the paper's memory;
 any other draws it back, with every frame, to what the first frame of the scene left, by that share."""
 
 
@@ -68,23 +68,29 @@ def variants(trained: Recurrent) -> dict[str, Recurrent | None]:
 
 
 def run_of(model: Model, recurrent: Recurrent | None, options: argparse.Namespace, clip: Clip) -> list[Repetition]:
-    """All repetitions with a memory, or without one."""
+    """All repetitions with a memory; the first ones without any, whose pictures are the same for ever."""
     settings = FrameSettings(prompt=canonical_prompt(options.style), steps=options.steps, steadiness=0.0)
     with TemporaryDirectory() as folder:
         if recurrent is not None:
             save_recurrent(recurrent, Path(folder), torch.float32)
         memory = OFF if recurrent is None else RecurrentMemory.name
         with Engine(model, memory=memory, memory_weights=folder, size=(options.size, options.size)) as engine:
-            return list(repetitions(engine, clip, settings, options.frames))
+            frames = options.frames if recurrent is not None else shortest(options.clip_frames)
+            return list(repetitions(engine, clip, settings, frames))
+
+
+def shortest(clip_frames: int) -> int:
+    """Frames of two repetitions of a clip, to and fro."""
+    return 2 * (2 * clip_frames - 2)
 
 
 def table_of(runs: dict[str, list[Repetition]]) -> list[report.Row]:
     """Repetitions from the second to the last, each about as many times later than the one before it."""
-    count = min(len(run) for run in runs.values())
-    chosen = sorted({round(each) for each in np.geomspace(2, count, ROWS)})
+    longest = max(runs.values(), key=len)
+    chosen = sorted({round(each) for each in np.geomspace(2, len(longest), ROWS)})
     return [
-        {"frames": next(iter(runs.values()))[number - 1].last_frame}
-        | {f"warp error, {name}": run[number - 1].warp for name, run in runs.items()}
+        {"frames": longest[number - 1].last_frame}
+        | {f"warp error, {name}": run[min(number, len(run)) - 1].warp for name, run in runs.items()}
         | {f"drift, {name}": run[number - 1].drift for name, run in runs.items() if name != OFF}
         for number in chosen
     ]
@@ -116,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write it and the plots; returns the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.clip_frames < FEWEST_FRAMES or options.frames < 2 * (2 * options.clip_frames - 2):
+    if options.clip_frames < FEWEST_FRAMES or options.frames < shortest(options.clip_frames):
         parser.error(f"needed: a clip of at least {FEWEST_FRAMES} frames, and two repetitions of it to and fro")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -137,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for measure in ("warp", "drift"):
         path = options.results / f"{options.name}-{measure}.png"
         options.results.mkdir(parents=True, exist_ok=True)
-        values = {name: [getattr(each, measure) for each in run] for name, run in runs.items()}
+        values = {name: [getattr(each, measure) for each in run] for name, run in runs.items() if name != OFF}
         plots.lines(f"{measure}, of 255", "repetitions of the clip", values).save(path, optimize=True)
         links.append(f"![{path.stem}]({path.name})")
     command = (

@@ -26,7 +26,8 @@ export function createCapture(studio, { declarations, version }) {
     const settings = declared({ ...studio.settings.values, ...studio.settings.applied }, declarations);
     if (settings.seed === undefined) settings.seed = studio.settings.values.seed;
     const { model = "", memory = "" } = hello ?? {};
-    return toPicture(settings, { app: version, model, memory, size: [picture.width, picture.height] });
+    const used = studio.settings.memory(memory);
+    return toPicture(settings, { app: version, model, memory: used, size: [picture.width, picture.height] });
   }
 
   async function pictureWithSettings() {

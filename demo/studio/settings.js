@@ -79,6 +79,11 @@ export function createSettings(studio, first) {
     apply,
     shown: (names) => names.map((name) => values[name]),
     values,
+    // The name of the memory that painted the last picture; `own` is the server's.
+    memory(own) {
+      const chosen = applied?.memory ?? "own";
+      return chosen === "own" ? own : chosen;
+    },
     get acknowledged() {
       return acknowledged;
     },

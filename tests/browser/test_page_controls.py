@@ -38,6 +38,18 @@ def test_dice_and_fusion_presets_act(page: Page) -> None:
     )
 
 
+def test_a_chosen_memory_is_named_and_what_it_does_not_read_rests(page: Page) -> None:
+    engine, slider = page.locator('[data-fact="engine"]'), page.locator("#fusion_strength")
+    expect(engine).to_contain_text("feature-bank")
+    page.locator("#memory label", has_text="none").click()
+    expect(engine).to_contain_text("none")
+    expect(engine).not_to_contain_text("feature-bank")
+    expect(slider).to_have_attribute("data-resting", "Rests now: it acts with the memory feature-bank.")
+    page.locator("#memory label", has_text="feature-bank").click()
+    expect(engine).to_contain_text("feature-bank")
+    expect(slider).not_to_have_attribute("data-resting", re.compile("."))
+
+
 def test_a_malformed_prompt_gets_a_sentence_and_the_stream_lives(page: Page) -> None:
     page.fill("#prompt textarea", '("a house", "a boat").blend(1')
     expect(page.locator("#notice")).not_to_be_empty()
