@@ -36,8 +36,9 @@ NOTE = """\
 A clip of a moving scene, forwards and backwards so that nothing jumps, again and again in one session, with steadiness
 off. Warp error: mean |difference|, 0..255, of a picture and the one before it along the true motion, on the way
 forwards. Drift: mean |difference|, 0..255, of the pictures of a repetition and those of the second one, of the same
-input frames; without a memory it is 0, and only two repetitions are painted. A memory that never drifts keeps both. An anchor of 0 is the paper's memory;
-any other draws it back, with every frame, to what the first frame of the scene left, by that share."""
+input frames; without a memory it is 0, and only two repetitions are painted. A memory that never drifts keeps both. An
+anchor of 0 is the paper's memory; any other draws it back, with every frame, to what the first frame of the scene
+left, by that share."""
 
 
 @dataclass(frozen=True)
