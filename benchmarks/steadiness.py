@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -337,6 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"python -m benchmarks.steadiness --model {model.name} --clips {len(study.clips)} --frames {study.frames} "
         f"--steps {options.steps} --style {study.style} --seed {study.seed}"
     )
+    if options.variants:
+        command = f"{command} --variants {shlex.join(options.variants)}"
     machine = report.machine(model.device, model.dtype)
     report.publish(options.name, command, machine, tables, f"{NOTE}\n\n{images}", options.results)
     return 0

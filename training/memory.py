@@ -54,7 +54,7 @@ FULL = Plan(
     frames=16,
     side=128,
     video_side=256,
-    course=Course(steps=2000, batch=2, judged=6, rate=7e-4, looks_every=200),
+    course=Course(steps=1600, batch=2, judged=6, rate=7e-4, looks_every=200),
 )
 PLANS = {
     "full": FULL,
