@@ -26,7 +26,7 @@ from pipeline.control_pictures import CONTROL_PICTURES
 from pipeline.devices import numbers_on, rows_at, sent, spread
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
-from pipeline.hub import PICKLE_ENDINGS, Hub, is_repository, variant_of
+from pipeline.hub import PICKLE_ENDINGS, Hub, variant_of
 from pipeline.memory.hooks import processors_replaced
 from pipeline.models import Model
 from pipeline.packing import convolutions_packed
@@ -233,13 +233,10 @@ def load_control(
 def _folder_of(name: str, entry: ControlEntry | None, hub: Hub) -> Path:
     if entry is not None:
         return hub.network(entry.repository)
-    if Path(name).is_dir():
-        return Path(name)
-    if is_repository(name):
-        return hub.network(name)
-    raise ModelError(
+    return hub.folder_of(
+        name,
         f"control came as {name!r}; needed: one of {', '.join(CONTROLS)}, a folder in diffusers' layout, or owner/name "
-        "of a repository of the hub. Check the name or the path."
+        "of a repository of the hub. Check the name or the path.",
     )
 
 

@@ -22,7 +22,7 @@ from transformers import DPTForDepthEstimation
 from pipeline.codec import Autoencoder, encode
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
-from pipeline.hub import PICKLE_ENDINGS, Hub, is_repository
+from pipeline.hub import PICKLE_ENDINGS, Hub
 from pipeline.memory import Memory
 from pipeline.memory.depth import DEPTH_MODEL, depth_model_of
 from pipeline.settings import FrameSettings
@@ -148,13 +148,10 @@ def load_depth_model(folder_or_id: str, device: torch.device, hub: Hub | None = 
 
 
 def _folder_of(folder_or_id: str, hub: Hub) -> Path:
-    if Path(folder_or_id).is_dir():
-        return Path(folder_or_id)
-    if is_repository(folder_or_id):
-        return hub.network(folder_or_id)
-    raise ModelError(
+    return hub.folder_of(
+        folder_or_id,
         f"the depth model came as {folder_or_id!r}; needed: a folder with {', '.join(PARTS)}, or a repository such as "
-        f"{DEPTH_MODEL}. Correct depth_model in the rearview.json of the memory's weights."
+        f"{DEPTH_MODEL}. Correct depth_model in the rearview.json of the memory's weights.",
     )
 
 

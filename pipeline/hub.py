@@ -147,6 +147,15 @@ class Hub:
         """The same folder with configs and vocabularies alone; downloaded if it is not here. Raises `ModelError`."""
         return self._folder(repository, _Wanted(weights=False))
 
+    def folder_of(self, folder_or_id: str, refusal: str) -> Path:
+        """A network's folder on this machine, as it is, or that of a repository, fetched once; raises `ModelError`,
+        with `refusal` for a name that is neither."""
+        if Path(folder_or_id).is_dir():
+            return Path(folder_or_id)
+        if is_repository(folder_or_id):
+            return self.network(folder_or_id)
+        raise ModelError(refusal)
+
     def network(self, repository: str) -> Path:
         """The folder of a repository that holds one network, or a LoRA; downloaded if it is not here.
 

@@ -24,7 +24,7 @@ from transformers import CLIPConfig
 from pipeline.codec import Frame
 from pipeline.errors import ModelError
 from pipeline.host import in_passing_thread
-from pipeline.hub import PICKLE_ENDINGS, Hub, is_repository
+from pipeline.hub import PICKLE_ENDINGS, Hub
 
 HUB_CHECKER = "CompVis/stable-diffusion-safety-checker"
 PARTS = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -129,13 +129,10 @@ def load_safety_checker_to_lend(
 
 
 def _folder_of(folder_or_id: str, hub: Hub) -> Path:
-    if Path(folder_or_id).is_dir():
-        return Path(folder_or_id)
-    if is_repository(folder_or_id):
-        return hub.network(folder_or_id)
-    raise ModelError(
+    return hub.folder_of(
+        folder_or_id,
         f"the safety checker came as {folder_or_id!r}; needed: a folder with {', '.join(PARTS)}, or a repository such "
-        f"as {HUB_CHECKER}. Check the name."
+        f"as {HUB_CHECKER}. Check the name.",
     )
 
 
