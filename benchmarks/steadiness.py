@@ -94,22 +94,32 @@ class Score:
     nbytes: int
 
 
-def translated(
-    model: Model, prompts: PromptEncoder, variant: Variant, frames: Sequence[np.ndarray], settings: FrameSettings
-) -> Run:
-    """The frames `[S, S, 3]` as the engine translates them in a session of their own, with the variant's memory."""
+@dataclass(frozen=True, eq=False)
+class Player:
+    """A variant at work: its memory beside a model, and what guesses the depth that this reads, loaded once."""
+
+    variant: Variant
+    translator: Translator
+
+
+def player_of(model: Model, prompts: PromptEncoder, variant: Variant) -> Player:
+    """The variant at work. Raises `ModelError` where the model has no weights for it."""
     memory = variant.memory_for(model)
     depth = depth_model_for([memory], model.device)
-    translator = Translator(model, memory, prompts, model.schedule, depth=depth)
-    state, outputs, milliseconds = StreamState(), [], []
-    with memory.installed(model.unet):
+    return Player(variant, Translator(model, memory, prompts, model.schedule, depth=depth))
+
+
+def translated(player: Player, frames: Sequence[np.ndarray], settings: FrameSettings) -> Run:
+    """The frames `[S, S, 3]` as the engine translates them in a session of their own, with the variant's memory."""
+    translator, state, outputs, milliseconds = player.translator, StreamState(), [], []
+    with translator.memory.installed(translator.model.unet):
         for number, frame in enumerate(frames):
             start = time.perf_counter()
-            asked = Asked(frame, variant.settings_at(number, settings, SEED), SEED)
+            asked = Asked(frame, player.variant.settings_at(number, settings, SEED), SEED)
             picture, state = translator.translated(asked, state)
             milliseconds.append((time.perf_counter() - start) * 1000)
             outputs.append(picture)
-    return Run(np.stack(outputs), milliseconds, state.nbytes(memory))
+    return Run(np.stack(outputs), milliseconds, state.nbytes(translator.memory))
 
 
 def style_renderings(clip: Clip, style: str) -> dict[int, np.ndarray]:
@@ -148,11 +158,10 @@ def clip_measures(outputs: np.ndarray, prompt: str, folder: str) -> dict[str, fl
 
 @dataclass(frozen=True)
 class Study:
-    """What is measured: which clips, how long, which variants, under which settings and style."""
+    """What is measured: which clips, how long, under which settings and style."""
 
     clips: Sequence[str]
     frames: int
-    variants: Sequence[Variant]
     settings: FrameSettings
     style: str
     seed: int
@@ -160,43 +169,46 @@ class Study:
     pictures: Sequence[str] = PICTURES
 
 
-def scores_of(model: Model, study: Study, stem: Path | None = None) -> dict[str, list[Score]]:
-    """The scores of each variant by its name, one a clip; pictures of `study.pictures` go to files that begin with
-    `stem`."""
-    prompts = PromptEncoder(model.text_encoders)
-    scores: dict[str, list[Score]] = {each.name: [] for each in study.variants}
+def scores_of(
+    model: Model, study: Study, players: Sequence[Player], stem: Path | None = None
+) -> dict[str, list[Score]]:
+    """The scores of each player by its variant's name, one a clip, the first of them with memory off; pictures of
+    `study.pictures` go to files that begin with `stem`."""
+    scores: dict[str, list[Score]] = {each.variant.name: [] for each in players}
     with convolutions_packed(model.unet, model.vae):
         # The first frames of a process are slow: memory is new and kernels are chosen.
         first = draw_clip(study.clips[0], study.seed, FEWEST_FRAMES, model.native_size)
-        translated(model, prompts, MEMORY_OFF, first.frames, study.settings)
+        translated(players[0], first.frames, study.settings)
         for turn, name in enumerate(study.clips):
             clip = draw_clip(name, study.seed, study.frames, model.native_size)
-            for variant, score in scores_of_clip(model, prompts, study, clip, turn, stem).items():
-                scores[variant].append(score)
-            print(f"{name}: {study.frames} frames, {len(study.variants)} variants", file=sys.stderr)
+            runs = runs_of_clip(players, study, clip, turn)
+            renderings = style_renderings(clip, study.style)
+            for variant, run in runs.items():
+                scores[variant].append(score_of(clip, run, runs[MEMORY_OFF.name], renderings, study))
+            if stem is not None and name in study.pictures:
+                draw_pictures(clip, runs, stem)
+            print(f"{name}: {study.frames} frames, {len(players)} variants", file=sys.stderr)
     return scores
 
 
-def scores_of_clip(
-    model: Model, prompts: PromptEncoder, study: Study, clip: Clip, turn: int, stem: Path | None
-) -> dict[str, Score]:
-    """Each variant's score of one clip, by its name. Another variant begins in each turn; memory off always goes
-    first, because the others are compared with its pictures."""
-    renderings = style_renderings(clip, study.style)
-    off = translated(model, prompts, MEMORY_OFF, clip.frames, study.settings)
-    scores = {MEMORY_OFF.name: _score(clip, off, off, renderings, study)}
-    rows = {"input": clip.frames, MEMORY_OFF.name: off.outputs}
-    others = [each for each in study.variants if each is not MEMORY_OFF]
+def runs_of_clip(players: Sequence[Player], study: Study, clip: Clip, turn: int) -> dict[str, Run]:
+    """What each player makes of one clip, by its variant's name and in their order. Memory off goes first, then another
+    one in each turn."""
+    off, *others = players
     start = turn % max(1, len(others))
-    for variant in others[start:] + others[:start]:
-        run = translated(model, prompts, variant, clip.frames, study.settings)
-        scores[variant.name] = _score(clip, run, off, renderings, study)
-        if variant in (BOTH, STEADY, *TRAINED):
-            rows[variant.name] = run.outputs
-    if stem is not None and clip.name in study.pictures:
-        plots.filmstrip(rows, strip_columns(clip)).save(beside(stem, f"strip {clip.name}"), optimize=True)
-        plots.slices(rows).save(beside(stem, f"slice {clip.name}"), optimize=True)
-    return scores
+    played = {
+        each.variant.name: translated(each, clip.frames, study.settings)
+        for each in (off, *others[start:], *others[:start])
+    }
+    return {each.variant.name: played[each.variant.name] for each in players}
+
+
+def draw_pictures(clip: Clip, runs: Mapping[str, Run], stem: Path) -> None:
+    """Write a filmstrip and a slice through time of the input and the memories that a visitor may choose."""
+    names = [each.name for each in (MEMORY_OFF, BOTH, STEADY, *TRAINED) if each.name in runs]
+    rows = {"input": clip.frames} | {name: runs[name].outputs for name in names}
+    plots.filmstrip(rows, strip_columns(clip)).save(beside(stem, f"strip {clip.name}"), optimize=True)
+    plots.slices(rows).save(beside(stem, f"slice {clip.name}"), optimize=True)
 
 
 def beside(stem: Path, title: str) -> Path:
@@ -204,7 +216,8 @@ def beside(stem: Path, title: str) -> Path:
     return stem.with_name(f"{stem.name}-{title.replace(' ', '-')}.png")
 
 
-def _score(clip: Clip, run: Run, off: Run, renderings: Mapping[int, np.ndarray], study: Study) -> Score:
+def score_of(clip: Clip, run: Run, off: Run, renderings: Mapping[int, np.ndarray], study: Study) -> Score:
+    """What is known of a run on a clip, beside that of memory off."""
     measures = measures_of(clip, run.outputs, off.outputs, renderings)
     measures |= clip_measures(run.outputs, study.settings.prompt, study.clip_model)
     events = [event for event in clip.events if event.kind != "change"]
@@ -311,15 +324,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = FrameSettings(prompt=canonical_prompt(options.style), steps=options.steps)
         model = load_model(options.model)
         variants = named(options.variants or [each.name for each in VARIANTS if each.runs_with(model)])
-        for variant in variants:
-            variant.memory_for(model)
+        prompts = PromptEncoder(model.text_encoders)
+        players = [player_of(model, prompts, each) for each in variants]
     except (ModelError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     study = Study(
         clips=list(CLIPS)[: options.clips],
         frames=options.frames,
-        variants=variants,
         settings=settings,
         style=options.style,
         seed=options.seed,
@@ -328,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options.results.mkdir(parents=True, exist_ok=True)
     stem = options.results / options.name
-    scores = scores_of(model, study, stem)
+    scores = scores_of(model, study, players, stem)
     images = "\n".join(f"![{each.stem}]({each.name})" for each in draw_plots(scores, stem))
     tables = {
         f"Variants, {model.name}": main_table(scores),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,17 @@ import torch
 from PIL import Image
 
 from benchmarks import plots, steadiness
-from benchmarks.steadiness import MEASURES, Study, clip_table, main_table, measures_of, strip_columns, translated
+from benchmarks.steadiness import (
+    MEASURES,
+    Run,
+    Study,
+    clip_table,
+    main_table,
+    measures_of,
+    player_of,
+    strip_columns,
+    translated,
+)
 from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
 from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.attention import choose_kernel
@@ -42,8 +53,12 @@ def by_name(name: str) -> Variant:
     return next(each for each in VARIANTS if each.name == name)
 
 
+def run_of(model: Model, prompts: PromptEncoder, variant: Variant, frames: Sequence[np.ndarray]) -> Run:
+    return translated(player_of(model, prompts, variant), frames, SETTINGS)
+
+
 def outputs_of(model: Model, prompts: PromptEncoder, variant: Variant, clip: Clip) -> np.ndarray:
-    return translated(model, prompts, variant, clip.frames, SETTINGS).outputs
+    return run_of(model, prompts, variant, clip.frames).outputs
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -110,7 +125,7 @@ def test_what_cannot_be_measured_is_said(
 def test_pictures_are_those_of_the_engine(
     tiny_model: Model, prompts: PromptEncoder, clips: list[Clip], variant: Variant, memory: str
 ) -> None:
-    run = translated(tiny_model, prompts, variant, clips[0].frames, SETTINGS)
+    run = run_of(tiny_model, prompts, variant, clips[0].frames)
     settings = variant.settings_at(0, SETTINGS, steadiness.SEED)
     with Engine(tiny_model, memory=memory) as engine:
         session = engine.open(seed=steadiness.SEED)
@@ -163,7 +178,7 @@ def test_a_memory_with_weights_is_compared_where_the_model_has_them(
     model = load_model(tmp_path / "model", device="cpu", dtype=torch.float32)
     save_motion(lively_motion(model.unet), tmp_path / "model" / "causal")
     assert causal.runs_with(model)
-    run = translated(model, prompts, causal, clips[1].frames, SETTINGS)
+    run = run_of(model, prompts, causal, clips[1].frames)
     assert run.nbytes > 0 and (run.outputs[1:] != outputs_of(model, prompts, MEMORY_OFF, clips[1])[1:]).any()
 
 
@@ -179,11 +194,11 @@ def test_fresh_noise_is_new_each_frame_and_keeps_the_memory(
 ) -> None:
     still = [clips[0].frames[0]] * 4
     for kept, fresh in ((MEMORY_OFF, "fresh noise, memory off"), (BOTH, "fresh noise, attention and fusion")):
-        same, new = (translated(tiny_model, prompts, each, still, SETTINGS) for each in (kept, by_name(fresh)))
+        same, new = (run_of(tiny_model, prompts, each, still) for each in (kept, by_name(fresh)))
         assert (new.outputs[1] != new.outputs[2]).any()
         assert np.array_equal(same.outputs[0], new.outputs[0])
         assert new.nbytes == same.nbytes
-    forgetful = translated(tiny_model, prompts, by_name("fresh noise, memory off"), still, SETTINGS)
+    forgetful = run_of(tiny_model, prompts, by_name("fresh noise, memory off"), still)
     assert (forgetful.outputs[1:] != new.outputs[1:]).any()
 
 
@@ -216,15 +231,36 @@ def test_variants_have_names_of_their_own_and_settings_in_range() -> None:
         assert variant.settings_at(3, SETTINGS, 7).seed == (10 if variant.fresh_noise else 7)
 
 
-def test_means_are_over_the_clips_that_have_the_measure(tiny_model: Model) -> None:
-    study = Study(("cut", "frozen"), 6, named(["attention alone"]), SETTINGS, "watercolor", 0, "no such folder")
-    scores = steadiness.scores_of(tiny_model, study)
+def test_means_are_over_the_clips_that_have_the_measure(tiny_model: Model, prompts: PromptEncoder) -> None:
+    study = Study(("cut", "frozen"), 6, SETTINGS, "watercolor", 0, "no such folder")
+    players = [player_of(tiny_model, prompts, each) for each in named(["attention alone"])]
+    scores = steadiness.scores_of(tiny_model, study, players)
     off, _ = main_table(scores)
     by_clip, _ = clip_table(scores, "warp error")
     assert off["warp error"] == pytest.approx((by_clip["cut"] + by_clip["frozen"]) / 2)
     assert off["flicker"] == scores["memory off"][1].measures["flicker"]
     assert clip_table(scores, "flicker")[0]["cut"] == ""
     assert off["of memory off"] == 1
+
+
+def test_variants_take_turns_and_keep_their_order(
+    tiny_model: Model, prompts: PromptEncoder, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    players = [player_of(tiny_model, prompts, each) for each in named(["attention alone", "fusion alone"])]
+    study = Study(("cut",), COUNT, SETTINGS, "watercolor", 0, "no such folder")
+    played: list[str] = []
+    played_by = steadiness.translated
+    monkeypatch.setattr(
+        steadiness, "translated", lambda player, *rest: played.append(player.variant.name) or played_by(player, *rest)
+    )
+    for turn, order in enumerate((["attention alone", "fusion alone"], ["fusion alone", "attention alone"])):
+        played.clear()
+        assert list(steadiness.runs_of_clip(players, study, clips[0], turn)) == [
+            "memory off",
+            "attention alone",
+            "fusion alone",
+        ]
+        assert played == ["memory off", *order]
 
 
 def test_a_filmstrip_shows_rows_and_columns_and_what_happens(clips: list[Clip]) -> None:
