@@ -6,18 +6,20 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import cv2
 import numpy as np
+import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks import plots, report
 from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, TRAINED, VARIANTS, Variant, named
 from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
+from pipeline.codec import as_picture, as_pixels, decode, encode
 from pipeline.depth import depth_model_for
 from pipeline.host import keep_freed_memory
 from pipeline.packing import convolutions_packed
@@ -38,16 +40,21 @@ from pipeline.translator import Asked, Translator
 from training.captions import canonical_prompt
 from training.clips import CLIPS, FEWEST_FRAMES, FRAMES, Clip, draw_clip
 from training.data import as_bytes
+from training.memory_lessons import NEWEST
+from training.memory_scenes import along_motion
 from training.styles import STYLES, styled
 
 SEED = 7
 """Of the sessions. Fresh noise counts up from it."""
 STYLE = "watercolor"
+BY_STYLE = ("warp error", "structure error")
+"""The measures of which there is a table by style."""
 STRUCTURE_EVERY = 8
 """Frames from one that is compared with the style's own rendering to the next: a style takes longer than a frame."""
 EVENT_KINDS = ("cut", "vanish", "change")
 MEASURES = (
     "warp error",
+    "warp limit",
     "flicker",
     *(f"lag {kind}" for kind in EVENT_KINDS),
     *(f"ghost {number}" for number in GHOST_AFTER),
@@ -62,15 +69,17 @@ STRIPS = f"clips of which a filmstrip and a slice through time are drawn (defaul
 
 NOTE = """\
 Each number is the mean over the clips that have it. Warp error: mean |difference|, 0..255, between a frame and the one
-before it warped by the true flow, over pixels visible in both. Flicker: the same where nothing moves but the sensor's
-noise. Lag: frames until a cut, a vanished thing or a filled shape shows half way. Ghost n: what is left of the old
-scene in the n-th picture of the new one, 0..1. Structure error: 1 minus SSIM's contrast and structure against the
-style's own rendering. A frozen picture has the least flicker, an endless lag and a ghost of 1: read them together.
-Lag and ghost compare with the memory-off pictures of the same input from one noise, so that under fresh noise they are
-rough. What a row does not name is as in `attention and fusion`, the paper's preset: a bank of one frame, renewed every
-fourth frame, fusion strength 0.75, threshold 0.9, no steadiness. Milliseconds are medians over all frames; variants
-take turns clip by clip; "first ms" is the median of the clips' first frames alone, which every memory paints at once.
-KiB: what a session holds at the end of a clip. `causal` is Live2Diff's memory, with this model's own weights."""
+before it warped by the true flow, over pixels visible in both. Warp limit: the same of memory off's pictures, held
+still along the true motion and passed once through the codec, which shimmers by itself: a memory that goes below it
+does so with softer pictures. Flicker: the warp error where nothing moves but the sensor's noise. Lag: frames until a
+cut, a vanished thing or a filled shape shows half way. Ghost n: what is left of the old scene in the n-th picture of
+the new one, 0..1. Structure error: 1 minus SSIM's contrast and structure against the style's own rendering. A frozen
+picture has the least flicker, an endless lag and a ghost of 1: read them together. Lag and ghost compare with the
+memory-off pictures of the same input from one noise, so that under fresh noise they are rough. What a row does not
+name is as in `attention and fusion`, the paper's preset: a bank of one frame, renewed every fourth frame, fusion
+strength 0.75, threshold 0.9, no steadiness. Milliseconds are medians over all frames; variants take turns clip by
+clip; "first ms" is the median of the clips' first frames alone, which every memory paints at once. KiB: what a session
+holds at the end of a clip. `causal` is Live2Diff's memory, with this model's own weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +93,12 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What is known of one clip under one variant: measures by name, the shares of the old scene that are left after
-    each cut or vanishing, milliseconds a frame, bytes."""
+    """What is known of one clip in one style under one variant: measures by name, the shares of the old scene that are
+    left after each cut or vanishing, milliseconds a frame, bytes."""
 
     clip: str
-    measures: Mapping[str, float | str]
+    style: str
+    measures: dict[str, float | str]
     left: list[np.ndarray]
     milliseconds: list[float]
     nbytes: int
@@ -147,6 +157,20 @@ def measures_of(
     return measures
 
 
+def warp_limit(model: Model, clip: Clip, memory_off: np.ndarray) -> float:
+    """The warp error of pictures `[T, S, S, 3]` that a memory which knew the true motion would have painted."""
+    still = along_motion(memory_off.astype(np.float32), clip.flow, clip.visible, NEWEST).clip(0, 255)
+    through_codec = [recoded(model, as_bytes(each / 255)) for each in still]
+    return warp_error(np.stack(through_codec), clip.flow, clip.visible)
+
+
+@torch.inference_mode()
+def recoded(model: Model, picture: np.ndarray) -> np.ndarray:
+    """A picture uint8 `[S, S, 3]` once through a model's codec: the same shape."""
+    pixels = as_pixels(picture, model.device, model.dtype)
+    return as_picture(decode(model.vae, encode(model.vae, pixels)))
+
+
 def clip_measures(outputs: np.ndarray, prompt: str, folder: str) -> dict[str, float | str]:
     """CLIP's scores under their names in `MEASURES`, or that they were not computed."""
     match clip_scores(outputs, prompt, folder):
@@ -169,6 +193,24 @@ class Study:
     pictures: Sequence[str] = PICTURES
 
 
+def study_of(options: argparse.Namespace, style: str) -> Study:
+    """What the command line asks for, in one of its styles. Raises `SettingsError`."""
+    return Study(
+        clips=list(CLIPS)[: options.clips],
+        frames=options.frames,
+        settings=FrameSettings(prompt=canonical_prompt(style), steps=options.steps),
+        style=style,
+        seed=options.seed,
+        clip_model=options.clip_model,
+        pictures=options.pictures,
+    )
+
+
+def together(studies: Sequence[Mapping[str, list[Score]]]) -> dict[str, list[Score]]:
+    """The scores of several studies of the same variants."""
+    return {name: [score for scores in studies for score in scores[name]] for name in studies[0]}
+
+
 def scores_of(
     model: Model, study: Study, players: Sequence[Player], stem: Path | None = None
 ) -> dict[str, list[Score]]:
@@ -183,8 +225,10 @@ def scores_of(
             clip = draw_clip(name, study.seed, study.frames, model.native_size)
             runs = runs_of_clip(players, study, clip, turn)
             renderings = style_renderings(clip, study.style)
+            off = runs[MEMORY_OFF.name].outputs
             for variant, run in runs.items():
-                scores[variant].append(score_of(clip, run, runs[MEMORY_OFF.name], renderings, study))
+                scores[variant].append(score_of(clip, run, off, renderings, study))
+            scores[MEMORY_OFF.name][-1].measures["warp limit"] = warp_limit(model, clip, off)
             if stem is not None and name in study.pictures:
                 draw_pictures(clip, runs, stem)
             print(f"{name}: {study.frames} frames, {len(players)} variants", file=sys.stderr)
@@ -216,13 +260,13 @@ def beside(stem: Path, title: str) -> Path:
     return stem.with_name(f"{stem.name}-{title.replace(' ', '-')}.png")
 
 
-def score_of(clip: Clip, run: Run, off: Run, renderings: Mapping[int, np.ndarray], study: Study) -> Score:
-    """What is known of a run on a clip, beside that of memory off."""
-    measures = measures_of(clip, run.outputs, off.outputs, renderings)
+def score_of(clip: Clip, run: Run, off: np.ndarray, renderings: Mapping[int, np.ndarray], study: Study) -> Score:
+    """What is known of a run on a clip, beside memory off's pictures `[T, S, S, 3]`."""
+    measures = measures_of(clip, run.outputs, off, renderings)
     measures |= clip_measures(run.outputs, study.settings.prompt, study.clip_model)
     events = [event for event in clip.events if event.kind != "change"]
-    left = [old_shares(run.outputs, off.outputs, event.frame, event.region) for event in events]
-    return Score(clip.name, measures, left, run.milliseconds, run.nbytes)
+    left = [old_shares(run.outputs, off, event.frame, event.region) for event in events]
+    return Score(clip.name, study.style, measures, left, run.milliseconds, run.nbytes)
 
 
 def strip_columns(clip: Clip) -> list[int]:
@@ -263,8 +307,21 @@ def _mean(scores: Sequence[Score], measure: str) -> float | str:
 
 def clip_table(scores: Mapping[str, list[Score]], measure: str) -> list[report.Row]:
     """One row a variant, one column a clip."""
+    return _table_by(scores, measure, [each.clip for each in scores[MEMORY_OFF.name]], lambda score: score.clip)
+
+
+def style_table(scores: Mapping[str, list[Score]], measure: str) -> list[report.Row]:
+    """One row a variant, one column a style."""
+    return _table_by(scores, measure, [each.style for each in scores[MEMORY_OFF.name]], lambda score: score.style)
+
+
+def _table_by(
+    scores: Mapping[str, list[Score]], measure: str, columns: Sequence[str], column_of: Callable[[Score], str]
+) -> list[report.Row]:
+    """One row a variant: the mean over the scores that belong to each column."""
     return [
-        {"variant": name, **{score.clip: score.measures.get(measure, "") for score in each}}
+        {"variant": name}
+        | {column: _mean([score for score in each if column_of(score) == column], measure) for column in columns}
         for name, each in scores.items()
     ]
 
@@ -305,7 +362,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help=f"{', '.join(names)} (default: all that the model has the weights for)",
     )
-    parser.add_argument("--style", choices=list(STYLES), default=STYLE, help=f"what is asked for (default: {STYLE})")
+    parser.add_argument(
+        "--styles",
+        nargs="+",
+        choices=list(STYLES),
+        default=[STYLE],
+        metavar="STYLE",
+        help=f"what is asked for, of {', '.join(STYLES)}; pictures show the first (default: {STYLE})",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the clips (default: 0)")
     parser.add_argument(
         "--clip-model", default=MODEL, help="a CLIP model's folder, or its name in this machine's cache"
@@ -321,7 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(1)  # its workers would wait beside those that translate
     keep_freed_memory()  # as app.py does
     try:
-        settings = FrameSettings(prompt=canonical_prompt(options.style), steps=options.steps)
+        studies = [study_of(options, style) for style in options.styles]
         model = load_model(options.model)
         variants = named(options.variants or [each.name for each in VARIANTS if each.runs_with(model)])
         prompts = PromptEncoder(model.text_encoders)
@@ -329,26 +393,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModelError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
-    study = Study(
-        clips=list(CLIPS)[: options.clips],
-        frames=options.frames,
-        settings=settings,
-        style=options.style,
-        seed=options.seed,
-        clip_model=options.clip_model,
-        pictures=options.pictures,
-    )
     options.results.mkdir(parents=True, exist_ok=True)
     stem = options.results / options.name
-    scores = scores_of(model, study, players, stem)
+    scores = together([scores_of(model, each, players, stem if each is studies[0] else None) for each in studies])
     images = "\n".join(f"![{each.stem}]({each.name})" for each in draw_plots(scores, stem))
-    tables = {
-        f"Variants, {model.name}": main_table(scores),
-        f"Warp error by clip, {model.name}": clip_table(scores, "warp error"),
-    }
+    tables = {f"Variants, {model.name}": main_table(scores)}
+    if len(studies) > 1:
+        tables |= {f"{each.capitalize()} by style, {model.name}": style_table(scores, each) for each in BY_STYLE}
+    tables[f"Warp error by clip, {model.name}"] = clip_table(scores, "warp error")
     command = (
-        f"python -m benchmarks.steadiness --model {model.name} --clips {len(study.clips)} --frames {study.frames} "
-        f"--steps {options.steps} --style {study.style} --seed {study.seed}"
+        f"python -m benchmarks.steadiness --model {model.name} --clips {options.clips} --frames {options.frames} "
+        f"--steps {options.steps} --styles {' '.join(options.styles)} --seed {options.seed}"
     )
     if options.variants:
         command = f"{command} --variants {shlex.join(options.variants)}"

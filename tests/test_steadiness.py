@@ -22,8 +22,10 @@ from benchmarks.steadiness import (
     main_table,
     measures_of,
     player_of,
+    recoded,
     strip_columns,
     translated,
+    warp_limit,
 )
 from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
 from pipeline import Engine, FrameSettings, Model, load_model
@@ -31,6 +33,7 @@ from pipeline.attention import choose_kernel
 from pipeline.memory.feature_bank import LayerTokens
 from pipeline.memory.motion import save_motion
 from pipeline.prompts import PromptEncoder
+from pipeline.quality import warp_error
 from tests.conftest import memory_rows
 from tests.motion import lively_motion
 from training.clips import Clip, draw_clip
@@ -261,6 +264,36 @@ def test_variants_take_turns_and_keep_their_order(
             "fusion alone",
         ]
         assert played == ["memory off", *order]
+
+
+def test_several_styles_are_measured_together_and_each_by_itself(tiny_folder: Path, tmp_path: Path) -> None:
+    arguments = ["--model", str(tiny_folder), "--clips", "1", "--frames", "6", "--steps", "1", "--variants"]
+    arguments += ["attention and fusion", "--styles", "oil", "ink", "--pictures", "crossing"]
+    arguments += ["--results", str(tmp_path)]
+    assert steadiness.main(arguments) == 0
+    assert "--styles oil ink" in (tmp_path / "steadiness.md").read_text()
+    (table,) = tmp_path.glob("steadiness-variants-*.csv")
+    mean = float(rows_of(table)[1]["warp error"])
+    (by_style,) = tmp_path.glob("steadiness-warp-error-by-style-*.csv")
+    (by_clip,) = tmp_path.glob("steadiness-warp-error-by-clip-*.csv")
+    for path in (by_style, by_clip):
+        variant, *columns = rows_of(path)[1].values()
+        assert variant == "attention and fusion"
+        assert sum(map(float, columns)) / len(columns) == pytest.approx(mean, abs=0.01)
+    assert list(rows_of(by_style)[0]) == ["variant", "oil", "ink"]
+    assert list(rows_of(by_clip)[0]) == ["variant", "crossing"]
+    assert list(tmp_path.glob("steadiness-structure-error-by-style-*.csv"))
+    assert (tmp_path / "steadiness-strip-crossing.png").is_file()
+
+
+def test_the_limit_is_what_a_codec_leaves_of_pictures_that_hold_still(tiny_model: Model, clips: list[Clip]) -> None:
+    _, frozen = clips
+    held = np.repeat(frozen.frames[:1], COUNT, axis=0)
+    assert warp_limit(tiny_model, frozen, held) == 0
+    limit = warp_limit(tiny_model, frozen, frozen.frames)
+    by_codec = np.stack([recoded(tiny_model, each) for each in frozen.frames])
+    assert by_codec.shape == frozen.frames.shape
+    assert 0 < limit < warp_error(by_codec, frozen.flow, frozen.visible)
 
 
 def test_a_filmstrip_shows_rows_and_columns_and_what_happens(clips: list[Clip]) -> None:
