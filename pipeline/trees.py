@@ -29,16 +29,18 @@ def signature_of(tree: Any) -> Hashable:
     return type(tree).__name__, tuple((name, signature_of(branch)) for name, branch in _branches(tree))
 
 
-def mapped(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same tree with another tensor in the place of each."""
+def mapped(tree: Any, change: Callable[..., Tensor], *others: Any) -> Any:
+    """The same tree with another tensor in the place of each: `change` of it, and of those in its place in `others`.
+    What is no tensor stays as it is; mappings become dictionaries."""
     if isinstance(tree, Tensor):
-        return change(tree)
+        return change(tree, *others)
     if is_leaf(tree):
         return tree
-    branches = {name: mapped(branch, change) for name, branch in _branches(tree)}
+    twigs = [dict(_branches(other)) for other in others]
+    branches = {name: mapped(branch, change, *(twig[name] for twig in twigs)) for name, branch in _branches(tree)}
     if isinstance(tree, Mapping):
         return branches
-    return tuple(branches.values()) if isinstance(tree, list | tuple) else replace(tree, **branches)
+    return type(tree)(branches.values()) if isinstance(tree, list | tuple) else replace(tree, **branches)
 
 
 def is_leaf(tree: Any) -> bool:

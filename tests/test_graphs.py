@@ -265,8 +265,10 @@ def test_trees_are_walked_in_one_order_whatever_they_are_made_of() -> None:
     doubled = mapped(tree, lambda tensor: 2 * tensor)
     assert [each.sum().item() for each in tensors_in(doubled)] == [2.0, 4.0, 0.0]
     assert isinstance(doubled["prompt"], PromptEmbeddings) and doubled["rest"][1] == (None, 3)
-    assert signature_of(doubled) != signature_of(tree)  # a list became a tuple
-    assert signature_of(mapped(doubled, torch.clone)) == signature_of(doubled)
+    assert signature_of(doubled) == signature_of(tree)
+    summed = mapped(tree, lambda one, other: one + other, doubled)
+    assert [each.sum().item() for each in tensors_in(summed)] == [3.0, 6.0, 0.0] and type(summed["rest"]) is list
+    assert signature_of([1]) != signature_of((1,))
     assert signature_of({"a": 1}) != signature_of({"a": 2}) and signature_of({"a": 1}) != signature_of({"b": 1})
     with pytest.raises(TypeError):
         signature_of({"a": {1, 2}})

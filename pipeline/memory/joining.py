@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline.trees import tensors_in
+from pipeline.trees import mapped, tensors_in
 
 POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 OF_A_FRAME = (
@@ -38,14 +38,13 @@ class UnetInput:
 
     def copied(self) -> UnetInput:
         """The same in tensors of its own: what is kept must not keep the whole batch alive."""
-        return self._changed(Tensor.clone)
+        own: UnetInput = mapped(self, Tensor.clone)
+        return own
 
     def moved(self, device: torch.device) -> UnetInput:
         """The same on another device."""
-        return self._changed(lambda tensor: tensor.to(device))
-
-    def _changed(self, change: Callable[[Tensor], Tensor]) -> UnetInput:
-        return UnetInput(mapped(change, dict(self.arguments)), self.depth if self.depth is None else change(self.depth))
+        there: UnetInput = mapped(self, lambda tensor: tensor.to(device))
+        return there
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ def inputs_of(arguments: dict[str, Any]) -> list[UnetInput]:
     """The input of each row of a UNet call, views of its arguments."""
     own = {name: value for name in OF_A_FRAME if (value := arguments.get(name)) is not None}
     return [
-        UnetInput(mapped(lambda tensor, row=row: tensor[row : row + 1], own)) for row in range(len(arguments["sample"]))
+        UnetInput(mapped(own, lambda tensor, row=row: tensor[row : row + 1])) for row in range(len(arguments["sample"]))
     ]
 
 
@@ -86,7 +85,7 @@ def joined(arguments: dict[str, Any], joining: Sequence[Joining]) -> dict[str, A
     others = {
         name: value
         if name == "cross_attention_kwargs"
-        else mapped(lambda tensor: tensor[index] if tensor.ndim and len(tensor) == len(own) else tensor, value)
+        else mapped(value, lambda tensor: tensor[index] if tensor.ndim and len(tensor) == len(own) else tensor)
         for name, value in arguments.items()
         if name not in of_frames
     }
@@ -96,17 +95,6 @@ def joined(arguments: dict[str, Any], joining: Sequence[Joining]) -> dict[str, A
 def _stacked(rows: Sequence[Any]) -> Any:
     """Trees of one row each as one tree of all; a control that a row has not is zero, which controls nothing."""
     example = next(row for row in rows if row is not None)
-    none = mapped(torch.zeros_like, example)
-    return mapped(lambda *tensors: torch.cat(tensors), *(none if row is None else row for row in rows))
-
-
-def mapped(function: Callable[..., Tensor], tree: Any, *trees: Any) -> Any:
-    """`function` of every tensor in a tree of dictionaries, lists and tuples, and of those in its place in the others;
-    what is no tensor stays as it is in the first."""
-    if isinstance(tree, Tensor):
-        return function(tree, *trees)
-    if isinstance(tree, dict):
-        return {name: mapped(function, each, *(other[name] for other in trees)) for name, each in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(mapped(function, *each) for each in zip(tree, *trees, strict=True))
-    return tree
+    none = mapped(example, torch.zeros_like)
+    first, *others = (none if row is None else row for row in rows)
+    return mapped(first, lambda *tensors: torch.cat(tensors), *others)
