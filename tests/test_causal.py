@@ -434,15 +434,9 @@ def latents_by_seed(translator: Translator) -> dict[int, list[Tensor]]:
     return latents
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4])
-def test_pipelined_denoising_paints_what_one_frame_after_another_paints(translator: Translator, steps: int) -> None:
-    """Two visitors, one behind the other, one with a new prompt on the way, the other with guidance."""
-    latents, ground, count = latents_by_seed(translator), Ground(translator), 7
-    asked = LIVELY.changed(steps=steps, pipelined="on")
-    visitors = [
-        Visitor(0, [asked] * 5 + [asked.changed(prompt="boat")] * 2),
-        Visitor(1, [asked.changed(prompt="neon house", guidance=2.0 if steps == 2 else 1.0)]),
-    ]
+def assert_together_as_alone(translator: Translator, visitors: list[Visitor], count: int) -> None:
+    """Two visitors whose frames share calls, the second two frames behind, get what each gets alone."""
+    latents, ground = latents_by_seed(translator), Ground(translator)
     while visitors[1].sent < count:
         for late, visitor in enumerate(visitors):
             if visitor.sent < count and visitors[0].sent >= 2 * late:
@@ -454,6 +448,17 @@ def test_pipelined_denoising_paints_what_one_frame_after_another_paints(translat
     for visitor in visitors:
         alone(translator, visitor, count)
         assert_near(torch.cat(together[visitor.seed]), torch.cat(latents[visitor.seed]))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_pipelined_denoising_paints_what_one_frame_after_another_paints(translator: Translator, steps: int) -> None:
+    """Two visitors, one behind the other, one with a new prompt on the way, the other with guidance."""
+    asked = LIVELY.changed(steps=steps, pipelined="on")
+    visitors = [
+        Visitor(0, [asked] * 5 + [asked.changed(prompt="boat")] * 2),
+        Visitor(1, [asked.changed(prompt="neon house", guidance=2.0 if steps == 2 else 1.0)]),
+    ]
+    assert_together_as_alone(translator, visitors, 7)
 
 
 def test_a_new_prompt_reaches_the_memory_and_a_new_scene_empties_it(translator: Translator) -> None:

@@ -29,8 +29,8 @@ from pipeline.translator import Translator
 from tests.conftest import TINY_SIZE
 from tests.depth import MEAN, STD, lively_conditioning, reading_motion, save_depth_model, tiny_dpt
 from tests.motion import WINDOW, clip_pass, lively_motion, motion_model, only_earlier, plain_unet, training_mask
-from tests.test_causal import assert_near, called, frame, generator, latents_by_seed, text
-from tests.test_lanes import Ground, Visitor, alone
+from tests.test_causal import assert_near, assert_together_as_alone, called, frame, generator, text
+from tests.test_lanes import Visitor
 
 SETTINGS = FrameSettings()
 LIVELY = FrameSettings(prompt="cat", steadiness=0.0)
@@ -265,20 +265,9 @@ def translator(plain_model: Model, depth_folder: Path, depth_model: DepthModel) 
 
 def test_visitors_share_calls_and_steps_with_the_depth_that_each_has_alone(translator: Translator) -> None:
     """Pipelined, one behind the other, past the call in which the first frames join, one under a new prompt."""
-    latents, ground, count = latents_by_seed(translator), Ground(translator), 5
     asked = LIVELY.changed(steps=2, pipelined="on")
     visitors = [Visitor(0, [asked] * 4 + [asked.changed(prompt="boat")]), Visitor(1, [asked])]
-    while visitors[1].sent < count:
-        for late, visitor in enumerate(visitors):
-            if visitor.sent < count and visitors[0].sent >= 2 * late:
-                ground.send(visitor)
-        ground.tick()
-    ground.flush()
-    together = {seed: list(each) for seed, each in latents.items()}
-    latents.clear()
-    for visitor in visitors:
-        alone(translator, visitor, count)
-        assert_near(torch.cat(together[visitor.seed]), torch.cat(latents[visitor.seed]))
+    assert_together_as_alone(translator, visitors, 5)
 
 
 def test_depth_is_guessed_once_a_frame_and_follows_the_past_that_the_frame_has(
