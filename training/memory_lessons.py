@@ -35,8 +35,8 @@ from training.tensors import as_tensor
 
 NEWEST = 0.2
 """Share of the newest picture in the mean along the motion: a window of a few frames can come near it."""
-SCREEN_BOUND = ("glass", "pixel")
-"""Styles that are a pattern of the screen, through which things move: averaged along the motion they are a mush."""
+SCREEN_BOUND = ("glass", "pixel", "blueprint")
+"""Styles with a pattern of the screen, through which things move: along the motion they are a mush, or pale."""
 SHARE_OF_LATER_STEPS = 0.5
 STEADIED_SHARE = 0.8
 """How steady the pictures are that a later step begins with: a memory was at work, though not a perfect one."""
