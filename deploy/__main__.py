@@ -60,6 +60,8 @@ def environment(arguments: argparse.Namespace, given: Mapping[str, str]) -> dict
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Serve ends a proxy that is not there in three times 5 s, which a busy machine takes to import it.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
     wanted = {name: given.get(name, default) for name, default in defaults.items()}
     wanted["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [given.get("PYTHONPATH")])])

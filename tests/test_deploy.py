@@ -309,6 +309,12 @@ def test_a_wrong_number_of_replicas_gets_a_sentence(capsys: pytest.CaptureFixtur
     assert "1 or more" in capsys.readouterr().err
 
 
+def test_serve_has_patience_unless_told_otherwise() -> None:
+    name = "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"
+    assert float(environment(parse([]), {})[name]) >= 60
+    assert environment(parse([]), {name: "9"})[name] == "9"
+
+
 def test_secrets_are_drawn_where_none_are_given() -> None:
     first, second = (environment(parse([]), {}) for _ in range(2))
     for name in (SECRET_VARIABLE, "RAY_AUTH_TOKEN"):
