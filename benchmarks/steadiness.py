@@ -98,7 +98,7 @@ class Score:
 
     clip: str
     style: str
-    measures: dict[str, float | str]
+    measures: Mapping[str, float | str]
     left: list[np.ndarray]
     milliseconds: list[float]
     nbytes: int
@@ -226,9 +226,10 @@ def scores_of(
             runs = runs_of_clip(players, study, clip, turn)
             renderings = style_renderings(clip, study.style)
             off = runs[MEMORY_OFF.name].outputs
+            limit = {MEMORY_OFF.name: {"warp limit": warp_limit(model, clip, off)}}
             for variant, run in runs.items():
-                scores[variant].append(score_of(clip, run, off, renderings, study))
-            scores[MEMORY_OFF.name][-1].measures["warp limit"] = warp_limit(model, clip, off)
+                measures = measures_of(clip, run.outputs, off, renderings) | limit.get(variant, {})
+                scores[variant].append(score_of(clip, run, off, measures, study))
             if stem is not None and name in study.pictures:
                 draw_pictures(clip, runs, stem)
             print(f"{name}: {study.frames} frames, {len(players)} variants", file=sys.stderr)
@@ -260,10 +261,10 @@ def beside(stem: Path, title: str) -> Path:
     return stem.with_name(f"{stem.name}-{title.replace(' ', '-')}.png")
 
 
-def score_of(clip: Clip, run: Run, off: np.ndarray, renderings: Mapping[int, np.ndarray], study: Study) -> Score:
-    """What is known of a run on a clip, beside memory off's pictures `[T, S, S, 3]`."""
-    measures = measures_of(clip, run.outputs, off, renderings)
-    measures |= clip_measures(run.outputs, study.settings.prompt, study.clip_model)
+def score_of(clip: Clip, run: Run, off: np.ndarray, measures: Mapping[str, float | str], study: Study) -> Score:
+    """What is known of a run on a clip: these measures, CLIP's, and what is left beside memory off's pictures
+    `[T, S, S, 3]`."""
+    measures = {**measures, **clip_measures(run.outputs, study.settings.prompt, study.clip_model)}
     events = [event for event in clip.events if event.kind != "change"]
     left = [old_shares(run.outputs, off, event.frame, event.region) for event in events]
     return Score(clip.name, study.style, measures, left, run.milliseconds, run.nbytes)
