@@ -25,8 +25,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; words that make no sense end the program with a sentence."""
     parser = argparse.ArgumentParser(prog="app.py", description="Draw, or use a webcam, and see it painted live.")
     # Here, not above: importing this module imports nothing of ours.
-    from demo.limits import add_options
-    from demo.spacefile import MODEL_VARIABLE, SAFETY_VARIABLE, SpaceError, space_environment
+    from demo.live.limits import add_options
+    from demo.space.spacefile import MODEL_VARIABLE, SAFETY_VARIABLE, SpaceError, space_environment
 
     try:
         environment = space_environment(os.environ)
@@ -163,14 +163,14 @@ def safety_checker(word: str, device: Any, hub: Any) -> Any:
     """What `--safety` asks for, or `None` for "off"; raises `ModelError`."""
     if word == "off":
         return None
-    from pipeline.safety import HUB_CHECKER, load_safety_checker
+    from pipeline.guides.safety import HUB_CHECKER, load_safety_checker
 
     return load_safety_checker(HUB_CHECKER if word == "on" else word, device, hub=hub)
 
 
 def launched(blocks: Any, arguments: argparse.Namespace) -> tuple[Any, str]:
     """The server's app and the address at which `blocks` is open; raises `OSError` where the port is not to be had."""
-    from demo import page
+    from demo.page import page
 
     app, address, shared = blocks.launch(
         server_name=arguments.host,
@@ -195,7 +195,7 @@ def no_port(arguments: argparse.Namespace, error: OSError) -> NoReturn:
 
 def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None:
     """Serve single pictures and videos until `stopped`, on a host that lends a GPU for a call at a time."""
-    from demo import zero
+    from demo.space import zero
 
     beside = [f"--{name}" for name in ("control", "loras", "embeddings") if getattr(arguments, name)]
     if beside:
@@ -203,8 +203,8 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     spaces = zero.prepare()
 
     # Only now: what comes before torch is used imitates the GPU that is not there yet.
-    from demo import zero_page
-    from demo.limits import limits_of
+    from demo.live.limits import limits_of
+    from demo.space import zero_page
     from pipeline.errors import RearviewError
 
     try:
@@ -250,21 +250,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
     # Here, not above: a wrong word on the command line should not wait for torch.
-    from demo.spacefile import is_zero
-    from pipeline.host import hush, keep_freed_memory
+    from demo.space.spacefile import is_zero
+    from pipeline.compute.host import hush, keep_freed_memory
 
     if is_zero(os.environ):
         serve_calls(arguments, stopped)
         return
     hush()
-    from demo import page
-    from demo.limits import limits_of
-    from demo.live import Live
-    from demo.lora import Loras, Styles
+    from demo.live.limits import limits_of
+    from demo.live.live import Live
+    from demo.page import page
+    from demo.page.lora import Loras, Styles
     from pipeline import Engine, load_control, load_model, read_embeddings, read_loras, with_embeddings
+    from pipeline.engine.memory_choice import loadable_memories
     from pipeline.errors import RearviewError
-    from pipeline.hub import Hub
-    from pipeline.memory.choice import loadable_memories
+    from pipeline.models.hub import Hub
 
     keep_freed_memory()
     limits = limits_of(arguments)

@@ -17,13 +17,13 @@ from transformers.utils import logging as transformers_logging
 from benchmarks import plots, report
 from benchmarks.longrun import to_and_fro
 from pipeline import Engine, FrameSettings, Model, ModelError, SettingsError, load_model
-from pipeline.host import keep_freed_memory
+from pipeline.compute.host import keep_freed_memory
+from pipeline.frames.quality import distance_from, warp_error
 from pipeline.memory.recurrent import RecurrentMemory
 from pipeline.memory.spatial import Recurrent, load_recurrent, save_recurrent
-from pipeline.quality import distance_from, warp_error
-from training.captions import canonical_prompt
-from training.clips import CLIPS, FEWEST_FRAMES, Clip, draw_clip
-from training.styles import STYLES
+from training.clips.clips import CLIPS, FEWEST_FRAMES, Clip, draw_clip
+from training.scenes.captions import canonical_prompt
+from training.styles.styles import STYLES
 
 FRAMES = 10_000
 CLIP = "pan"

@@ -23,16 +23,16 @@ from transformers.utils import logging as transformers_logging
 from benchmarks import report, sd_layout
 from benchmarks.drawing import moving_drawing
 from benchmarks.timing import Measure, Task, measured_in_turns, milliseconds_in_turns, percentile, warm_milliseconds
-from demo import wire
+from demo.live import wire
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
-from pipeline.attention import choose_kernel
-from pipeline.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
-from pipeline.conditioning import conditioning_channels
-from pipeline.host import in_passing_thread, keep_freed_memory
+from pipeline.compute.attention import choose_kernel
+from pipeline.compute.host import in_passing_thread, keep_freed_memory
+from pipeline.compute.packing import convolutions_packed
+from pipeline.engine.stream import generator_for
+from pipeline.frames.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
 from pipeline.memory import Memory, MemoryRow, create_memory
-from pipeline.packing import convolutions_packed
-from pipeline.prompts import PromptEncoder
-from pipeline.stream import generator_for
+from pipeline.models.conditioning import conditioning_channels
+from pipeline.prompts.encoder import PromptEncoder
 
 STEPS = (1, 2, 4)
 PROMPT = "watercolor painting of a house"

@@ -42,10 +42,10 @@ from benchmarks.stages import (
 )
 from benchmarks.timing import percentile
 from pipeline import Engine, FrameSettings, Model, Session
-from pipeline.codec import Frame
-from pipeline.graphs import Graphs, recorder_for
-from pipeline.host import in_passing_thread
-from pipeline.lanes import Tick
+from pipeline.compute.host import in_passing_thread
+from pipeline.engine.graphs import Graphs, recorder_for
+from pipeline.engine.lanes import Tick
+from pipeline.frames.codec import Frame
 from pipeline.settings import Pipelined
 
 VISITORS, STEPS, QUICK_STEPS = (1, 8, 4, 16), (2, 4, 1), (2,)

@@ -21,8 +21,8 @@ from benchmarks import report
 from benchmarks.drawing import encoded_drawing
 from benchmarks.serving import LoadError, name_and_machine, serving, token_of
 from benchmarks.timing import percentile
-from demo import wire
-from demo.live import SOCKET_PATH
+from demo.live import wire
+from demo.live.live import SOCKET_PATH
 from pipeline import ModelError
 
 WARM_UP_PICTURES = 6

@@ -19,12 +19,12 @@ from transformers.utils import logging as transformers_logging
 from benchmarks import plots, report
 from benchmarks.timing import percentile
 from pipeline import Engine, FrameSettings, Model, ModelError, Session, SettingsError, load_model
-from pipeline.codec import Frame
-from pipeline.host import keep_freed_memory
+from pipeline.compute.host import keep_freed_memory
+from pipeline.frames.codec import Frame
 from pipeline.settings import BANK_RENEWALS, BankRenewal
-from training.captions import canonical_prompt
-from training.clips import CLIPS, FEWEST_FRAMES, MULTIPLE, draw_clip
-from training.styles import STYLES
+from training.clips.clips import CLIPS, FEWEST_FRAMES, MULTIPLE, draw_clip
+from training.scenes.captions import canonical_prompt
+from training.styles.styles import STYLES
 
 FRAMES = 10_000
 CLIP = "pan"

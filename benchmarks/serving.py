@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks import report
-from pipeline.models import default_device, default_dtype, find_entry
+from pipeline.models.load import default_device, default_dtype, find_entry
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"

@@ -14,8 +14,8 @@ import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from pipeline.models import Model, ModelEntry, default_dtype
-from pipeline.prompts import TextEncoder
+from pipeline.models.load import Model, ModelEntry, default_dtype
+from pipeline.prompts.encoder import TextEncoder
 
 PROMPT_TOKENS = 77
 SIZE_CONDITIONING = 6

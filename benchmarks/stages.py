@@ -18,16 +18,16 @@ from benchmarks import report
 from benchmarks.ceilings import Ceilings, bytes_of, median_ms, operations_of
 from benchmarks.drawing import moving_drawing
 from pipeline import Engine, FrameSettings, Model
-from pipeline.codec import Frame, pixels_per_latent
-from pipeline.graphs import RecordedUnet, recorder_for
-from pipeline.history import begun, steadied
-from pipeline.kernels import Kernels, choose_kernels
+from pipeline.compute.kernels import Kernels, choose_kernels
+from pipeline.engine.graphs import RecordedUnet, recorder_for
+from pipeline.engine.stream import StreamState
+from pipeline.engine.streams import streams_for
+from pipeline.engine.translator import Asked, Translator
+from pipeline.frames.codec import Frame, pixels_per_latent
+from pipeline.frames.history import begun, steadied
 from pipeline.memory import create_memory
-from pipeline.prompts import PromptEncoder
-from pipeline.stream import StreamState
-from pipeline.streams import streams_for
-from pipeline.translator import Asked, Translator
-from pipeline.unet_call import UnetInputs, UnetRunner, predicted
+from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
+from pipeline.prompts.encoder import PromptEncoder
 
 Memory = Literal["off", "attention", "both"]
 Execution = Literal["eager", "graphs"]

@@ -19,12 +19,12 @@ from transformers.utils import logging as transformers_logging
 from benchmarks import plots, report
 from benchmarks.variants import BOTH, MEMORY_OFF, PARTS, STEADY, TRAINED, VARIANTS, Variant, named
 from pipeline import FrameSettings, Model, ModelError, SettingsError, load_model
-from pipeline.codec import as_picture, as_pixels, decode, encode
-from pipeline.depth import depth_model_for
-from pipeline.host import keep_freed_memory
-from pipeline.packing import convolutions_packed
-from pipeline.prompts import PromptEncoder
-from pipeline.quality import (
+from pipeline.compute.host import keep_freed_memory
+from pipeline.compute.packing import convolutions_packed
+from pipeline.engine.stream import StreamState
+from pipeline.engine.translator import Asked, Translator
+from pipeline.frames.codec import as_picture, as_pixels, decode, encode
+from pipeline.frames.quality import (
     GHOST_AFTER,
     distance_from,
     flicker,
@@ -34,15 +34,15 @@ from pipeline.quality import (
     structure_error,
     warp_error,
 )
-from pipeline.quality_clip import MODEL, ClipScores, NotComputed, clip_scores
-from pipeline.stream import StreamState
-from pipeline.translator import Asked, Translator
-from training.captions import canonical_prompt
-from training.clips import CLIPS, FEWEST_FRAMES, FRAMES, Clip, draw_clip
-from training.data import as_bytes
-from training.memory_lessons import NEWEST
-from training.memory_scenes import along_motion
-from training.styles import STYLES, styled
+from pipeline.frames.quality_clip import MODEL, ClipScores, NotComputed, clip_scores
+from pipeline.guides.depth import depth_model_for
+from pipeline.prompts.encoder import PromptEncoder
+from training.clips.clips import CLIPS, FEWEST_FRAMES, FRAMES, Clip, draw_clip
+from training.memory.lessons import NEWEST
+from training.memory.scenes import along_motion
+from training.model.data import as_bytes
+from training.scenes.captions import canonical_prompt
+from training.styles.styles import STYLES, styled
 
 SEED = 7
 """Of the sessions. Fresh noise counts up from it."""

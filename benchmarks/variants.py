@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import FrameSettings, Model
-from pipeline.attention import choose_kernel
+from pipeline.compute.attention import choose_kernel
 from pipeline.memory import TRAINED_MEMORIES, Memory, MemoryLayout, create_memory
 from pipeline.memory.feature_bank import BankCall, BankRow, FeatureBank, LayerTokens, bank_size
 from pipeline.memory.none import NoMemory

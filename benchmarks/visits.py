@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.drawing import encoded_drawing
 from benchmarks.paces import Stay
 from benchmarks.serving import LoadError, token_of
-from demo import wire
-from demo.live import SOCKET_PATH
+from demo.live import wire
+from demo.live.live import SOCKET_PATH
 
 FRAMES_UNDER_WAY = 2
 CLOSE_FULL = 4429

@@ -46,8 +46,8 @@ from starlette.routing import WebSocketRoute
 
 from app import credentials
 from demo import assets
-from demo.limits import limits_from
-from demo.live import SOCKET_PATH, Live
+from demo.live.limits import limits_from
+from demo.live.live import SOCKET_PATH, Live
 from deploy.plan import AUTH_VARIABLE, Engines, Replica, planned, shared_secret
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class PageReplica(WithEngine):
         # Here, not above: the engines need no Gradio.
         from gradio import mount_gradio_app
 
-        from demo import page as demo_page
+        from demo.page import page as demo_page
 
         app = FastAPI(lifespan=self._lifespan, docs_url=None, redoc_url=None, openapi_url=None)
         blocks = demo_page.build(self._live)
@@ -179,8 +179,8 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     """The live wire of a new engine in this process."""
     # Here, not above: what builds the applications needs no torch.
     from pipeline import Engine, load_model
-    from pipeline.host import hush, keep_freed_memory
-    from pipeline.memory.choice import loadable_memories
+    from pipeline.compute.host import hush, keep_freed_memory
+    from pipeline.engine.memory_choice import loadable_memories
 
     hush()
     keep_freed_memory()

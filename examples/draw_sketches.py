@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo.presets import EXAMPLES, Example
-from pipeline.operations import CANVAS_SIDE, Fill, Operation, Paper, Point, Stroke
-from pipeline.recording import SUFFIX, Drawn, Recording, packed
-from pipeline.strokes import Drawing, area_around
+from demo.page.presets import EXAMPLES, Example
+from pipeline.recording.operations import CANVAS_SIDE, Fill, Operation, Paper, Point, Stroke
+from pipeline.recording.recording import SUFFIX, Drawn, Recording, packed
+from pipeline.recording.strokes import Drawing, area_around
 
 HERE = Path(__file__).resolve().parent
 SKETCHES = HERE / "sketches"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from demo import assets, looks, presets
+from demo import assets
+from demo.page import looks, presets
 from pipeline import Engine, FrameSettings, Session, load_model
 
 HERE = Path(__file__).resolve().parent

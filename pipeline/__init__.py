@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.control import Control, load_control
-    from pipeline.engine import Engine
+    from pipeline.engine.engine import Engine
+    from pipeline.engine.session import Session, Translation
     from pipeline.errors import (
         FrameError,
         LoraError,
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
         SessionClosedError,
         VideoError,
     )
-    from pipeline.hub import Hub
-    from pipeline.lora import FusedLoras
-    from pipeline.lora_files import read_loras
-    from pipeline.models import Model, load_model
-    from pipeline.recording import Recording, packed, read_recording
-    from pipeline.replay import replayed, write_replay
-    from pipeline.session import Session, Translation
+    from pipeline.guides.control import Control, load_control
+    from pipeline.models.hub import Hub
+    from pipeline.models.load import Model, load_model
+    from pipeline.models.lora import FusedLoras
+    from pipeline.models.lora_files import read_loras
+    from pipeline.models.textual_inversion import read_embeddings, with_embeddings
+    from pipeline.recording.recording import Recording, packed, read_recording
+    from pipeline.recording.replay import replayed, write_replay
     from pipeline.settings import FrameSettings, SettingsError
-    from pipeline.textual_inversion import read_embeddings, with_embeddings
-    from pipeline.video import VideoReport, translate_video, translated_frames
+    from pipeline.video.translate import VideoReport, translate_video, translated_frames
 
 __all__ = [
     "Control",
@@ -72,8 +72,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "control": ("Control", "load_control"),
-    "engine": ("Engine",),
+    "guides.control": ("Control", "load_control"),
+    "engine.engine": ("Engine",),
     "errors": (
         "FrameError",
         "LoraError",
@@ -87,16 +87,16 @@ _HOMES = {
         "SessionClosedError",
         "VideoError",
     ),
-    "hub": ("Hub",),
-    "lora": ("FusedLoras",),
-    "lora_files": ("read_loras",),
-    "models": ("Model", "load_model"),
-    "recording": ("Recording", "packed", "read_recording"),
-    "replay": ("replayed", "write_replay"),
-    "session": ("Session", "Translation"),
+    "models.hub": ("Hub",),
+    "models.lora": ("FusedLoras",),
+    "models.lora_files": ("read_loras",),
+    "models.load": ("Model", "load_model"),
+    "recording.recording": ("Recording", "packed", "read_recording"),
+    "recording.replay": ("replayed", "write_replay"),
+    "engine.session": ("Session", "Translation"),
     "settings": ("FrameSettings", "SettingsError"),
-    "textual_inversion": ("read_embeddings", "with_embeddings"),
-    "video": ("VideoReport", "translate_video", "translated_frames"),
+    "models.textual_inversion": ("read_embeddings", "with_embeddings"),
+    "video.translate": ("VideoReport", "translate_video", "translated_frames"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.settings import DECLARATIONS, Choice, FrameSettings, Range, SettingsError, Text
 
 if TYPE_CHECKING:
-    from pipeline.engine import Engine
+    from pipeline.engine.engine import Engine
 
 FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined")}
 """Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next. `--memory` says what
@@ -104,10 +104,10 @@ def _size(text: str) -> tuple[int, int]:
 def opened_engine(arguments: argparse.Namespace) -> Engine:
     """An engine with what the flags of `add_painter` say; raises `RearviewError` or `SettingsError`."""
     # Here, not above: a wrong word on the command line should not wait for torch.
-    from pipeline.control import load_control
-    from pipeline.engine import Engine
-    from pipeline.hub import Hub
-    from pipeline.models import load_model
+    from pipeline.engine.engine import Engine
+    from pipeline.guides.control import load_control
+    from pipeline.models.hub import Hub
+    from pipeline.models.load import load_model
 
     hub = Hub(offline=arguments.offline)
     model = load_model(arguments.model, hub=hub)

@@ -14,10 +14,10 @@ from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline import Engine, FrameSettings, Model, load_model
-from pipeline.codec import Frame
+from pipeline.frames.codec import Frame
 from pipeline.memory import MemoryLayout, MemoryRow
-from pipeline.models import ModelEntry
-from pipeline.prompts import TextEncoder
+from pipeline.models.load import ModelEntry
+from pipeline.prompts.encoder import TextEncoder
 
 TEXT_WIDTH = 32
 TINY_SIZE = 32
@@ -35,13 +35,13 @@ SLOWEST_FIRST = (
     "browser/test_page_wire.py",
     "browser/test_looks.py",
     "browser/test_sources.py",
-    "test_embedded.py",
-    "test_deploy.py",
-    "test_memory_training.py",
-    "test_load.py",
-    "test_benchmarks.py",
+    "pipeline/models/test_embedded.py",
+    "deploy/test_deploy.py",
+    "training/memory/test_memory_training.py",
+    "benchmarks/test_load.py",
+    "benchmarks/test_benchmarks.py",
     "test_shutdown.py",
-    "test_fusion_kernel.py",
+    "pipeline/memory/test_fusion_kernel.py",
     "test_app.py",
 )
 """Files that take longest. Each worker takes one after the other, so that none is left with a slow one at the end."""

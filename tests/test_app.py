@@ -12,7 +12,7 @@ import gradio
 import pytest
 
 import app
-from demo import page
+from demo.page import page
 
 ROOT = Path(__file__).resolve().parent.parent
 

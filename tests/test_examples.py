@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.presets import EXAMPLES, SKETCH_FOLDER, Example
+from demo.page.presets import EXAMPLES, SKETCH_FOLDER, Example
 from examples.draw_sketches import drawn, recording_of
-from pipeline.operations import CANVAS_SIDE
-from pipeline.recording import Drawn, packed, read_recording
-from pipeline.strokes import Drawing
+from pipeline.recording.operations import CANVAS_SIDE
+from pipeline.recording.recording import Drawn, packed, read_recording
+from pipeline.recording.strokes import Drawing
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 

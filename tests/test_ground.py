@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from demo.space import check_space
+from demo.space.space import check_space
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENT_FILES = ("requirements.txt", "requirements-train.txt", "requirements-dev.txt")

@@ -7,9 +7,9 @@ import re
 import pytest
 
 import app
-from demo.live import HEALTH_PATH, METRICS_PATH, POST_PATH, SOCKET_PATH
-from demo.spacefile import ROOT, read_spacefile
-from demo.video import MAXIMUM_UPLOAD
+from demo.live.live import HEALTH_PATH, METRICS_PATH, POST_PATH, SOCKET_PATH
+from demo.page.video import MAXIMUM_UPLOAD
+from demo.space.spacefile import ROOT, read_spacefile
 
 DOCS = ROOT / "docs"
 SERVING = (DOCS / "serving.md").read_text(encoding="utf-8")

@@ -14,10 +14,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from demo import wire
-from demo.live import SOCKET_PATH
-from tests.served import App, token_of
-from tests.standin import frame, unpacked
+from demo.live import wire
+from demo.live.live import SOCKET_PATH
+from tests.support.served import App, token_of
+from tests.support.standin import frame, unpacked
 
 ENDS_WITHIN_S = 5.0
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from transformers import CLIPTokenizer
 
-from training.codec import train_codec
-from training.data import Shards, write_shards
-from training.export import export, load_parts, mixed
-from training.joint import Phase, train_joint
-from training.model import new_codec, new_text_encoder, new_unet, parameters_in_millions
-from training.painter import Parts
-from training.tokenizer import train_tokenizer
+from training.model.codec import train_codec
+from training.model.data import Shards, write_shards
+from training.model.export import export, load_parts, mixed
+from training.model.joint import Phase, train_joint
+from training.model.model import new_codec, new_text_encoder, new_unet, parameters_in_millions
+from training.model.painter import Parts
+from training.model.tokenizer import train_tokenizer
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-// The address of the clean output page: asked for, shown, copied, taken back. See demo/output.py.
+// The address of the clean output page: asked for, shown, copied, taken back. See demo/live/output.py.
 //
 // This browser keeps the secret of its address, so that a browser source of OBS finds the pictures again tomorrow. A page
 // shows there once its button was pressed, and again after each reload of its tab.

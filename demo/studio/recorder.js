@@ -1,5 +1,5 @@
 // Records a visit: every frame that the engine took, every change of settings, and what was done to the drawing. The file's
-// format is that of pipeline/recording.py.
+// format is that of pipeline/recording/recording.py.
 //
 // What the engine did is read off its answers, since words may overtake frames: the numbers of its frames are the order in
 // which it took them, the revision says with which settings, and where the number of resets changes, the past was forgotten.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.attention import Kernel
+from pipeline.compute.attention import Kernel
 from pipeline.errors import MemoryNameError, ModelError
 from pipeline.memory.bank_map import MappedMemory
 from pipeline.memory.base import Memory, MemoryLayout, MemoryRow

@@ -56,8 +56,8 @@ class MemoryRow:
 
 
 class OpenedCall(Protocol):
-    """What a memory gives to one UNet call that reads it. It may be replayed (`pipeline.graphs`): then another call of
-    the same kind has read other tensors in the same places, and what it left is this call's."""
+    """What a memory gives to one UNet call that reads it. It may be replayed (`pipeline.engine.graphs`): then another
+    call of the same kind has read other tensors in the same places, and what it left is this call's."""
 
     present: dict[str, Any]
     """What the UNet leaves, by layer."""

@@ -20,10 +20,10 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from pipeline.attention import Kernel, PlainAttention, attend, output_of, projected
+from pipeline.compute.attention import Kernel, PlainAttention, attend, output_of, projected
+from pipeline.compute.hooks import processors_replaced
 from pipeline.memory.base import MemoryRow
 from pipeline.memory.depth import depth_read
-from pipeline.memory.hooks import processors_replaced
 from pipeline.memory.joining import Joining, UnetInput, inputs_of, joined, named
 from pipeline.memory.motion import Motion, Placed, Positions, placed, positions_of, through
 from pipeline.memory.window import Window

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from pipeline.devices import spread
+from pipeline.compute.devices import spread
 from pipeline.errors import ModelError
 from pipeline.memory.base import Memory
 from pipeline.settings import FrameSettings

@@ -15,16 +15,16 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from pipeline.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
-from pipeline.devices import in_batch_order, numbers_on, rows_at
+from pipeline.compute.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
+from pipeline.compute.devices import in_batch_order, numbers_on, rows_at
+from pipeline.compute.hooks import attention_layers, is_self_attention, processors_replaced
+from pipeline.compute.trees import signature_of
 from pipeline.memory.bank_map import familiarity, grid_of
 from pipeline.memory.base import MemoryLayout, MemoryRow
 from pipeline.memory.fusion import fuse
-from pipeline.memory.hooks import attention_layers, is_self_attention, processors_replaced
 from pipeline.memory.merge import dynamic_merge
 from pipeline.memory.renewal import layers_due
 from pipeline.settings import FrameSettings
-from pipeline.trees import signature_of
 
 
 @dataclass(frozen=True)

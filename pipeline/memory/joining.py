@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.trees import mapped, tensors_in
+from pipeline.compute.trees import mapped, tensors_in
 
 POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 OF_A_FRAME = (

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pipeline.devices import sent
+from pipeline.compute.devices import sent
 from pipeline.memory.matching import nearest
 
 

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from pipeline.compute.host import in_passing_thread
 from pipeline.errors import ModelError
-from pipeline.host import in_passing_thread
 from pipeline.memory.depth import DEPTH_FILE, DEPTH_MODEL, DepthWeights, load_depth, save_depth
 from pipeline.memory.window import Window
 

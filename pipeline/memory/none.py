@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from diffusers import UNet2DConditionModel
 
-from pipeline.attention import Kernel, PlainAttention
+from pipeline.compute.attention import Kernel, PlainAttention
+from pipeline.compute.hooks import processors_replaced
 from pipeline.memory.base import MemoryLayout, MemoryRow
-from pipeline.memory.hooks import processors_replaced
 from pipeline.settings import FrameSettings
 
 

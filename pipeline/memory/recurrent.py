@@ -17,12 +17,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from pipeline.attention import Kernel, PlainAttention
+from pipeline.compute.attention import Kernel, PlainAttention
+from pipeline.compute.hooks import processors_replaced
+from pipeline.compute.trees import signature_of
 from pipeline.memory.base import MemoryRow
-from pipeline.memory.hooks import processors_replaced
 from pipeline.memory.spatial import Placed, Recurrent, anchored, placed
 from pipeline.settings import FrameSettings
-from pipeline.trees import signature_of
 
 Tokens = Mapping[str, Tensor]
 """A memory by its block's name, `[B, 64, C]` each."""

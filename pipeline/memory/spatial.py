@@ -35,7 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from pipeline.attention import Kernel, attend
+from pipeline.compute.attention import Kernel, attend
 from pipeline.errors import ModelError
 
 SIDE = 8

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from tests.served import App
+from tests.support.served import App
 
 BROWSER_ARGUMENTS = [
     "--no-sandbox",

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from demo import assets
-from demo.looks import CARD_SIZE, CARDS
-from demo.presets import STYLES, chosen
+from demo.page.looks import CARD_SIZE, CARDS
+from demo.page.presets import STYLES, chosen
 from demo.words import WORDS, word
 from tests.browser.conftest import blank, settled, visited, wait_until_told
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page
 
 from tests.browser.conftest import AT_REST, blank
-from tests.proxy import Proxy, proxied
-from tests.served import App
+from tests.support.proxy import Proxy, proxied
+from tests.support.served import App
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import AT_REST, PATIENCE_MS, blank
-from tests.served import App
+from tests.support.served import App
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, WebSocket, WebSocketRoute, expect
 
 from demo import assets
 from tests.browser.conftest import AT_REST, blank
-from tests.served import App
+from tests.support.served import App
 
 pytestmark = pytest.mark.browser
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
-from demo import wire
+from demo.live import wire
 from pipeline import Engine, load_model, read_recording, replayed
-from pipeline.recording import Drawn, Forgotten, FrameSent, Recording
+from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Recording
 from tests.browser.conftest import AT_REST
 
 pytestmark = pytest.mark.browser

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import visited
 from tests.browser.test_page_live import difference, draw, number, pixels, rest
-from tests.clips import BLUE, GREEN, RED, write_clip
+from tests.support.clips import BLUE, GREEN, RED, write_clip
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App

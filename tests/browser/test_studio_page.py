@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import AT_REST, blank, visited
-from tests.served import App
+from tests.support.served import App
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,270 @@
+"""One visitor: a session of the engine, the settings of the next frame, and how many frames are under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from demo.live import wire
+from demo.live.gate import Guest
+from demo.live.limits import HostLimits
+from demo.live.metrics import Metrics
+from demo.live.output import Output, Outputs, hidden_reply, output_reply, watched_reply
+from demo.live.pace import TokenBucket
+from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
+from pipeline.settings import FrameSettings, SettingsError
+
+if TYPE_CHECKING:
+    from demo.live.connection import Connection
+    from pipeline import Session, Translation
+
+logger = logging.getLogger(__name__)
+
+FRAMES_BESIDE = 1
+"""How many frames may be decoded or encoded while the engine has all it takes."""
+
+BURST_S = 0.5
+SMALLEST_BURST = 4.0
+FLOOD_FACTOR = 10
+"""How many times faster than its frame rate a visitor may send messages of any kind before it is closed."""
+
+FAILED_SENTENCE = "The engine failed on this frame; the server's log says why. Change a setting, or reset the memory."
+READABLE = (wire.WireError, PictureError, PromptError, SettingsError, FrameError, NoRoomError)
+Reply = bytes | dict[str, Any]
+T = TypeVar("T")
+
+
+class Visitor:
+    """One guest who has a place."""
+
+    def __init__(
+        self,
+        guest: Guest,
+        session: Session,
+        pool: ThreadPoolExecutor,
+        limits: HostLimits,
+        metrics: Metrics,
+        outputs: Outputs,
+    ) -> None:
+        now = time.monotonic()
+        self.guest = guest
+        self.session = session
+        self._current = (0, FrameSettings())
+        self.under_way = 0
+        self.arrived_at = self.frame_at = self.answered_at = now
+        self.connection: Connection | None = None
+        self.departed = False
+        self._with_map = False
+        self._map: dict[str, Any] = wire.map_reply(session.has_map, None)
+        self.warned = False
+        self._notice = self._told = ""
+        self.goodbye: asyncio.TimerHandle | None = None
+        rate = limits.frames_per_second
+        self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
+        self._messages = TokenBucket(FLOOD_FACTOR * rate, FLOOD_FACTOR * rate, now)
+        self._maximum_bytes = limits.message_bytes
+        self._pool = pool
+        self._metrics = metrics
+        self._outputs = outputs
+        self._output: Output | None = None
+        self._submitted = 0
+        self._order = asyncio.Lock()
+
+    @property
+    def revision(self) -> int:
+        """How often the settings were changed."""
+        return self._current[0]
+
+    @property
+    def settings(self) -> FrameSettings:
+        """The settings of the next frame."""
+        return self._current[1]
+
+    @property
+    def frames_at_once(self) -> int:
+        """How many frames may be under way."""
+        return self.settings.frames_under_way + FRAMES_BESIDE
+
+    def new_notice(self) -> str | None:
+        """What the engine has to say since it was asked last: `None` for nothing new, empty where that is over."""
+        before, self._told = self._told, self._notice
+        return self._told if self._told != before else None
+
+    def asked_map(self) -> dict[str, Any]:
+        """What is known of how well the bank knows each place; the next frame that comes will tell it anew."""
+        self._with_map = True
+        return self._map
+
+    def floods(self) -> bool:
+        """Whether one message more, which has come now, is far too many."""
+        return not self._messages.take(time.monotonic())
+
+    def takes_frame(self) -> bool:
+        """Count a frame that has come now; whether it keeps to the frame rate."""
+        self.frame_at = time.monotonic()
+        self._metrics.frame_came()
+        if self._frames.take(self.frame_at):
+            return True
+        self._metrics.frame_dropped("rate")
+        return False
+
+    def change(self, changes: Any) -> list[dict[str, Any]]:
+        """Take each setting that is in order; the replies name what is used now, what of it rests, and what was
+        refused."""
+        if not isinstance(changes, dict):
+            came = type(changes).__name__
+            return [wire.error_reply(f"settings came as {came}; needed: names and values. Send an object.")]
+        refused, (revision, settings) = [], self._current
+        # Those that nobody has are refused together: a message has room for thousands.
+        names = asdict(settings)
+        known = {name: value for name, value in changes.items() if name in names}
+        unknown = [name for name in changes if name not in known]
+        for name, value in known.items():
+            try:
+                settings = settings.changed(**{name: value})
+            except SettingsError as error:
+                refused.append(wire.error_reply(str(error), setting=name))
+        for name in unknown[:1]:
+            sentence = f"{len(unknown)} settings came that nobody has, such as {wire.shortened(name, 40)!r}; needed: "
+            refused.append(wire.error_reply(sentence + f"{', '.join(names)}.", setting=name[:40]))
+        # Both at once: a codec thread that takes a frame just now must not see some of these changes, or the number of
+        # others.
+        self._current = (revision + 1, settings)
+        return [
+            wire.applied_reply(self.revision, asdict(settings), settings.resting(self.session.memory_name)),
+            *refused,
+        ]
+
+    async def translate(self, message: bytes) -> Reply:
+        """Answer one binary message: a picture, or what became of the frame instead.
+
+        Raises `SessionClosedError` where the visitor has to come anew.
+        """
+        if self.under_way == 0:
+            self.answered_at = time.monotonic()
+        self.under_way += 1
+        try:
+            return await self._translate(wire.unpack_frame(message, self._maximum_bytes))
+        except wire.WireError as error:
+            return self._refused(str(error), wire.sequence_of(message))
+        finally:
+            self.under_way -= 1
+            self.answered_at = time.monotonic()
+
+    async def _translate(self, frame: wire.Frame) -> Reply:
+        async with self._order:
+            submitted, revision, settings, with_map = await self._apart(lambda: self._submit(frame))
+            self._submitted += 1
+            number = self._submitted
+        future = asyncio.wrap_future(submitted)
+        await asyncio.wait([future])
+        if future.cancelled():
+            self._metrics.frame_dropped("newer")
+            return wire.dropped_reply(frame.sequence)
+        error = future.exception()
+        if isinstance(error, SessionClosedError):
+            raise error
+        if isinstance(error, READABLE):
+            return self._refused(str(error), frame.sequence)
+        if error is not None:
+            logger.error("a frame of %s failed", self.guest.name, exc_info=error)
+            self._metrics.frame_failed("engine")
+            return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
+        translation = future.result()
+        self._notice = translation.notice
+        if with_map:
+            exists = translation.bank_map is not None
+            self._map = wire.map_reply(exists, translation.bank_map, settings.fusion_threshold)
+        jpeg = await self._apart(lambda: wire.encode_picture(translation.picture))
+        if self._output is not None:
+            self._output.show(number, jpeg)
+        return wire.pack_picture(
+            frame,
+            jpeg,
+            revision=revision,
+            seconds=translation.seconds,
+            bank_fill=translation.bank_fill,
+            count=translation.frame,
+            resets=translation.resets,
+            blurred=translation.flagged,
+        )
+
+    def _refused(self, sentence: str, sequence: int | None) -> Reply:
+        self._metrics.frame_failed("refused")
+        return wire.error_reply(sentence, sequence=sequence)
+
+    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int, FrameSettings, bool]:
+        """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
+        picture = wire.decode_picture(frame.data)
+        revision, settings = self._current
+        with_map, self._with_map = self._with_map, False
+        return self.session.submit(picture, settings, with_map), revision, settings, with_map
+
+    async def reset(self) -> int:
+        """Forget the past, while no frame is on its way to the engine; the `resets` of the pictures to come. Frames
+        that wait at the engine already may be the first ones afterwards."""
+        async with self._order:
+            resets = await self._apart(self.session.reset)
+        self._map = wire.map_reply(self.session.has_map, None)
+        return resets
+
+    def show_at(self, secret: object) -> dict[str, Any]:
+        """Show the pictures at an address of their own from now on, at the old one where `secret` is its secret; the
+        reply names it."""
+        output = self._output
+        if output is None or output.ended_because is not None or secret not in (None, output.secret):
+            self.hide()
+            self._output = self._outputs.opened(secret, self._say_watched)
+        return output_reply(self._output, counted=self.connection is not None)
+
+    def hide(self) -> None:
+        """Show the pictures to nobody else any more."""
+        output, self._output = self._output, None
+        if output is not None:
+            self._outputs.close(output)
+
+    def _say_watched(self, watchers: int) -> None:
+        if self.connection is not None:
+            self.connection.say(watched_reply(watchers))
+
+    def is_idle(self, now: float, idle_s: float) -> bool:
+        """Whether no frame has come for `idle_s` seconds and the memory still lies with the engine."""
+        return self.under_way == 0 and now - self.frame_at >= idle_s and not self.session.parked
+
+    async def park(self, keep: bool) -> None:
+        """Free the engine of an idle visitor's memory, in order with the frames; the next frame brings it back."""
+        async with self._order:
+            if self.under_way == 0:
+                await self._apart(lambda: self.session.park(keep))
+
+    async def _apart(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Do what a JSON message asks; the replies to it."""
+    kind = message.get("type")
+    if kind == "set":
+        return visitor.change(message.get("settings"))
+    if kind == "reset":
+        return [wire.reset_reply(await visitor.reset())]
+    if kind == "output" and message.get("on") is False:
+        visitor.hide()
+        return [hidden_reply()]
+    if kind == "output":
+        return [visitor.show_at(message.get("secret"))]
+    if kind == "map":
+        return [visitor.asked_map()]
+    if kind in ("hello", "ping"):
+        return [{"type": kind}]
+    if kind == "bye":
+        visitor.departed = True
+        return []
+    came = wire.shortened(repr(kind), 40)
+    needed = "set, reset, output, map, hello, ping or bye"
+    return [wire.error_reply(f"A message came with type {came}; needed: {needed}. Reload the page.")]

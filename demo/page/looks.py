@@ -1,0 +1,115 @@
+"""What a visitor asks for: the prompt, styles as cards, times of day and a second prompt. And what the studio's scripts
+know of it, so that a preset, a link or a saved picture can put all settings back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from demo import VERSION
+from demo.page.controls import quiet, radio, send_changes, slider, textbox
+from demo.page.presets import AS_DRAWN, STYLES, TIMES, chosen, compose
+from demo.words import word
+from pipeline.settings import DECLARATIONS, Choice, Range, Text
+
+CARDS = "styles.webp"
+"""The cards' pictures in one row, a file of the studio; `python -m examples.paint_gallery --thumbnails` paints it."""
+CARD_SIZE = (160, 112)
+"""Width and height of one of them, in pixels."""
+
+SUBMITTED = "(prompt) => { window.rearview?.submitted(prompt); }"
+LEFT = "(prompt) => { window.rearview?.remember(prompt); }"
+APPLIED = "apply"
+"""The event with which the studio asks the controls to show its settings."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The controls of what is asked for."""
+
+    prompt: gr.Textbox
+    negative_prompt: gr.Textbox
+    style: gr.Radio
+    time: gr.Radio
+
+    @property
+    def settings(self) -> dict[str, gr.components.Component]:
+        """The controls of all settings among them, by name."""
+        return {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
+
+
+def build_looks(settings: dict[str, Any]) -> Looks:
+    """The part of the page for what is asked for, beginning with `settings`."""
+    style, time = chosen(settings["prompt"])
+    with gr.Group():
+        prompt = textbox("prompt", settings)
+        negative_prompt = textbox("negative_prompt", settings)
+    return Looks(
+        prompt,
+        negative_prompt,
+        style=_pick("styles", {name: word(f"styles.{name}") for name in STYLES}, style, "rv-cards"),
+        time=_pick("times", {name: word(f"times.{name}") for name in (AS_DRAWN, *TIMES)}, time, "rv-pills"),
+    )
+
+
+def _pick(name: str, labels: dict[str, str], value: str | None, look: str) -> gr.Radio:
+    return gr.Radio(
+        [(label, choice) for choice, label in labels.items()],
+        value=value,
+        label=word(f"looks.{name}"),
+        show_label=False,
+        container=False,
+        elem_id=name,
+        elem_classes=look,
+    )
+
+
+def build_blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
+    """The second prompt, and how far the picture goes towards it, by the names of their settings."""
+    with gr.Accordion(word("looks.blend"), open=True, elem_id="blend"):
+        return {
+            "second_prompt": textbox("second_prompt", settings),
+            "prompt_blend": slider("prompt_blend", settings),
+            "prompt_curve": radio("prompt_curve", settings),
+        }
+
+
+def wire_looks(looks: Looks) -> None:
+    """Let style and time find their places in the prompt and follow it; tell the studio which prompts were meant."""
+    for name, component in looks.settings.items():
+        send_changes(component, name)
+    for each in (looks.style, looks.time):
+        composed = each.input(compose, [looks.prompt, looks.style, looks.time], looks.prompt, **quiet)
+        composed.success(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)
+    looks.prompt.submit(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)
+    looks.prompt.blur(fn=None, js=LEFT, inputs=looks.prompt, **quiet)
+    looks.prompt.change(chosen, looks.prompt, [looks.style, looks.time], trigger_mode="always_last", **quiet)
+
+
+def wire_applying(canvas: gr.HTML, controls: dict[str, gr.components.Component]) -> None:
+    """Let `controls` (by the names of their settings) show what the studio has, whenever it asks for that."""
+    getattr(canvas, APPLIED)(
+        fn=None, js=f"() => window.rearview.shown({list(controls)})", outputs=list(controls.values()), **quiet
+    )
+
+
+def studio_facts() -> dict[str, Any]:
+    """What the studio's scripts need for surprises, presets, links and saved pictures."""
+    return {"styles": STYLES, "times": TIMES, "declarations": declarations(), "version": VERSION}
+
+
+def declarations() -> dict[str, dict[str, Any]]:
+    """Every setting's declaration as plain data: its label, and a range, a length, or choices."""
+    return {name: _plain(declaration) for name, declaration in DECLARATIONS.items()}
+
+
+def _plain(declaration: Range | Text | Choice) -> dict[str, Any]:
+    if isinstance(declaration, Range):
+        limits = {"minimum": declaration.minimum, "maximum": declaration.maximum, "integer": declaration.integer}
+    elif isinstance(declaration, Text):
+        limits = {"maximum_length": declaration.maximum_length}
+    else:
+        limits = {"choices": list(declaration.choices)}
+    return {"label": declaration.label, **limits}

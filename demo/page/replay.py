@@ -1,0 +1,198 @@
+"""The tab that paints a recording again: with more steps, larger, under other words, by the model of this page."""
+
+from __future__ import annotations
+
+import html
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from PIL import Image
+
+from demo.words import word
+from pipeline.errors import RearviewError
+from pipeline.recording.moments import moment_count
+from pipeline.recording.recording import SUFFIX, Recording, read_recording
+from pipeline.recording.replay import replayed, written
+from pipeline.settings import RANGES, SettingsError
+
+if TYPE_CHECKING:
+    from pipeline import Engine
+
+logger = logging.getLogger(__name__)
+
+MOST_FRAMES = 1800
+SIDES = (256, 384, 512, 768)
+LOOK_EVERY_S = 0.5
+AT_ONCE = 1
+"""Recordings of all visitors together; others wait in Gradio's queue."""
+READABLE = (RearviewError, SettingsError)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a recording is to be painted; `None` and empty words stand for what was recorded."""
+
+    steps: int | None = None
+    side: int | None = None
+    memory: str | None = None
+    prompt: str = ""
+    strokes: bool = False
+    side_by_side: bool = False
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that go before the recorded ones."""
+        named = {"steps": self.steps, "memory": self.memory, "prompt": self.prompt.strip() or None}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class View:
+    """What the tab shows at one moment: a sentence, and at the end the video and the last picture."""
+
+    status: str
+    running: bool = False
+    video: Path | None = None
+    picture: Path | None = None
+
+
+def painted_again(engine: Engine, file: Path, wanted: Wanted, every_s: float = LOOK_EVERY_S) -> Iterator[View]:
+    """Paint the recording in `file`, and tell how far it is, at most once in `every_s` seconds. The files of the last
+    view are there until the next is asked for."""
+    try:
+        recording = read_recording(file)
+        total = moment_count(recording, strokes=wanted.strokes)
+        if total is not None and total > MOST_FRAMES:
+            yield View(word("render.too_long", frames=MOST_FRAMES))
+            return
+        with TemporaryDirectory(prefix="rearview-") as folder:
+            yield from _painted_into(Path(folder), engine, recording, wanted, total, every_s)
+    except READABLE as error:
+        yield View(str(error))
+    except Exception:  # the person gets a sentence, the log the rest
+        logger.exception("a recording failed")
+        yield View(word("render.failed"))
+
+
+def _painted_into(
+    folder: Path, engine: Engine, recording: Recording, wanted: Wanted, total: int | None, every_s: float
+) -> Iterator[View]:
+    video, picture = folder / "painted-again.mp4", folder / "painted-again.png"
+    side = wanted.side
+    size = (side, side) if side else recording.size
+    frames = replayed(engine, recording, wanted.changes, size=size, strokes=wanted.strokes)
+    count, told_at, last = 0, 0.0, None
+    with closing(frames), closing(written(frames, video, side_by_side=wanted.side_by_side)) as painted:
+        for each in painted:
+            count, last = count + 1, each.translation.picture
+            if count > MOST_FRAMES:
+                yield View(word("render.too_long", frames=MOST_FRAMES))
+                return
+            if time.monotonic() - told_at >= every_s:
+                told_at = time.monotonic()
+                yield View(_progress(count, total), running=True)
+    if last is not None:
+        Image.fromarray(last).save(picture)
+    yield View(_outcome(count, recording, engine), video=video, picture=picture)
+
+
+def _progress(done: int, total: int | None) -> str:
+    return word("render.progress", done=done) if total is None else word("render.progress_of", done=done, all=total)
+
+
+def _outcome(frames: int, recording: Recording, engine: Engine) -> str:
+    if recording.model == engine.model.name:
+        return word("render.done", frames=frames)
+    return word("render.done_other", frames=frames, recorded=recording.model, model=engine.model.title)
+
+
+def build_replay_tab(engine: Engine) -> None:
+    """The components of the tab, and what they do."""
+    same = word("render.as_recorded")
+    idle = word("render.idle", frames=MOST_FRAMES, model=engine.model.title)
+    steps_range = RANGES["steps"]
+    steps_choices = [same, *(str(each) for each in range(int(steps_range.minimum), int(steps_range.maximum) + 1))]
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            file = gr.File(label=word("render.file"), file_types=[SUFFIX], elem_id="render_file")
+            prompt = gr.Textbox(label=word("render.prompt"), info=word("render.prompt_help"), elem_id="render_prompt")
+            with gr.Row():
+                steps = gr.Dropdown(steps_choices, value=same, label=word("render.steps"), elem_id="render_steps")
+                size = gr.Dropdown(
+                    [same, *map(str, SIDES)],
+                    value=same,
+                    label=word("render.size"),
+                    info=word("render.size_help"),
+                    elem_id="render_size",
+                )
+                memory = gr.Dropdown(
+                    [same, *engine.memory_names], value=same, label=word("render.memory"), elem_id="render_memory"
+                )
+            strokes = gr.Checkbox(
+                label=word("render.strokes"), info=word("render.strokes_help"), elem_id="render_strokes"
+            )
+            beside = gr.Checkbox(label=word("render.side_by_side"), elem_id="render_beside")
+            with gr.Row():
+                start = gr.Button(word("render.start"), variant="primary", elem_id="render_start", min_width=140)
+                stop = gr.Button(word("render.stop"), interactive=False, elem_id="render_stop", min_width=80)
+            status = gr.HTML(_status_html(idle), elem_id="render_status")
+        with gr.Column(scale=3, min_width=320):
+            video = gr.Video(
+                label=word("render.result"),
+                interactive=False,
+                visible=False,
+                buttons=["download"],
+                elem_id="render_video",
+            )
+            picture = gr.DownloadButton(word("render.picture"), visible=False, elem_id="render_picture")
+
+    def updates(view: View) -> tuple[Any, ...]:
+        files = [str(each) if each else None for each in (view.video, view.picture)]
+        return (
+            gr.update(interactive=not view.running),
+            gr.update(interactive=view.running),
+            _status_html(view.status),
+            *(gr.update(value=each, visible=each is not None) for each in files),
+        )
+
+    def paint(
+        source: str | None,
+        words: str,
+        chosen_steps: str,
+        chosen_size: str,
+        chosen_memory: str,
+        draws: bool,
+        both: bool,
+    ) -> Iterator[tuple[Any, ...]]:
+        if source is None:
+            yield updates(View(word("render.no_file")))
+            return
+        numbers = [None if each == same else int(each) for each in (chosen_steps, chosen_size)]
+        kept = None if chosen_memory == same else chosen_memory
+        for view in painted_again(engine, Path(source), Wanted(*numbers, kept, words, draws, both)):
+            yield updates(view)
+
+    outputs = [start, stop, status, video, picture]
+    run = start.click(
+        paint,
+        [file, prompt, steps, size, memory, strokes, beside],
+        outputs,
+        show_progress="hidden",
+        api_visibility="private",
+        concurrency_limit=AT_ONCE,
+    )
+    stop.click(
+        lambda: updates(View(idle)), None, outputs, cancels=[run], show_progress="hidden", api_visibility="private"
+    )
+
+
+def _status_html(sentence: str) -> str:
+    """The sentence, read out by screen readers when it changes."""
+    return f'<p class="rv-video-status" role="status">{html.escape(sentence)}</p>'

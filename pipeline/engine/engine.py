@@ -1,0 +1,438 @@
+"""One thread owns the device: at each tick the frames of all sessions that are ready pass a step in one UNet call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from threading import Condition, Lock, Thread, current_thread
+from types import TracebackType
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import cv2
+import numpy as np
+import torch
+
+from pipeline.compute.kernels import choose_kernels
+from pipeline.compute.packing import convolutions_packed
+from pipeline.engine.budget import ByteBudget
+from pipeline.engine.graphs import Graphs, unet_runner
+from pipeline.engine.lanes import Lanes, Observer, Outcome, Request, Tick
+from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
+from pipeline.engine.session import Session, Translation
+from pipeline.engine.stream import StreamState
+from pipeline.engine.streams import streams_for
+from pipeline.engine.translator import Asked, Translator
+from pipeline.errors import ModelError, NoRoomError, SessionClosedError
+from pipeline.frames.codec import LONGEST_SIDE, Frame, pixels_per_latent
+from pipeline.guides.control import Control
+from pipeline.guides.depth import depth_model_for
+from pipeline.guides.safety import SafetyChecker
+from pipeline.memory import MappedMemory, Memory
+from pipeline.models.hub import Hub
+from pipeline.models.load import Model
+from pipeline.prompts.encoder import PromptEncoder
+from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsError
+
+NO_BANK = (
+    "The device's memory is full: your pictures go on without a memory of the past. Reset the memory to try again "
+    "when others have left."
+)
+MAXIMUM_ROWS = 16
+"""Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
+
+T = TypeVar("T")
+
+_served: WeakSet[Any] = WeakSet()
+_served_lock = Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What is to be done with the model between two UNet calls, and the future of its result."""
+
+    function: Callable[[Model], Any]
+    future: Future[Any]
+
+
+class Engine:
+    """Serves any number of sessions with one model. A context manager; `close` ends its thread.
+
+    While it is open, the model's UNet belongs to it alone.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        memory: str = "feature-bank",
+        size: tuple[int, int] | None = None,
+        maximum_rows: int = MAXIMUM_ROWS,
+        byte_budget: int | None = None,
+        safety: SafetyChecker | None = None,
+        control: Control | None = None,
+        graphs: Graphs = "auto",
+        memory_weights: str | PathLike[str] | None = None,
+        memories: Sequence[str] = (),
+        hub: Hub | None = None,
+    ) -> None:
+        """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
+        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
+        that `safety` flags come out blurred; `control` was loaded for this very model. `graphs` says whether the UNet
+        calls that come again and again are recorded and replayed: "auto" where a device can. A memory that has weights
+        reads them from the folder `memory_weights`, by default the one of its name in the model's. `memories` are those
+        that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those
+        that read depth name a depth model, a folder or one that comes from `hub`, by default the Hugging Face hub.
+
+        Raises `ModelError`, `MemoryNameError` or `SettingsError`.
+        """
+        self.model = model
+        self.size = self.checked_size(size or (model.native_size, model.native_size))
+        if control is not None and control.unet is not model.unet:
+            raise ModelError(
+                f"control {control.name!r} was loaded for another model than {model.name!r}; needed: its own. "
+                "Load it again with this one."
+            )
+        self.control = control
+        side = pixels_per_latent(model.vae)
+        kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
+        self.kernel = str(kernels)
+        given = None if memory_weights is None else Path(memory_weights)
+        loaded = loaded_memories(model, (memory, *memories), kernels.plain, kernels.ragged, given)
+        self.memory_names = tuple(loaded)
+        choice = MemoryChoice(loaded) if len(loaded) > 1 else None
+        self.memory: Memory = choice or loaded[memory]
+        self._prompts = PromptEncoder(model.text_encoders)
+        self.runner = unet_runner(model.device, graphs)
+        translator = Translator(
+            model,
+            self.memory,
+            self._prompts,
+            model.schedule,
+            safety=safety,
+            control=control,
+            depth=depth_model_for(loaded.values(), model.device, hub),
+            runner=choice.running(self.runner) if choice else self.runner,
+            streams=streams_for(model.device),
+        )
+        self._observers: list[Observer] = []
+        self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
+        self._budget = None if byte_budget is None else ByteBudget(byte_budget)
+        self._examples: dict[str, StreamState] = {}
+        self._changed = Condition()
+        # One slot a session, oldest waiting first: a newer frame takes the place of the one it drops.
+        self._waiting: dict[Session, Request] = {}
+        # One slot a kind of change, the newest wins as well.
+        self._changes: dict[str, Change] = {}
+        # In the order in which they were opened.
+        self._sessions: dict[Session, None] = {}
+        self._working = False
+        self._closed = False
+        # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
+        cv2.setNumThreads(1)
+        with ExitStack() as undo:
+            take_unet(model)
+            undo.callback(give_unet_back, model)
+            undo.enter_context(convolutions_packed(model.unet, model.vae))
+            undo.enter_context(self.memory.installed(model.unet))
+            if control is not None:
+                undo.enter_context(control.installed(kernels.plain))
+            self._undo = undo.pop_all()
+        # A daemon: a program that forgets to close its engine still ends.
+        self._thread = Thread(target=self._run, name="rearview-engine", daemon=True)
+        self._thread.start()
+        if self._budget is not None:
+            for name in self.memory_names:
+                self.session_nbytes(self.asking(FrameSettings(memory=name)))  # type: ignore[arg-type]
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def memory_name(self) -> str:
+        """The name of the memory that it was started with, for the status line."""
+        return self.memory.name
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the memory can say how well it knows each place of a frame."""
+        return isinstance(self.memory, MappedMemory)
+
+    @property
+    def control_name(self) -> str | None:
+        """The control's name, for the page; `None` without one."""
+        return None if self.control is None else self.control.name
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame is being translated or waits."""
+        return self._working or bool(self._waiting)
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread is there to answer frames."""
+        return self._thread.is_alive() and not self._closed
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays of all sessions."""
+        return sum(session.nbytes for session in tuple(self._sessions))
+
+    def session_nbytes(self, settings: FrameSettings | None = None, size: tuple[int, int] | None = None) -> int:
+        """Bytes that a session of these settings (by default the defaults) comes to once its bank is full, at `size`
+        (width, height), by default the engine's.
+
+        The first call translates a frame to see what a row holds; not to be called on the engine's thread then.
+        """
+        settings = self.asking(settings or FrameSettings())
+        if settings.memory not in self._examples:
+            session = self._opened(Session(self, 0, self.size))
+            grey = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
+            self._queued(session, grey, FrameSettings(memory=settings.memory)).result()
+            self._examples[settings.memory] = session.state
+            session.close()
+        width, height = size or self.size
+        share = width * height / (self.size[0] * self.size[1])
+        return round(share * self._examples[settings.memory].full_nbytes(self.memory, settings))
+
+    def asking(self, settings: FrameSettings) -> FrameSettings:
+        """The same settings, where those that name the engine's own memory are the same as those that name none.
+
+        Raises `SettingsError` for a memory that the engine has not loaded.
+        """
+        if settings.memory == OWN_MEMORY:
+            return settings
+        if settings.memory not in self.memory_names:
+            raise SettingsError(
+                f"memory came as {settings.memory!r}; needed: one that this engine has loaded, "
+                f"{', '.join(self.memory_names)}. Choose one of these."
+            )
+        return settings.changed(memory=OWN_MEMORY) if settings.memory == self.memory_name else settings
+
+    def open(self, seed: int = 7, size: tuple[int, int] | None = None) -> Session:
+        """A new session; `size` is (width, height) in pixels, by default the engine's. Raises `SettingsError`, or
+        `NoRoomError` where its bytes do not fit beside those of the others."""
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAXIMUM_SEED:
+            raise SettingsError(f"seed came as {seed!r}; needed: a whole number from 0 to {MAXIMUM_SEED}. Send one.")
+        session = Session(self, seed, self.checked_size(size or self.size))
+        if self._budget is not None:
+            self._budget.hold(session, self.session_nbytes(size=session.size))
+        try:
+            return self._opened(session)
+        except SessionClosedError:
+            self.release(session)
+            raise
+
+    def _opened(self, session: Session) -> Session:
+        with self._changed:
+            self._refuse_if_closed()
+            self._sessions[session] = None
+        return session
+
+    def checked_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """`size` (width, height) if the model can work at it; raises `SettingsError`."""
+        multiple = pixels_per_latent(self.model.vae)
+        for side in size:
+            if isinstance(side, bool) or not isinstance(side, int) or side % multiple or not 0 < side <= LONGEST_SIDE:
+                raise SettingsError(
+                    f"size came as {size}; needed: (width, height) in multiples of {multiple}, at most {LONGEST_SIDE}. "
+                    "Round it."
+                )
+        return size
+
+    def submit(
+        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
+    ) -> Future[Translation]:
+        """Queue a fitted frame of an open session; `Session.submit` is the way in."""
+        try:
+            settings = self.asking(settings)
+            if self._budget is not None:
+                size = (frame.shape[1], frame.shape[0])
+                self._budget.hold(session, self.session_nbytes(settings, size))
+        except (NoRoomError, SettingsError) as error:
+            refused: Future[Translation] = Future()
+            refused.set_exception(error)
+            return refused
+        return self._queued(session, frame, settings, with_map)
+
+    def _queued(
+        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
+    ) -> Future[Translation]:
+        request = Request(session, Asked(frame, settings, session.seed, with_map), Future())
+        with self._changed:
+            if session not in self._sessions:
+                raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
+            dropped = self._waiting.get(session)
+            self._waiting[session] = request
+            self._changed.notify()
+        # Outside the lock: cancelling runs callbacks of whoever waits, and these may call the engine.
+        if dropped is not None:
+            cancel(dropped.future)
+        return request.future
+
+    def forget(self, session: Session) -> None:
+        """Drop a session and its waiting frame; `Session.close` is the way in."""
+        with self._changed:
+            self._sessions.pop(session, None)
+            dropped = self._waiting.pop(session, None)
+        self.release(session)
+        if dropped is not None:
+            cancel(dropped.future)
+
+    def release(self, session: Session) -> None:
+        """Let others have the bytes of a session that is parked or gone."""
+        if self._budget is not None:
+            self._budget.give_back(session)
+
+    def change(self, kind: str, function: Callable[[Model], T]) -> Future[T]:
+        """Run `function(model)` on the engine's thread between two UNet calls; what it returns or raises comes with the
+        future. It writes into the model's tensors and replaces none.
+
+        Frames under way go on with the changed model, and each session's next picture is painted anew. Of several
+        functions of one `kind` that wait, the newest is run and the futures of the others are cancelled. Raises
+        `SessionClosedError` on a closed engine; a function that waits when it is closed is cancelled.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            self._refuse_if_closed()
+            dropped = self._changes.pop(kind, None)
+            self._changes[kind] = Change(function, future)
+            self._changed.notify()
+        if dropped is not None:
+            cancel(dropped.future)
+        return future
+
+    def _make_room(self) -> Session | None:
+        """Take the bank from the session that came last, of those that may have one: the device's memory is full."""
+        for session in reversed(tuple(self._sessions)):
+            if not session.notice:
+                session.refuse_bank(NO_BANK)
+                return session
+        return None
+
+    def watch(self, observer: Observer) -> None:
+        """Call `observer` after each UNet call, on the engine's thread: it must be quick and raise nothing."""
+        self._observers.append(observer)
+
+    def close(self) -> None:
+        """Close all sessions, end the thread after the frames under way, and put the UNet back as it was."""
+        with self._changed:
+            self._closed = True
+            sessions = list(self._sessions)
+            changes, self._changes = list(self._changes.values()), {}
+            self._changed.notify()
+        for session in sessions:
+            session.close()
+        for change in changes:
+            cancel(change.future)
+        if current_thread() is not self._thread:
+            self._thread.join()
+            self._lanes.close()
+        self._undo.close()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise SessionClosedError("the engine is closed; needed: an open one. Make a new Engine.")
+
+    def _observe(self, tick: Tick) -> None:
+        for observer in self._observers:
+            observer(tick)
+
+    def _run(self) -> None:
+        """Take, answer, change, tick: until the engine is closed and no frame is under way.
+
+        What waits is taken before anybody is answered: many answer a picture with a new frame at once, which would push
+        it out of the mailbox.
+        """
+        outcomes: list[Outcome] = []
+        while outcomes or self._lanes or not self._closed:
+            requests = self._taken(can_wait=not (outcomes or self._lanes))
+            for request, outcome in outcomes:
+                answer(request.future, outcome)
+            self._apply_changes()
+            outcomes = self._lanes.enter(requests) + self._lanes.tick()
+
+    def _taken(self, can_wait: bool) -> list[Request]:
+        """The waiting frames that may set out, longest waiting first. None if the engine is closed."""
+        with self._changed:
+            if can_wait:
+                self._working = False
+                self._changed.wait_for(lambda: self._waiting or self._changes or self._closed)
+            self._working = True
+            chosen = [] if self._closed else [each for each in self._waiting.values() if self._lanes.has_room(each)]
+            for request in chosen:
+                del self._waiting[request.session]
+        return [request for request in chosen if request.future.set_running_or_notify_cancel()]
+
+    def _apply_changes(self) -> None:
+        with self._changed:
+            changes, self._changes = list(self._changes.values()), {}
+            sessions = list(self._sessions)
+        for change in changes:
+            if not change.future.set_running_or_notify_cancel():
+                continue
+            settle(self.model.device)
+            try:
+                result, error = change.function(self.model), None
+            except Exception as raised:  # noqa: BLE001 - it belongs to whoever waits for this change
+                result, error = None, raised
+            settle(self.model.device)
+            self._prompts.forget()
+            for session in sessions:
+                session.repaint()
+            # Last, so that whoever has waited sees the change in the next picture.
+            if error is None:
+                change.future.set_result(result)
+            else:
+                change.future.set_exception(error)
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a device has done what it was told: on another stream it may still read what is to be written."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def answer(future: Future[Translation], outcome: Translation | Exception) -> None:
+    """Give whoever waits for a frame its picture, or what became of it."""
+    if isinstance(outcome, Translation):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
+
+
+def cancel(future: Future[Any]) -> None:
+    """Cancel a future that waits, so that everybody who waits for it knows: `concurrent.futures.wait` does not hear
+    of a cancellation alone."""
+    if future.cancel():
+        future.set_running_or_notify_cancel()
+
+
+def take_unet(model: Model) -> None:
+    """Mark a UNet as served; raises `ModelError` if another engine serves it: its memory would be overwritten."""
+    with _served_lock:
+        if model.unet in _served:
+            raise ModelError(
+                f"model {model.name!r} is in use by another engine; needed: one engine a model. "
+                "Close that engine, or load the model again."
+            )
+        _served.add(model.unet)
+
+
+def give_unet_back(model: Model) -> None:
+    """Undo `take_unet`."""
+    with _served_lock:
+        _served.discard(model.unet)

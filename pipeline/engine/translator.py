@@ -1,0 +1,302 @@
+"""How frames become pictures, stage by stage and many at once: begun, a UNet call a step, decoded, done.
+
+Every stage takes frames of any number of sessions and changes nothing: what comes out is kept by whoever calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.compute.devices import leaving, numbers_on, sent
+from pipeline.engine.guidance import branch_count, branch_prompts, guided
+from pipeline.engine.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
+from pipeline.engine.streams import Arriving, OneStream, Streams
+from pipeline.errors import FrameError
+from pipeline.frames.codec import Frame, as_pixels, decode, encode
+from pipeline.frames.cuts import thumbnail_of
+from pipeline.frames.history import steadied
+from pipeline.guides.control import Control
+from pipeline.guides.depth import DepthModel, DepthRange, FrameDepth, depths_of
+from pipeline.guides.safety import SafetyChecker, blurred
+from pipeline.memory import MappedMemory, Memory, MemoryRow
+from pipeline.memory.depth import depth_model_of
+from pipeline.models.conditioning import conditioning_channels
+from pipeline.models.load import Model
+from pipeline.models.schedule import Schedule, StepCoefficients
+from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
+from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
+from pipeline.settings import FrameSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A frame `[H, W, 3]` and how it is to be translated; `seed` is its session's, and `settings.seed` goes before it
+    for the noise. `with_map`: it also wants to know how well the bank knows each place of it."""
+
+    frame: Frame
+    settings: FrameSettings
+    seed: int
+    with_map: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class UnderWay:
+    """A frame on its way: what it was begun with, and where it is.
+
+    source, clean and anchor are latents `[1, C, h, w]`: those of the frame, those that its last step gave, and those
+    that residual guidance leads away from. beside is what the model sees beside the noisy ones; embeddings have a row a
+    prompt that takes part; control is what a control made of the frame. `step` is how many steps it has passed, and
+    `rows` what these leave to the next frame's, staged until this one has succeeded. `known`, float32 `[h', w']` on the
+    CPU and whole when the frame is decoded, is how well the bank knew each place at the last step, if that was asked.
+    `depth` is there from the first step on where its memory reads it: only then is the past there that it follows.
+    """
+
+    asked: Asked
+    seen: Seen
+    carried: Carried
+    steps: tuple[StepCoefficients, ...]
+    embeddings: PromptEmbeddings
+    source: Tensor
+    beside: Tensor
+    clean: Tensor
+    anchor: Tensor
+    noise: Mapping[NoiseKey, Tensor]
+    control: Any = None
+    step: int = 0
+    rows: Mapping[RowKey, Any] = field(default_factory=dict)
+    known: Tensor | None = None
+    depth: FrameDepth | None = None
+
+    @property
+    def depth_range(self) -> DepthRange | None:
+        """The range that its depth is shown in, if it has one yet."""
+        return None if self.depth is None else self.depth.range
+
+    @property
+    def is_denoised(self) -> bool:
+        """Whether it has passed all of its steps."""
+        return self.step == len(self.steps)
+
+    def is_ready(self, past: Past) -> bool:
+        """Whether it may pass its next step: it has one, and its past has been there already."""
+        if self.is_denoised:
+            return False
+        return isinstance(past, StreamState) or past.is_denoised or past.step > self.step
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows that its next step takes in a UNet call: one a guidance branch."""
+        return branch_count(self.asked.settings, self.step)
+
+    @property
+    def row_keys(self) -> list[RowKey]:
+        """The rows of its next step, in batch order."""
+        return [(self.step, branch) for branch in range(self.batch_rows)]
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels; frames of one `shape` have one."""
+        return self.asked.frame.shape[0], self.asked.frame.shape[1]
+
+    @property
+    def notice(self) -> str:
+        """A sentence where whoever asked for it has to know something."""
+        return self.embeddings.notice
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        """What frames must have in common to share a call: the shape of latents and that of a prompt's embeddings, and
+        the memory that they ask for."""
+        return *self.source.shape, *self.embeddings.shape, self.asked.settings.memory
+
+    def memory_rows(self, past: Past) -> list[MemoryRow]:
+        """What each branch of its next step looks back at."""
+        rows = past.rows if self.carried.scene else {}
+        asked, frame, reprompted = self.asked, self.seen.frames, not self.carried.features
+        depth = None if self.depth is None else self.depth.latents
+        return [
+            MemoryRow(rows.get(key), asked.settings, merge_generator(asked.seed, frame, key), reprompted, depth)
+            for key in self.row_keys
+        ]
+
+    def noisy(self) -> Tensor:
+        """The latents `[1, C, h, w]` that its next step begins with."""
+        noise = self.noise[noise_key(self.asked, self.step, self.source)]
+        return self.steps[self.step].noisy(self.clean, noise)
+
+
+Past = StreamState | UnderWay
+"""What a frame looks back at: what the last frame of its stream left, or that frame while it is under way too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Translator:
+    """The parts of a model and a memory that turn frames into pictures; what looks these over and what controls them,
+    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls, and where the stages
+    run."""
+
+    model: Model
+    memory: Memory
+    prompts: PromptEncoder
+    schedule: Schedule
+    _: KW_ONLY
+    safety: SafetyChecker | None = None
+    control: Control | None = None
+    depth: DepthModel | None = None
+    runner: UnetRunner = predicted
+    streams: Streams = field(default_factory=OneStream)
+
+    def begun(self, asked: Asked, past: Past) -> UnderWay:
+        """A frame that comes after `past`, ready for its first step. Raises `PromptError`."""
+        (frame,) = self.begun_together([(asked, past)])
+        return frame
+
+    def begun_together(self, frames: Sequence[tuple[Asked, Past]]) -> list[UnderWay]:
+        """All frames, each with its past, ready for their first step; they have to be of one size, and none may be the
+        past of another. Raises `PromptError`."""
+        model = self.model
+        with torch.inference_mode(), self.streams.encoding() as crossing:
+            pixels = torch.cat([as_pixels(asked.frame, model.device, model.dtype) for asked, _ in frames])
+            sources = encode(model.vae, pixels.to(memory_format=torch.channels_last)).float()
+            begun = [self._begun(asked, past, sources[index : index + 1]) for index, (asked, past) in enumerate(frames)]
+            crossing += begun
+        return begun
+
+    def _begun(self, asked: Asked, past: Past, source: Tensor) -> UnderWay:
+        model, settings = self.model, asked.settings
+        seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings)
+        rows = self.prompts.encode_batch(branch_prompts(settings), settings.blend)
+        embeddings = rows.to(model.device, model.dtype)
+        beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
+        control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
+        steps = self.schedule.steps(settings.strength, settings.steps)
+        noise = noise_of(asked, source, past)
+        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise, control)
+
+    def rebased(self, frame: UnderWay, past: Past) -> UnderWay:
+        """The same frame at its beginning again, with another past: the one that it had has failed."""
+        asked = frame.asked
+        seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), asked.settings)
+        source = frame.source
+        return replace(frame, seen=seen, carried=carried, clean=source, anchor=source, step=0, rows={}, depth=None)
+
+    def stepped(self, frames: Sequence[tuple[UnderWay, Past]]) -> list[UnderWay]:
+        """All frames, each with its past, one step further by one UNet call. They have to be of one `shape`."""
+        with torch.inference_mode():
+            frames = self._with_depth(frames)
+            noisy = [frame.noisy() for frame, _ in frames]
+            samples = [
+                torch.cat([latents, frame.beside], dim=1).expand(frame.batch_rows, -1, -1, -1)
+                for latents, (frame, _) in zip(noisy, frames, strict=True)
+            ]
+            passed = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
+            timesteps = numbers_on(self.model.device, passed, torch.int64)
+            embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
+            call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
+            inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call, frames[0][0].frame_size)
+            if self.control is not None:
+                controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
+                inputs = replace(inputs, control=self.control.residuals(inputs, controlled))
+            predictions = self.runner(self.model.unet, inputs)
+            stepped, first = [], 0
+            for latents, (frame, past) in zip(noisy, frames, strict=True):
+                own = predictions[first : first + frame.batch_rows]
+                clean, anchor = self._denoised(frame, latents, own)
+                rows = {**frame.rows, **self._renewed(frame, past, call, first)}
+                known = self._known(frame, call, first)
+                stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows, known=known))
+                first += frame.batch_rows
+            return stepped
+
+    def _with_depth(self, frames: Sequence[tuple[UnderWay, Past]]) -> Sequence[tuple[UnderWay, Past]]:
+        """The same frames, each with its depth if their memory reads it: guessed before the first step, for all that
+        are there together."""
+        model, settings = self.model, frames[0][0].asked.settings
+        new = [index for index, (frame, _) in enumerate(frames) if frame.depth is None]
+        if self.depth is None or not new or depth_model_of(self.memory, settings) is None:
+            return frames
+        pixels = torch.cat([as_pixels(frames[index][0].asked.frame, model.device, model.dtype) for index in new])
+        ranges = [past.depth_range if frame.carried.scene else None for frame, past in (frames[index] for index in new)]
+        depths = dict(zip(new, depths_of(self.depth, model.vae, pixels, ranges), strict=True))
+        return [
+            (replace(frame, depth=depths.get(index, frame.depth)), past) for index, (frame, past) in enumerate(frames)
+        ]
+
+    def _denoised(self, frame: UnderWay, noisy: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean latents that the predictions of a step's branches mean together, and the anchor from then on."""
+        step, kind = frame.steps[frame.step], self.schedule.prediction_type
+        prediction, anchor = guided(predictions, noisy, frame.anchor, step, kind, frame.asked.settings)
+        return step.denoised(prediction, noisy, kind), anchor
+
+    def _renewed(self, frame: UnderWay, past: Past, call: Any, first: int) -> dict[RowKey, Any]:
+        """What each branch of a frame's step, from batch row `first` on, leaves to the next frame's."""
+        if frame.seen.stillness.rests(frame.asked.settings):
+            return {key: past.rows.get(key) for key in frame.row_keys}
+        return {key: self.memory.updated(call, first + branch) for branch, key in enumerate(frame.row_keys)}
+
+    def _known(self, frame: UnderWay, call: Any, row: int) -> Tensor | None:
+        """How well the bank knew each place of a frame at its last step, under its prompt (batch row `row`); `None`
+        where nobody asked, or the memory cannot say."""
+        is_last = frame.step == len(frame.steps) - 1
+        if not (is_last and frame.asked.with_map and isinstance(self.memory, MappedMemory)):
+            return None
+        known = self.memory.known(call, row, (frame.source.shape[2], frame.source.shape[3]))
+        return None if known is None else leaving(known)
+
+    def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
+        """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""
+        cleans = [frame.clean for frame in frames]
+        with torch.inference_mode(), self.streams.decoding(*cleans):
+            pixels = decode(self.model.vae, torch.cat(cleans).to(self.model.dtype))
+            flagged = [None] * len(frames) if self.safety is None else self.safety.flags(pixels)
+            return [self.streams.arriving(pixels[index : index + 1], flagged[index]) for index in range(len(frames))]
+
+    def done(self, frame: UnderWay, past: StreamState, arriving: Arriving) -> tuple[Frame, StreamState]:
+        """The picture `[H, W, 3]` of a frame, once it is here, and what it leaves to the next; one that is flagged
+        comes out blurred and leaves no picture to hold on to.
+
+        Raises `FrameError` for pixels that are no numbers.
+        """
+        painted = arriving.waited_for()
+        if painted is None:
+            raise FrameError(
+                "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
+                "or load the model with dtype=torch.float32."
+            )
+        settings = frame.asked.settings
+        fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
+        if painted.flagged:
+            state = StreamState(
+                frame.seen, frame.rows, frame.noise, None, fill, painted.flagged, past.resets, frame.depth_range
+            )
+            return blurred(painted.picture), state
+        history = past.history if frame.carried.picture else None
+        picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
+        state = StreamState(frame.seen, frame.rows, frame.noise, history, fill, False, past.resets, frame.depth_range)
+        return picture, state
+
+    def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
+        """One frame by itself, from its beginning to its end."""
+        frame = self.begun(asked, past)
+        while not frame.is_denoised:
+            (frame,) = self.stepped([(frame, past)])
+        (arriving,) = self.decoded([frame])
+        return self.done(frame, past, arriving)
+
+
+def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:
+    """Which noise a step of a frame begins with."""
+    seed = asked.seed if asked.settings.seed is None else asked.settings.seed
+    return seed, step, tuple(source.shape)
+
+
+def noise_of(asked: Asked, source: Tensor, past: Past) -> dict[NoiseKey, Tensor]:
+    """The noise of each step, `[1, C, h, w]`, drawn only where the past had another."""
+    known = past.noise
+    keys = [noise_key(asked, step, source) for step in range(asked.settings.steps)]
+    return {key: known[key] if key in known else sent(noise_for(*key), source.device) for key in keys}

@@ -1,0 +1,271 @@
+"""The Hugging Face hub and its cache on this machine: where a repository's files lie, fetched if they do not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    XetDownloadError,
+)
+
+from pipeline.errors import ModelError
+from pipeline.models.catalogue import ENTRY_FILE, ModelEntry
+
+REACH_TIMEOUT_S = 5.0
+VARIANT = "fp16"
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+"""Folders that every model in diffusers' layout has."""
+
+MORE_PARTS = ("text_encoder_2", "tokenizer_2")
+"""Folders that some have beside these."""
+
+INDEX = "model_index.json"
+_WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler")
+_WEIGHTS = re.compile(
+    r"(?P<stem>diffusion_pytorch_model|model|pytorch_lora_weights)(?P<variant>\.fp16)?"
+    r"(?:-\d{5}-of-(?P<shards>\d{5}))?\.safetensors"
+)
+PICKLE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
+"""How files are called that may run the code of whoever wrote them: none is read."""
+# The hub's own rule for names (huggingface_hub's `validate_repo_id`).
+_REPOSITORY = re.compile(r"(?!.*(?:--|\.\.|\.git$))(?=.{1,96}$)\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?", re.ASCII)
+
+# The root of what the hub's client raises about the net: its own errors are made of it too.
+_NET_ERRORS: tuple[type[Exception], ...] = (
+    HfHubHTTPError.__bases__[0],
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    XetDownloadError,
+)
+
+
+def is_repository(name: str) -> bool:
+    """Whether `name` reads as "owner/name" of a repository."""
+    return _REPOSITORY.fullmatch(name) is not None
+
+
+def wanted_files(listing: Iterable[str], parts: Sequence[str], weights: bool = True) -> list[str]:
+    """Of a repository's files, those of `parts` that are needed: configs, vocabularies, and, with `weights`, one set of
+    safetensors each, the half-precision one where there is one. The part `""` is what lies in no folder."""
+    files = sorted(listing)
+    wanted = [file for file in files if file in (INDEX, ENTRY_FILE)]
+    for part in parts:
+        own = [file for file in files if _folder_of(file) == part]
+        named = {file: match for file in own if (match := _WEIGHTS.fullmatch(_name_of(file)))}
+        variant = any(match["variant"] for match in named.values())
+        wanted += [file for file in own if file.endswith((".json", ".txt"))]
+        wanted += [file for file, match in named.items() if weights and bool(match["variant"]) == variant]
+    return sorted(set(wanted))
+
+
+def missing_part(listing: Iterable[str], parts: Sequence[str], weights: bool = True) -> str | None:
+    """What keeps these files from being `parts`, with `weights` or configs alone, as a phrase; `None` for nothing."""
+    files = list(listing)
+    for part in parts:
+        own = [_name_of(file) for file in files if _folder_of(file) == part]
+        named = [match for name in own if (match := _WEIGHTS.fullmatch(name))]
+        if not _is_described(part, own) or (weights and part not in _WITHOUT_WEIGHTS and not named):
+            pickled = any(name.endswith(PICKLE_ENDINGS) for name in own)
+            return f"{part or 'weights'} as a pickle alone" if pickled else f"no {part or 'weights'}"
+        if weights and named and not any(_is_whole(named, match["variant"]) for match in named):
+            return f"only some of the files of {part or 'its weights'}"
+    return None
+
+
+def _is_described(part: str, own: Collection[str]) -> bool:
+    """Whether the small files of a part are there: its config, or a tokenizer's vocabulary, old form or new."""
+    if part.startswith("tokenizer"):
+        return "tokenizer.json" in own or {"vocab.json", "merges.txt"} <= set(own)
+    # What lies in no folder is known by its config or, as a LoRA, has none.
+    return not part or ("scheduler_config.json" if part == "scheduler" else "config.json") in own
+
+
+def _is_whole(named: Sequence[re.Match[str]], variant: str | None) -> bool:
+    """Whether all the files that one set of weights is split into are there."""
+    split = [match["shards"] for match in named if match["variant"] == variant]
+    return len(split) == int(split[0] or 1)
+
+
+def variant_of(folder: Path) -> str | None:
+    """`"fp16"` for a part's folder that holds half-precision weights, else `None`: the plain ones."""
+    named = (_WEIGHTS.fullmatch(file.name) for file in folder.iterdir())
+    return VARIANT if any(match and match["variant"] for match in named) else None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is wanted of a repository: the parts of a model but for some, or what lies in no folder (`is_network`)."""
+
+    without: tuple[str, ...] = ()
+    weights: bool = True
+    is_network: bool = False
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Files of which one is there if anything is."""
+        return ("config.json", "pytorch_lora_weights.safetensors") if self.is_network else (INDEX,)
+
+    def parts(self, known: Collection[str]) -> tuple[str, ...]:
+        """The wanted parts of a repository that has the parts `known`."""
+        if self.is_network:
+            return ("",)
+        parts = (*PARTS, *(part for part in MORE_PARTS if part in known))
+        return tuple(part for part in parts if part not in self.without)
+
+
+_NETWORK = _Wanted(is_network=True)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A way to the hub. Offline, nothing is asked of the net. `endpoint` and `cache`, by default the hub's own and the
+    cache that all of its programs share, are those of a mirror."""
+
+    offline: bool = False
+    endpoint: str | None = None
+    cache: Path | None = None
+
+    def model(self, repository: str, without: Sequence[str] = ()) -> Path:
+        """The folder of a model in diffusers' layout, but for the parts `without`; downloaded if it is not here.
+
+        Raises `ModelError`.
+        """
+        return self._folder(repository, _Wanted(without=tuple(without)))
+
+    def configs(self, repository: str) -> Path:
+        """The same folder with configs and vocabularies alone; downloaded if it is not here. Raises `ModelError`."""
+        return self._folder(repository, _Wanted(weights=False))
+
+    def folder_of(self, folder_or_id: str, refusal: str) -> Path:
+        """A network's folder on this machine, as it is, or that of a repository, fetched once; raises `ModelError`,
+        with `refusal` for a name that is neither."""
+        if Path(folder_or_id).is_dir():
+            return Path(folder_or_id)
+        if is_repository(folder_or_id):
+            return self.network(folder_or_id)
+        raise ModelError(refusal)
+
+    def network(self, repository: str) -> Path:
+        """The folder of a repository that holds one network, or a LoRA; downloaded if it is not here.
+
+        Raises `ModelError`.
+        """
+        return self._folder(repository, _NETWORK)
+
+    def has(self, entry: ModelEntry) -> bool:
+        """Whether all that an entry of the hub is made of lies in the cache."""
+        without = ("vae",) if entry.tiny_vae else ()
+        networks = [each for each in (entry.lora, entry.tiny_vae) if each]
+        return self._cached(str(entry.source), _Wanted(without=without)) is not None and all(
+            self._cached(each, _NETWORK) for each in networks
+        )
+
+    def problem(self, repositories: Iterable[str]) -> str | None:
+        """Why one of the repositories cannot be reached, as a sentence; `None` where all can."""
+        try:
+            for repository in repositories:
+                self._listing(repository)
+        except ModelError as error:
+            return str(error)
+        return None
+
+    def _folder(self, repository: str, wanted: _Wanted) -> Path:
+        if not is_repository(repository):
+            raise ModelError(f"repository came as {repository!r}; needed: owner/name. Correct it.")
+        found = self._cached(repository, wanted)
+        if found is not None:
+            return found
+        if self.offline:
+            raise ModelError(
+                f"{repository} is not in the cache of this machine, or not whole, and --offline forbids the net; "
+                "needed: its files. Start once without --offline, or name a folder."
+            )
+        listing = self._listing(repository)
+        parts = wanted.parts({_folder_of(file) for file in listing})
+        missing = missing_part(listing, parts, wanted.weights)
+        if missing is not None:
+            raise ModelError(
+                f"{repository} came with {missing}; needed: {', '.join(part or 'weights' for part in parts)} in "
+                "diffusers' layout, weights as safetensors. Name another repository, or a single .safetensors file."
+            )
+        return self._downloaded(repository, wanted_files(listing, parts, wanted.weights))
+
+    def _cached(self, repository: str, wanted: _Wanted) -> Path | None:
+        """The folder in the cache that holds all that is wanted; `None` where something is missing."""
+        for name in wanted.signs:
+            sign = try_to_load_from_cache(repository, name, cache_dir=self.cache)
+            if isinstance(sign, str):
+                folder = Path(sign).parent
+                files = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+                # What the index names, not what lies there: a download may have been broken off.
+                parts = wanted.parts(_named_parts(folder / INDEX))
+                return None if missing_part(files, parts, wanted.weights) else folder
+        return None
+
+    def _listing(self, repository: str) -> list[str]:
+        """Names of all files of a repository; raises `ModelError`."""
+        try:
+            info = HfApi(endpoint=self.endpoint).model_info(repository, timeout=REACH_TIMEOUT_S)
+        except _NET_ERRORS as error:
+            raise _refused(repository, error) from error
+        return [file.rfilename for file in info.siblings or ()]
+
+    def _downloaded(self, repository: str, files: Sequence[str]) -> Path:
+        try:
+            return Path(
+                snapshot_download(repository, allow_patterns=list(files), cache_dir=self.cache, endpoint=self.endpoint)
+            )
+        except _NET_ERRORS as error:
+            raise _refused(repository, error) from error
+        except OSError as error:
+            raise ModelError(
+                f"{repository} cannot be written to the hub's cache ({_first_line(error)}); needed: room, and the "
+                "right to write there. Make room, or let the variable HF_HOME name another folder."
+            ) from error
+
+
+def _refused(repository: str, error: Exception) -> ModelError:
+    """What an error of the hub's client means, as a sentence."""
+    if isinstance(error, GatedRepoError):
+        return ModelError(
+            f"{repository} is gated: its owner lets only those in who agreed to its terms; needed: a token of such a "
+            f"person. Agree at https://huggingface.co/{repository}, then run `hf auth login`."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelError(
+            f"{repository} is no repository of the hub, or a private one; needed: one that you may read. "
+            "Check the name, or run `hf auth login`."
+        )
+    return ModelError(
+        f"the hub cannot be reached for {repository} ({_first_line(error)}); needed: a connection, or a model that is "
+        "here. Check the net, or say --model embedded."
+    )
+
+
+def _named_parts(index: Path) -> frozenset[str]:
+    """The parts that a `model_index.json` names; none where there is no such file."""
+    named = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    return frozenset(name for name, value in named.items() if isinstance(value, list) and value[0])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def _folder_of(file: str) -> str:
+    return file.rpartition("/")[0]
+
+
+def _name_of(file: str) -> str:
+    return file.rpartition("/")[2]

@@ -1,0 +1,321 @@
+"""LoRA files: which of a folder's files fit a model, what they change in it, and which words call their style.
+
+Names are read in the layouts of kohya's sd-scripts (`lora_unet_...lora_down.weight` and `.alpha`), diffusers and peft;
+diffusers' own conversion turns them into one. Of a file that is not picked only its header is read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
+from diffusers.utils.state_dict_utils import (
+    StateDictType,
+    convert_state_dict_to_peft,
+    convert_unet_state_dict_to_peft,
+)
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from pipeline.errors import LoraError
+from pipeline.models.hub import PICKLE_ENDINGS
+from pipeline.models.load import Model
+from pipeline.models.lora import TEXT_PARTS, UNET_PART, Factors, Layer, Lora, parts_of
+
+SUFFIX = ".safetensors"
+MOST_TRIGGERS = 6
+LONGEST_TRIGGER = 60
+LARGEST_SIDECAR = 64 * 1024
+
+UNSUPPORTED = {
+    "dora_scale": "DoRA",
+    "lora_magnitude_vector": "DoRA",
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "lora_mid": "LoCon with a Tucker core",
+    "oft_": "OFT",
+    "on_input": "IA3",
+    r"\.diff(_b)?$": "whole weights beside low-rank ones",
+    "w_norm": "changes of norms",
+    r"lora_(B|up)\.bias$": "biases",
+    r"^(lora_transformer_|transformer\.)": "a LoRA for a transformer",
+    "emb_params": "a textual inversion, which belongs into the folder of --embeddings",
+}
+"""What a part of a name, a regular expression, says of a file that is not plain LoRA."""
+
+_FACTOR = re.compile(r"(?P<path>.+)\.lora_(?P<factor>[AB])\.weight")
+_ALPHA = ".alpha"
+_CONVERSION_ERRORS = (ValueError, TypeError, AttributeError, LookupError)
+
+
+@dataclass(frozen=True)
+class LoraShelf:
+    """What a folder holds: the files that fit the model, by name, and a sentence for each that does not."""
+
+    loras: tuple[Lora, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says without its weights: the shape of each tensor, the number in each `.alpha`, and its notes."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    alphas: Mapping[str, float]
+    notes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a file has to fit: a model's name, its UNet's config, and the shape of each weight that LoRA can change."""
+
+    name: str
+    unet_config: Any
+    weights: Mapping[Layer, tuple[int, ...]]
+
+
+def target_of(model: Model) -> Target:
+    """What files for `model` have to fit."""
+    weights = {
+        (part, path): tuple(module.weight.shape)
+        for part, root in parts_of(model).items()
+        for path, module in root.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+    return Target(model.name, model.unet.config, weights)
+
+
+def read_loras(folder: Path, model: Model) -> LoraShelf:
+    """The LoRA files in `folder`, without those in folders below; raises `LoraError` where it is no folder."""
+    loras, refused, target = [], [], target_of(model)
+    for file in weight_files(folder):
+        try:
+            loras.append(read_lora(file, target))
+        except LoraError as error:
+            refused.append(str(error))
+    return LoraShelf(tuple(loras), tuple(refused))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files in `folder` that hold weights, in the order of their names; raises `LoraError` for no folder."""
+    try:
+        files = sorted(folder.iterdir(), key=lambda each: (each.name.casefold(), each.name))
+    except OSError as error:
+        raise LoraError(
+            f"{folder} cannot be read as a folder ({error.strerror}); needed: a folder of {SUFFIX} files. "
+            "Check the path."
+        ) from error
+    return [each for each in files if each.suffix.lower() in (SUFFIX, *PICKLE_ENDINGS)]
+
+
+def read_lora(file: Path, target: Target) -> Lora:
+    """What a file changes in a model; raises `LoraError` for one that is not plain LoRA or of another family."""
+    if file.suffix.lower() in PICKLE_ENDINGS:
+        raise LoraError(
+            f"{file.name} is a pickle, which can run any code; needed: {SUFFIX}. Get the file in that form."
+        )
+    header = read_header(file)
+    return Lora(file.stem, file, layers_of(file.name, header, target), triggers_of(file, header.notes))
+
+
+def read_header(file: Path) -> Header:
+    """The header of a safetensors file, and its alphas; raises `LoraError`."""
+    try:
+        with safe_open(file, "pt") as opened:
+            names = list(opened.keys())
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+            alphas = {name: float(opened.get_tensor(name)) for name in names if name.endswith(_ALPHA)}
+            return Header(shapes, alphas, opened.metadata() or {})
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise LoraError(
+            f"{file.name} cannot be read ({error}); needed: a whole {SUFFIX} file. Get it again."
+        ) from error
+
+
+def layers_of(name: str, header: Header, target: Target) -> dict[Layer, Factors]:
+    """Which layers the file called `name` changes, and where it holds the factors; raises `LoraError`."""
+    for mark, kind in UNSUPPORTED.items():
+        if any(re.search(mark, each) for each in header.shapes):
+            raise LoraError(f"{name} holds {kind}; needed: plain LoRA of linear layers and convolutions. Leave it out.")
+    try:
+        sources, alphas = converted_names(header, target.unet_config)
+    except _CONVERSION_ERRORS as error:
+        raise LoraError(
+            f"{name} came with names that are not understood ({str(error)[:120]}); needed: those of kohya, diffusers "
+            "or peft. Leave it out."
+        ) from error
+    halves: dict[Layer, dict[str, str]] = {}
+    for layer, factor, source in sources:
+        halves.setdefault(found(name, layer, target), {})[factor] = source
+    if not halves:
+        raise LoraError(f"{name} holds no LoRA; needed: one for Stable Diffusion. Leave it out.")
+    return {layer: checked(name, layer, each, header, alphas, target) for layer, each in halves.items()}
+
+
+def converted_names(header: Header, unet_config: Any) -> tuple[list[tuple[Layer, str, str]], dict[str, float]]:
+    """(layer, "A" for down or "B" for up, the name in the file) of each tensor, and the alphas that are known by the
+    name of a down factor. The layer's path is the file's, not yet the model's."""
+    own = {each: each for each in header.shapes if not each.endswith(_ALPHA)}
+    alphas = {f"{each.removesuffix(_ALPHA)}.lora_A.weight": alpha for each, alpha in header.alphas.items()}
+    if all(each.startswith(("lora_unet_", "lora_te")) for each in header.shapes):
+        # diffusers' conversion moves values from name to name, so the old names may stand for the tensors.
+        alpha_tensors = {each: _Number(alpha) for each, alpha in header.alphas.items()}
+        own, kohya = StableDiffusionXLLoraLoaderMixin.lora_state_dict({**own, **alpha_tensors}, unet_config=unet_config)
+        alphas = {each: kohya[key] for new, each in own.items() if (key := new.split(".lora.")[0] + _ALPHA) in kohya}
+    found_sources = []
+    for part, names in by_part(own).items():
+        for new, source in peft_names(part, names).items():
+            factor = _FACTOR.fullmatch(new)
+            if factor is None:
+                raise ValueError(f"{source} is no factor of a LoRA")
+            found_sources.append(((part, factor["path"]), factor["factor"], source))
+    return found_sources, {**alphas, **noted_alphas(header, found_sources)}
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number with the one method of a tensor that diffusers' conversion calls on alphas."""
+
+    value: float
+
+    def item(self) -> float:
+        return self.value
+
+
+def by_part(names: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The names of each part of a model, without that part's own; a name without a part is the UNet's, as in
+    diffusers' oldest files."""
+    parts: dict[str, dict[str, str]] = {}
+    for name, source in names.items():
+        part, _, rest = name.partition(".")
+        known = part in (UNET_PART, *TEXT_PARTS)
+        parts.setdefault(part if known else UNET_PART, {})[rest if known else name] = source
+    return parts
+
+
+def peft_names(part: str, names: dict[str, str]) -> dict[str, str]:
+    """The names as peft writes them: `PATH.lora_A.weight` and `PATH.lora_B.weight`."""
+    if part == UNET_PART:
+        renamed: dict[str, str] = convert_unet_state_dict_to_peft(names)
+        return renamed
+    for kind in (StateDictType.DIFFUSERS_OLD, StateDictType.DIFFUSERS):
+        names = convert_state_dict_to_peft(names, kind)
+    return names
+
+
+def noted_alphas(header: Header, sources: Iterable[tuple[Layer, str, str]]) -> dict[str, float]:
+    """The alphas that diffusers writes into a file's notes as peft's settings of each part, by the name of the down
+    factor; with rank-stabilised LoRA (Kalajdzievski, arXiv 2312.03732) as those alphas that give its scaling."""
+    settings = json.loads(header.notes.get("lora_adapter_metadata", "{}"))
+    alphas: dict[str, float] = {}
+    for (part, path), factor, source in sources:
+        if factor == "A" and f"{part}.lora_alpha" in settings:
+            patterns: dict[str, float] = settings.get(f"{part}.alpha_pattern") or {}
+            matching = (each for end, each in patterns.items() if f".{path}".endswith(f".{end.lstrip('^')}"))
+            alpha = float(next(matching, settings[f"{part}.lora_alpha"]))
+            stable = bool(settings.get(f"{part}.use_rslora"))
+            alphas[source] = alpha * math.sqrt(header.shapes[source][0]) if stable else alpha
+    return alphas
+
+
+def found(name: str, layer: Layer, target: Target) -> Layer:
+    """The layer as the model calls it; raises `LoraError` for one that it does not have."""
+    part, path = layer
+    # Text encoders have lost a level with transformers 5, and those with a projection kept it.
+    for each in (path, path.removeprefix("text_model."), f"text_model.{path}"):
+        if (part, each) in target.weights:
+            return part, each
+    raise LoraError(
+        f"{name} changes {part}.{path}, which model {target.name!r} does not have; needed: a LoRA of this model's "
+        "family. Leave it out, or start with another --model."
+    )
+
+
+def checked(
+    name: str, layer: Layer, halves: Mapping[str, str], header: Header, alphas: Mapping[str, float], target: Target
+) -> Factors:
+    """The factors of a layer, whose shapes fit it; raises `LoraError`."""
+    path, weight = ".".join(layer), target.weights[layer]
+    if set(halves) != {"A", "B"}:
+        raise LoraError(f"{name} holds one factor alone for {path}; needed: an up and a down. Get the file again.")
+    down, up = header.shapes[halves["A"]], header.shapes[halves["B"]]
+    if not fits(down, up, weight):
+        raise LoraError(
+            f"{name} came with factors {list(up)} and {list(down)} for {path}, which is {list(weight)} in model "
+            f"{target.name!r}; needed: a LoRA of this model's family. Leave it out, or start with another --model."
+        )
+    return Factors(halves["B"], halves["A"], alphas.get(halves["A"], float(down[0])))
+
+
+def fits(down: tuple[int, ...], up: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Whether `up @ down` has the weight's shape; a convolution of one pixel and a linear layer are the same."""
+    if min(len(down), len(up)) < 2 or up[1] != down[0] or down[0] == 0 or math.prod(up[2:]) != 1:
+        return False
+    kernels_fit = math.prod(down[2:]) == math.prod(weight[2:])
+    return (up[0], down[1]) == weight[:2] and kernels_fit
+
+
+def triggers_of(file: Path, notes: Mapping[str, str]) -> tuple[str, ...]:
+    """The words that call a style: from a `.txt` or `.json` beside the file, else the file's trigger phrase, else the
+    most frequent tags of its training."""
+    for phrases in (beside(file), listed(notes.get("modelspec.trigger_phrase", "")), frequent_tags(notes)):
+        cleaned = dict.fromkeys(" ".join(each.split())[:LONGEST_TRIGGER] for each in phrases)
+        triggers = tuple(each for each in cleaned if each and each.isprintable())
+        if triggers:
+            return triggers[:MOST_TRIGGERS]
+    return ()
+
+
+def listed(text: str) -> list[str]:
+    """The phrases of a text that has them in lines or between commas."""
+    return re.split(r"[,\n]", text)
+
+
+def beside(file: Path) -> list[str]:
+    """The phrases in a file of the same name that ends in `.txt` or `.json`; the latter as A1111's page or Civitai
+    write them."""
+    for suffix in (".txt", ".json"):
+        text = _text_of(file.with_suffix(suffix))
+        if text and suffix == ".txt":
+            return listed(text)
+        described = _json_of(text) if text else {}
+        for key in ("activation text", "trainedWords", "trigger_words"):
+            value = described.get(key)
+            if isinstance(value, str):
+                return listed(value)
+            if isinstance(value, list):
+                return [each for each in value if isinstance(each, str)]
+    return []
+
+
+def frequent_tags(notes: Mapping[str, str]) -> list[str]:
+    """The tags that sd-scripts counted in all sets of training pictures, most frequent first."""
+    counts: Counter[str] = Counter()
+    for tags in _json_of(notes.get("ss_tag_frequency", "")).values():
+        if isinstance(tags, dict):
+            counts.update({tag: count for tag, count in tags.items() if isinstance(count, int)})
+    return [tag for tag, _ in counts.most_common(MOST_TRIGGERS)]
+
+
+def _text_of(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            return opened.read(LARGEST_SIDECAR)
+    except OSError:
+        return ""
+
+
+def _json_of(text: str) -> dict[str, Any]:
+    """The object that `text` holds; an empty one where it holds none: notes are only suggestions."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

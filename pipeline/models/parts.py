@@ -1,0 +1,164 @@
+"""The parts of a model, read from a folder in diffusers' layout or from a single file in the original one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    LCMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipeline.frames.codec import Autoencoder
+from pipeline.models.catalogue import FAMILIES, EncoderParts, FamilyName, ModelEntry
+from pipeline.models.hub import INDEX, Hub, variant_of
+from pipeline.prompts.encoder import TextEncoder
+
+AUTOENCODERS = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
+LORA_FILE = "pytorch_lora_weights.safetensors"
+
+_HERE: dict[str, Any] = {"local_files_only": True}
+_WEIGHTS: dict[str, Any] = {**_HERE, "use_safetensors": True}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of a model lie on this machine: a folder or a single file, the folder whose configs describe it,
+    and the folders of a tiny autoencoder and of a LoRA, where these take part."""
+
+    model: Path
+    configs: Path
+    tiny_vae: Path | None = None
+    lora: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The parts of a model on the CPU, the text encoders in the order in which the UNet reads them."""
+
+    unet: UNet2DConditionModel
+    vae: Autoencoder
+    text_encoders: tuple[TextEncoder, ...]
+    scheduler: LCMScheduler
+
+
+def places(entry: ModelEntry, hub: Hub) -> Places:
+    """Where the parts of an entry lie, once what comes from the hub has been fetched; raises `ModelError`."""
+    tiny_vae = hub.network(entry.tiny_vae) if entry.tiny_vae else None
+    lora = hub.network(entry.lora) if entry.lora else None
+    if isinstance(entry.source, str):
+        folder = hub.model(entry.source, without=("vae",) if entry.tiny_vae else ())
+        return Places(folder, folder, tiny_vae, lora)
+    if entry.source.is_dir():
+        return Places(entry.source, entry.source, tiny_vae, lora)
+    beside = entry.source.parent
+    configs = beside if (beside / INDEX).is_file() else hub.configs(FAMILIES[entry.family].base)
+    return Places(entry.source, configs, tiny_vae, lora)
+
+
+def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
+    """All parts, UNet and autoencoder in `dtype`, a LoRA fused.
+
+    Raises what the libraries raise: `OSError`, `ValueError`, `TypeError`, `LookupError`, `RuntimeError` or
+    `SafetensorError`.
+    """
+    in_folder = at.model.is_dir()
+    unet = (_unet_of_folder if in_folder else _unet_of_file)(at, dtype)
+    if at.lora is not None:
+        fuse_lora(unet, at.lora / LORA_FILE, entry.family)
+    vae = _autoencoder(at, dtype, entry.family)
+    # One reading of a single file serves all text encoders: its tensors are mapped, not copied.
+    checkpoint = None if in_folder else load_single_file_checkpoint(str(at.model), local_files_only=True)
+    encoders = tuple(_text_encoder(at, each, checkpoint) for each in FAMILIES[entry.family].encoders)
+    predicts = {} if entry.prediction_type is None else {"prediction_type": entry.prediction_type}
+    # Whatever scheduler a model comes with: its betas and its prediction are read, the steps are our own.
+    scheduler = LCMScheduler.from_pretrained(at.configs, subfolder="scheduler", **_HERE, **predicts)
+    return Parts(unet, vae, encoders, scheduler)
+
+
+def fuse_lora(unet: UNet2DConditionModel, file: Path, family: FamilyName, scale: float = 1.0) -> None:
+    """Add a LoRA to the weights of a UNet for good, `W + scale * alpha / rank * up @ down` (arXiv 2106.09685); no layer
+    of it stays. Reads diffusers' and Kohya's names of layers."""
+    shell = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
+    state, alphas = shell.lora_state_dict(str(file.parent), weight_name=file.name, unet_config=unet.config, **_WEIGHTS)[
+        :2
+    ]
+    unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, adapter_name="fused")
+    unet.fuse_lora(lora_scale=scale, safe_fusing=True)
+    unet.unload_lora()
+
+
+def _unet_of_folder(at: Places, dtype: torch.dtype) -> UNet2DConditionModel:
+    variant = variant_of(at.model / "unet")
+    return UNet2DConditionModel.from_pretrained(
+        at.model, subfolder="unet", variant=variant, torch_dtype=dtype, **_WEIGHTS
+    )
+
+
+def _unet_of_file(at: Places, dtype: torch.dtype) -> UNet2DConditionModel:
+    return UNet2DConditionModel.from_single_file(
+        str(at.model), config=str(at.configs), subfolder="unet", torch_dtype=dtype, **_HERE
+    )
+
+
+def _autoencoder(at: Places, dtype: torch.dtype, family: FamilyName) -> Autoencoder:
+    """The tiny autoencoder where there is one, else the model's own."""
+    if at.tiny_vae is not None:
+        return AutoencoderTiny.from_pretrained(
+            at.tiny_vae, variant=variant_of(at.tiny_vae), torch_dtype=dtype, **_WEIGHTS
+        )
+    dtype = _autoencoder_dtype(at.configs / "vae" / "config.json", dtype, family)
+    if at.model.is_dir():
+        variant = variant_of(at.model / "vae")
+        kind = _autoencoder_class(at.model)
+        return kind.from_pretrained(at.model, subfolder="vae", variant=variant, torch_dtype=dtype, **_WEIGHTS)
+    return AutoencoderKL.from_single_file(
+        str(at.model), config=str(at.configs), subfolder="vae", torch_dtype=dtype, **_HERE
+    )
+
+
+def _autoencoder_dtype(config: Path, dtype: torch.dtype, family: FamilyName) -> torch.dtype:
+    """`dtype`, but float32 for Stable Diffusion XL's own autoencoder, whose activations overflow float16, unless its
+    config says that they do not."""
+    if family != "sdxl" or dtype != torch.float16:
+        return dtype
+    described = json.loads(config.read_text(encoding="utf-8"))
+    overflows = described.get("_class_name") == "AutoencoderKL" and described.get("force_upcast", True)
+    return torch.float32 if overflows else dtype
+
+
+def _autoencoder_class(folder: Path) -> Any:
+    """The class that `model_index.json` names for the autoencoder."""
+    name = json.loads((folder / INDEX).read_text(encoding="utf-8"))["vae"][1]
+    if name not in AUTOENCODERS:
+        raise ValueError(f"its autoencoder is {name}, needed: one of {', '.join(AUTOENCODERS)}")
+    return AUTOENCODERS[name]
+
+
+def _text_encoder(at: Places, parts: EncoderParts, checkpoint: Any) -> TextEncoder:
+    """A text encoder from a folder, or from the tensors of a single file, with its tokenizer."""
+    kind = CLIPTextModelWithProjection if parts.projects else CLIPTextModel
+    # Prompts are encoded once and then cached, so text encoders are kept exact.
+    if checkpoint is None:
+        folder = at.model / parts.text_encoder
+        model = kind.from_pretrained(folder, variant=variant_of(folder), dtype=torch.float32, **_WEIGHTS)
+    else:
+        model = create_diffusers_clip_model_from_ldm(
+            kind,
+            checkpoint,
+            subfolder=parts.text_encoder,
+            config=str(at.configs),
+            torch_dtype=torch.float32,
+            local_files_only=True,
+        )
+    return TextEncoder(CLIPTokenizer.from_pretrained(at.configs / parts.tokenizer, **_HERE), model)

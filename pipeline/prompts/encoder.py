@@ -1,0 +1,355 @@
+"""Prompt to embedding by Compel: weights, blends and conjunctions, long prompts, malformed ones as sentences, a small
+cache."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyparsing
+import torch
+from compel import Compel, PromptParser, ReturnedEmbeddingsType
+from compel.embeddings_provider import BaseTextualInversionManager
+from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt, Fragment
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipeline.errors import ModelError, PromptError
+from pipeline.prompts.blend import blended
+from pipeline.settings import PromptBlend
+
+CACHED_PROMPTS = 32
+DEEPEST_NESTING = 8
+HIGHEST_WEIGHT = 10.0
+MOST_PARTS = 4
+MOST_READINGS = 80
+"""By a text encoder, of one chunk each, for one prompt: everybody waits for them."""
+MOST_CHUNKS = 4
+"""Of 77 tokens each, for all parts of a prompt together: what a UNet's cross-attention reads grows with them."""
+
+# What Compel's parser and its tree of prompts are known to raise on odd input.
+_COMPEL_ERRORS = (
+    PromptParser.ParsingException,
+    pyparsing.ParseBaseException,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_OPERATOR = re.compile(r"\.\s*\w+\s*\(")
+_PIECES = re.compile(r"\s*\S{1,20}")
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """A text encoder and the tokenizer whose numbers it reads.
+
+    `expansions` has all the numbers that stand for a learned word of several vectors, by the first of them, which is
+    the one that the tokenizer gives.
+    """
+
+    tokenizer: CLIPTokenizer
+    model: CLIPTextModel | CLIPTextModelWithProjection
+    expansions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LearnedWords(BaseTextualInversionManager):  # type: ignore[misc]  # Compel has no types
+    """What Compel asks about learned words of several vectors."""
+
+    expansions: Mapping[int, tuple[int, ...]]
+
+    def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
+        """The numbers of a text with all those of each learned word."""
+        return [number for each in token_ids for number in self.expansions.get(each, (each,))]
+
+
+@dataclass(frozen=True, eq=False)
+class PromptEmbeddings:
+    """Prompts as a UNet reads them, one row a prompt: `tokens` `[B, L, C]`, where the model has them `pooled` `[B, P]`,
+    and a sentence where words were left out."""
+
+    tokens: Tensor
+    pooled: Tensor | None = None
+    notice: str = ""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What rows must have in common to share a UNet call."""
+        return tuple(self.tokens.shape[1:])
+
+    def first(self, rows: int) -> PromptEmbeddings:
+        """The first so many rows, without a notice: what a UNet call takes must not depend on what is said of it."""
+        return PromptEmbeddings(self.tokens[:rows], None if self.pooled is None else self.pooled[:rows])
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
+        """The same on another device, in another dtype."""
+        pooled = None if self.pooled is None else self.pooled.to(device, dtype)
+        return PromptEmbeddings(self.tokens.to(device, dtype), pooled, self.notice)
+
+    @classmethod
+    def joined(cls, rows: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
+        """All rows as one batch; they are of one `shape` and of one model. Of their notices, the first."""
+        pooled = [each.pooled for each in rows if each.pooled is not None]
+        notice = next((each.notice for each in rows if each.notice), "")
+        return cls(torch.cat([each.tokens for each in rows]), torch.cat(pooled) if pooled else None, notice)
+
+
+class PromptEncoder:
+    """Encodes prompts with a model's text encoders and remembers the last 32. One thread at a time may use it.
+
+    One encoder is Stable Diffusion's: a UNet reads its last hidden states (in version 2 those are CLIP's last but one,
+    because its files leave the last layer out). Two are Stable Diffusion XL's (section 2.1 of arXiv 2307.01952): the
+    last but one of both, side by side, and the second one's pooled embedding. Both ways are Compel's, `CompelForSD` and
+    `CompelForSDXL`.
+    """
+
+    def __init__(self, encoders: Sequence[TextEncoder]) -> None:
+        """Raises `ModelError` for any other number of encoders."""
+        if len(encoders) not in (1, 2):
+            raise ModelError(
+                f"the model came with {len(encoders)} text encoders; needed: Stable Diffusion's one, or the two of "
+                "Stable Diffusion XL. Take another model."
+            )
+        # Without memoization Compel's grammar takes a time exponential in the depth of parentheses: minutes for nine.
+        pyparsing.ParserElement.enable_packrat()
+        self._is_xl = len(encoders) == 2
+        self._encoders = tuple(encoders)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was encoded so far: a text encoder has changed."""
+        # New ones, because Compel remembers the empty prompt.
+        self._compels = [
+            Compel(
+                each.tokenizer,
+                each.model,
+                LearnedWords(each.expansions),
+                truncate_long_prompts=False,
+                returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+                if self._is_xl
+                else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED,
+            )
+            for each in self._encoders
+        ]
+        self._cache: OrderedDict[str, PromptEmbeddings] = OrderedDict()
+
+    def encode(self, prompt: str) -> PromptEmbeddings:
+        """Prompt embeddings, tokens `[1, 77 * chunks, C]`, with a pooled `[1, P]` where the model has two encoders.
+
+        A prompt of more than 75 tokens goes on in further chunks, as Compel splits them, and so does each part of an
+        `.and()`; what does not fit into four chunks in all is left out, and the notice says so. The pooled embedding is
+        that of the first 75 tokens as they are written: weights and blends do not act in it, as in Compel.
+        Raises `PromptError` for a prompt that cannot be understood.
+        """
+        if prompt in self._cache:
+            self._cache.move_to_end(prompt)
+            return self._cache[prompt]
+        embeddings = self._encoded(prompt)
+        self._cache[prompt] = embeddings
+        if len(self._cache) > CACHED_PROMPTS:
+            self._cache.popitem(last=False)
+        return embeddings
+
+    def encode_batch(self, prompts: Sequence[str], blend: PromptBlend | None = None) -> PromptEmbeddings:
+        """One row a prompt: the frame's own, blended, then what it is guided away from; the shorter ones continued with
+        tokens of the empty prompt.
+
+        To be guided away from nothing is zeros for Stable Diffusion XL, as in diffusers' pipeline: it was trained so.
+        """
+        first, *others = (self.encode(prompt) for prompt in prompts)
+        first, *others = self._of_one_length([self._blended(first, blend), *others])
+        if self._is_xl:
+            others = [row if prompt.strip() else zeros(row) for prompt, row in zip(prompts[1:], others, strict=True)]
+        return PromptEmbeddings.joined([first, *others])
+
+    def _blended(self, embeddings: PromptEmbeddings, blend: PromptBlend | None) -> PromptEmbeddings:
+        """After the cache, which a moving slider would fill. All of the way is the other prompt itself."""
+        if blend is None:
+            return embeddings
+        other = self.encode(blend.prompt)
+        if blend.share == 1:
+            return other
+        with torch.inference_mode():
+            first, second = self._of_one_length([embeddings, other])
+            tokens = blended(first.tokens, second.tokens, blend.share, blend.curve)
+            if first.pooled is None or second.pooled is None:
+                return PromptEmbeddings(tokens, notice=first.notice or second.notice)
+            pooled = blended(first.pooled, second.pooled, blend.share, blend.curve)
+            return PromptEmbeddings(tokens, pooled, first.notice or second.notice)
+
+    def _of_one_length(self, rows: Sequence[PromptEmbeddings]) -> list[PromptEmbeddings]:
+        """The same, the shorter ones continued with tokens of the empty prompt."""
+        longest = max(row.tokens.shape[1] for row in rows)
+        if all(row.tokens.shape[1] == longest for row in rows):
+            return list(rows)
+        empty = self.encode("").tokens
+        return [replace(row, tokens=continued(row.tokens, empty, longest)) for row in rows]
+
+    def _encoded(self, prompt: str) -> PromptEmbeddings:
+        conjunction = _parsed(prompt)
+        try:
+            with torch.inference_mode():
+                gone = self._shorten(conjunction)
+                self._check_readings(conjunction)
+                tokens = self._tokens_of(conjunction)
+                pooled = self._compels[1].conditioning_provider.get_pooled_embeddings([prompt]) if self._is_xl else None
+        except PromptError:
+            raise
+        except _COMPEL_ERRORS as error:
+            raise _not_understood(error) from error
+        if not bool(tokens.isfinite().all()):
+            raise PromptError(
+                "the prompt came with weights that cancel out; needed: weights whose sum is not zero. Raise one."
+            )
+        return PromptEmbeddings(tokens, pooled, _left_out(gone) if gone else "")
+
+    def _tokens_of(self, conjunction: Conjunction) -> Tensor:
+        """What each encoder makes of a prompt, side by side on the channels: `[1, L, C]`."""
+        parts = [each.build_conditioning_tensor_for_conjunction(conjunction)[0] for each in self._compels]
+        # Tokenizers that know other words may need other numbers of chunks.
+        longest = max(part.shape[1] for part in parts)
+        empties = [each.conditioning_provider.empty_z for each in self._compels]
+        return torch.cat([continued(*each, longest) for each in zip(parts, empties, strict=True)], dim=-1)
+
+    def _shorten(self, conjunction: Conjunction) -> str:
+        """Take out of a conjunction what does not fit into `MOST_CHUNKS`, which its parts share; the first of the words
+        that are gone, if any."""
+        most = MOST_CHUNKS // len(conjunction.prompts)
+        gone = [self._cut(flat, most) for flat in _flat_prompts(conjunction)]
+        return next(filter(None, gone), "")
+
+    def _cut(self, flat: FlattenedPrompt, most: int) -> str:
+        """Leave in a prompt its first words, as many as fit into `most` chunks; the first one after them."""
+        whole = flat.children
+        if self._chunks(whole) <= most:
+            return ""
+        pieces: list[str] = [piece for each in whole for piece in _PIECES.findall(each.text)]
+        counts = range(len(pieces) + 1)
+        kept = bisect_right(counts, most, key=lambda count: self._chunks(first_pieces(whole, count))) - 1
+        flat.children = first_pieces(whole, kept)
+        return pieces[kept].strip()
+
+    def _check_readings(self, conjunction: Conjunction) -> None:
+        """Raise `PromptError` where Compel would read too often: each chunk once, and again without each fragment whose
+        weight is below 1."""
+        readings = sum(
+            self._chunks(flat.children) * (1 + sum(each.weight < 1 for each in flat.children))
+            for flat in _flat_prompts(conjunction)
+        )
+        if readings > MOST_READINGS:
+            raise PromptError(
+                f"the prompt came with weights below 1 or blends that take {readings} readings of it; needed: at most "
+                f"{MOST_READINGS}. Put such words together, as in (old red)0.5, or blend fewer prompts."
+            )
+
+    def _chunks(self, fragments: Sequence[Fragment]) -> int:
+        """How many chunks Compel makes of the fragments of one prompt."""
+        provider = self._compels[0].conditioning_provider
+        texts, weights = [each.text for each in fragments], [each.weight for each in fragments]
+        tokens, _, _ = provider.get_token_ids_and_expand_weights(texts, weights, device="cpu")
+        return len(tokens) // int(provider.max_token_count)
+
+
+def zeros(embeddings: PromptEmbeddings) -> PromptEmbeddings:
+    """Zeros of the same shapes."""
+    pooled = None if embeddings.pooled is None else torch.zeros_like(embeddings.pooled)
+    return replace(embeddings, tokens=torch.zeros_like(embeddings.tokens), pooled=pooled)
+
+
+def continued(tokens: Tensor, filling: Tensor, length: int) -> Tensor:
+    """tokens `[1, L, C]`, followed by filling `[1, 77, C]` until they are `length`."""
+    return torch.cat([tokens, *[filling] * ((length - tokens.shape[1]) // filling.shape[1])], dim=1)
+
+
+def first_pieces(fragments: Sequence[Fragment], count: int) -> list[Fragment]:
+    """The fragments of a prompt up to its piece number `count`; pieces are words, or 20 signs of what has no spaces."""
+    kept = []
+    for each in fragments:
+        pieces = _PIECES.findall(each.text)[:count]
+        count -= len(pieces)
+        if pieces:
+            kept.append(Fragment("".join(pieces), each.weight))
+    return kept
+
+
+def _left_out(piece: str) -> str:
+    return (
+        f'A prompt is longer than a model can read: "{piece}" and what comes after it do not act. '
+        f"About {75 * MOST_CHUNKS} words and signs are read; shorten it."
+    )
+
+
+def _parsed(prompt: str) -> Conjunction:
+    """Compel's tree of a prompt; raises `PromptError`."""
+    _check_parentheses(prompt)
+    try:
+        prompt.encode()
+        conjunction = Compel.parse_prompt_string(prompt)
+    except _COMPEL_ERRORS as error:
+        raise _not_understood(error) from error
+    if not conjunction.prompts:
+        raise PromptError("the prompt came with nothing between its parentheses; needed: words. Write some.")
+    if len(conjunction.prompts) > MOST_PARTS:
+        raise PromptError(
+            f"the prompt came with {len(conjunction.prompts)} parts in .and(); needed: at most {MOST_PARTS}. Join some."
+        )
+    if conjunction.lora_weights:
+        raise PromptError("the prompt came with withLora(); needed: a prompt without it. Take it out.")
+    for flat in _flat_prompts(conjunction):
+        _check_fragments(flat)
+    return conjunction
+
+
+def _check_parentheses(prompt: str) -> None:
+    depth = 0
+    for bracket in re.findall(r"(?<!\\)[()]", prompt):
+        depth += 1 if bracket == "(" else -1
+        if depth < 0:
+            break
+        if depth > DEEPEST_NESTING:
+            raise PromptError(
+                f"the prompt came with more than {DEEPEST_NESTING} nested parentheses; "
+                "needed: fewer. Write one weight such as (neon)1.4 instead."
+            )
+    if depth != 0:
+        raise PromptError(
+            f"the prompt came with a {'(' if depth > 0 else ')'} that has no partner; needed: pairs. "
+            "Close it, or write \\( or \\) for a plain one."
+        )
+
+
+def _flat_prompts(conjunction: Conjunction) -> list[FlattenedPrompt]:
+    return [flat for part in conjunction.prompts for flat in (part.prompts if isinstance(part, Blend) else [part])]
+
+
+def _check_fragments(flat: FlattenedPrompt) -> None:
+    if flat.wants_cross_attention_control:
+        raise PromptError('the prompt came with .swap(); needed: a prompt without it. Use ("a", "b").blend(0.5, 0.5).')
+    for fragment in flat.children:
+        # Compel reads an operator that it does not understand as plain words.
+        if _OPERATOR.search(fragment.text):
+            raise PromptError(
+                f"the prompt came with {fragment.text.strip()!r}, which is no known operator; needed: "
+                '("a", "b").blend(0.7, 0.3) or ("a", "b").and(). Check quotes, dots and parentheses.'
+            )
+        if not abs(fragment.weight) <= HIGHEST_WEIGHT:
+            raise PromptError(
+                f"the prompt came with a weight of {fragment.weight:g}; needed: at most {HIGHEST_WEIGHT:g}. Lower it."
+            )
+
+
+def _not_understood(error: Any) -> PromptError:
+    return PromptError(
+        f"the prompt came in a form that cannot be understood ({type(error).__name__}: {str(error)[:200]}); needed: "
+        'plain words, weights such as (neon)1.4, or ("a", "b").blend(0.7, 0.3). Check quotes and parentheses.'
+    )

@@ -1,0 +1,98 @@
+"""The benchmarks run and write their tables. What they measure is no test: it depends on the machine."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import frame, live, report, sd_layout
+from benchmarks.drawing import moving_drawing
+from benchmarks.timing import milliseconds_in_turns, percentile, warm_milliseconds
+from demo.space.space import ROOT
+from pipeline import load_model
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sd_layout.save_model(tmp_path_factory.mktemp("sd-layout") / "tiny", sd_layout.TINY)
+
+
+def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
+    model = load_model(tiny_model, device="cpu")
+    assert model.entry.latent_conditioning == ()
+    tokenizer = model.text_encoders[0].tokenizer
+    assert tokenizer("a house").input_ids[0] == tokenizer.bos_token_id
+
+
+def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", str(tiny_model), "--rounds", "1", "--results", str(tmp_path)]
+    assert frame.main(arguments, sizes=sd_layout.TINY) == 0
+    page = (tmp_path / "frame.md").read_text()
+    assert page in capsys.readouterr().out
+    for words in ("command: `python -m benchmarks.frame", "torch 2", "UNet, one step", frame.MEMORY_ON):
+        assert words in page
+    assert str(tiny_model.parent) not in page
+    with (tmp_path / "frame-beside-diffusers-random-weights-of-one-size.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["steps"], row["what"]) for row in rows] == [
+        (str(steps), what) for steps in frame.STEPS for what in (frame.DIFFUSERS, frame.MEMORY_OFF, frame.MEMORY_ON)
+    ]
+    assert all(float(row["ms"]) > 0 and float(row["of diffusers"]) > 0 for row in rows)
+
+
+def test_live_measures_the_real_app(tiny_model: Path, tmp_path: Path) -> None:
+    arguments = ["--model", str(tiny_model), "--seconds", "0.5", "--results", str(tmp_path)]
+    assert live.main(arguments) == 0
+    assert "Socket to socket, tiny" in (tmp_path / "live.md").read_text()
+
+
+@pytest.mark.parametrize("benchmark", [frame, live])
+def test_a_model_that_is_not_there_is_named(
+    benchmark: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark.main(["--model", "missing", "--results", str(tmp_path)]) == 1  # type: ignore[attr-defined]
+    assert "'missing'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_tasks_take_turns_and_the_first_round_is_not_measured() -> None:
+    order: list[str] = []
+    tasks = {name: lambda name=name: order.append(name) for name in "ab"}
+    measured = milliseconds_in_turns(tasks, rounds=2)
+    assert "".join(order) == "ab" + "ba" + "ab"
+    assert [len(values) for values in measured.values()] == [2, 2]
+
+
+def test_warm_calls_are_as_many_as_measured_ones() -> None:
+    calls: list[None] = []
+    assert warm_milliseconds(lambda: calls.append(None), repeats=3) >= 0
+    assert len(calls) == 6
+
+
+def test_percentile_lies_inside_the_values() -> None:
+    assert percentile([3.0], 90) == 3.0
+    assert percentile([1.0, 2.0, 3.0], 50) == 2.0
+
+
+def test_table_lines_up() -> None:
+    lines = report.table([{"what": "a", "ms": 1.234}, {"what": "long name", "ms": 10.0}]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert "| 1.23 " in lines[2]
+
+
+def test_machine_names_what_matters() -> None:
+    line = report.machine(torch.device("cpu"), torch.float32)
+    assert "cores" in line and "float32" in line and torch.__version__ in line
+
+
+def test_the_drawing_moves() -> None:
+    first, second = moving_drawing(64, 2)
+    assert first.size == (64, 64)
+    assert first.tobytes() != second.tobytes()
+
+
+def test_results_are_where_the_documentation_says() -> None:
+    assert report.RESULTS == ROOT / "benchmarks" / "results"

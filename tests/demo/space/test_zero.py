@@ -1,0 +1,174 @@
+"""ZeroGPU: what a call is asked for, what comes back, and what its page and its routes say; `spaces` is a stand-in that
+lets everything pass through pickle, as its processes do."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251 - what the host does with arguments and results
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+import torch
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from demo.live.live import HEALTH_PATH, POST_PATH, SOCKET_PATH
+from demo.space import zero, zero_page
+from demo.space.zero import Calls, Outcome, call_seconds, check_video, frames_within_a_call
+from pipeline import Engine, FrameSettings, Model
+from pipeline.errors import VideoError
+from pipeline.frames.codec import Frame
+from pipeline.models.load import load_model_to_lend
+from tests.support.clips import read_clip, write_clip
+from tests.support.served import App
+
+
+class StandIn:
+    """The `spaces` library as far as it is used; `seconds` are those that calls were asked for."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def GPU(self, duration: Callable[..., float]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*arguments: Any) -> Any:
+                self.seconds.append(duration(*arguments))
+                return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(arguments)))))
+
+            return called
+
+        return decorated
+
+
+@pytest.fixture
+def spaces() -> StandIn:
+    return StandIn()
+
+
+@pytest.fixture
+def calls(spaces: StandIn, tiny_model: Model) -> Calls:
+    return Calls(spaces, lambda: Engine(tiny_model, graphs="off"))
+
+
+def test_a_picture_comes_back_in_its_own_size(calls: Calls, spaces: StandIn, frames: list[Frame]) -> None:
+    settings = FrameSettings(prompt="oil painting", seed=7, fit="pad")
+    painted = calls.picture(frames[0], settings)
+    assert painted.picture is not None and painted.picture.shape == frames[0].shape
+    assert np.array_equal(painted.picture, calls.picture(frames[0], settings).picture)
+    assert spaces.seconds == [call_seconds(1, settings.steps)] * 2
+    assert not [each for each in threading.enumerate() if each.name == "rearview-engine"]
+
+
+def test_a_whole_video_is_painted_in_one_call(calls: Calls, spaces: StandIn, tmp_path: Path) -> None:
+    source, out = write_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    settings = FrameSettings(steps=2, fit="pad")
+    sentence = zero_page.painted_video(calls, source, out, settings)
+    assert "out.mp4 holds 8 frames" in sentence
+    assert len(read_clip(out).seconds) == 8
+    assert spaces.seconds == [call_seconds(8, 2)]
+
+
+def test_a_video_that_does_not_fit_into_a_call_is_refused(
+    calls: Calls, spaces: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_clip(tmp_path / "in.mp4")
+    monkeypatch.setattr(zero, "MAXIMUM_CALL_S", call_seconds(4, 2))
+    with pytest.raises(VideoError, match="8 frames; needed: at most 4 with 2 steps"):
+        check_video(source, FrameSettings(steps=2))
+    with pytest.raises(gr.Error, match="at most 4"):
+        zero_page.painted_video(calls, source, tmp_path / "out.mp4", FrameSettings(steps=2))
+    assert spaces.seconds == []
+    # A file that does not tell its length is cut where the call ends.
+    cut = calls.video(source, tmp_path / "out.mp4", FrameSettings(steps=2))
+    assert cut.report is not None and (cut.report.frames, cut.report.ending) == (4, "stopped")
+
+
+def test_what_is_wrong_comes_back_as_a_sentence(spaces: StandIn, tiny_model: Model, tmp_path: Path) -> None:
+    def no_engine() -> Engine:
+        raise VideoError("the engine came without a GPU")
+
+    broken = Calls(spaces, no_engine)
+    assert broken.picture(np.zeros((8, 8, 3), np.uint8), FrameSettings()).error == "the engine came without a GPU"
+    (tmp_path / "in.mp4").write_text("no video")
+    with pytest.raises(gr.Error, match="in.mp4"):
+        zero_page.painted_video(broken, tmp_path / "in.mp4", tmp_path / "out.mp4", FrameSettings())
+    with pytest.raises(gr.Error, match="steps"):
+        zero_page.asked({"steps": None}, [99], FrameSettings())
+    with pytest.raises(gr.Error, match="enough"):
+        zero_page.answered(lambda: Outcome(error="enough"))
+
+
+def test_a_gpu_is_asked_for_as_long_as_it_takes() -> None:
+    assert call_seconds(1, 1) < call_seconds(10, 1) < call_seconds(10, 4) <= zero.MAXIMUM_CALL_S
+    for steps in (1, 2, 4, 8):
+        most = frames_within_a_call(steps)
+        assert most > 24 and call_seconds(most, steps) <= zero.MAXIMUM_CALL_S == call_seconds(most + 1, steps)
+
+
+def test_a_lent_model_is_sent_by_the_thread_that_asks(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[threading.Thread, Any]] = []
+    to = torch.nn.Module.to
+
+    def watched(module: torch.nn.Module, *places: Any, **options: Any) -> torch.nn.Module:
+        if places == (torch.device("meta"),):
+            sent.append((threading.current_thread(), module))
+            return module
+        return to(module, *places, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", watched)
+    model = load_model_to_lend(tiny_folder, device="meta")
+    assert {thread for thread, _ in sent} == {threading.current_thread()}
+    assert {id(module) for _, module in sent} >= {id(model.unet), id(model.vae), id(model.text_encoders[0].model)}
+    assert model.device.type == "meta"
+
+
+@pytest.fixture
+def refusing() -> TestClient:
+    app = Starlette()
+    zero_page.NotLive().attach(app)
+    return TestClient(app)
+
+
+def test_the_live_wire_says_why_it_refuses(refusing: TestClient) -> None:
+    with refusing.websocket_connect(SOCKET_PATH) as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_text()
+    assert closed.value.code == 4410 and "no GPU of its own" in closed.value.reason
+    answer = refusing.post(POST_PATH, content=b"frame")
+    assert answer.status_code == 410 and "no GPU of its own" in answer.json()["message"]
+    assert refusing.get(HEALTH_PATH).json() == {"status": "ok"}
+
+
+STAND_IN = """
+import torch
+
+to = torch.nn.Module.to
+torch.nn.Module.to = lambda module, *places, **options: (
+    module if places == (torch.device("cuda"),) else to(module, *places, **options)
+)
+
+
+def GPU(duration):
+    return lambda function: function
+"""
+
+
+def test_the_app_opens_its_page_of_calls_on_zero_gpu(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "spaces.py").write_text(STAND_IN)
+    environment = {"SPACES_ZERO_GPU": "true", "SPACE_ID": "anna/rearview", "PYTHONPATH": str(tmp_path)}
+    environment |= {"REARVIEW_MODEL": str(tiny_folder), "REARVIEW_SAFETY": "off"}
+    app = App(tmp_path / "app.log", environment=environment)
+    app.start()
+    try:
+        config = httpx.get(f"{app.url}config", timeout=20).json()
+    finally:
+        assert app.stop() == 0
+    assert {"paint_picture", "paint_video"} <= {each["api_name"] for each in config["dependencies"]}
+    links = [each["props"]["link"] for each in config["components"] if each["props"].get("link")]
+    assert links == ["https://huggingface.co/spaces/anna/rearview?duplicate=true"]
+    assert "a call at a time" in app.log() and "Traceback" not in app.log()

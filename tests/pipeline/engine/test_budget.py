@@ -1,0 +1,159 @@
+"""What sessions may hold: a budget of bytes that is known beforehand, parking, and a device whose memory is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import Engine, FrameSettings, Model, NoRoomError, Session, SessionClosedError
+from pipeline.engine.budget import MIB, ByteBudget
+from pipeline.frames.codec import Frame
+
+LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1)
+
+
+def played(session: Session, frames: list[Frame], settings: FrameSettings) -> list[Frame]:
+    return [np.asarray(session.translate(frame, settings)) for frame in frames]
+
+
+def same(some: list[Frame], others: list[Frame]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+def test_a_budget_is_never_exceeded() -> None:
+    budget = ByteBudget(10 * MIB)
+    budget.hold("a", 6 * MIB)
+    with pytest.raises(NoRoomError, match="5.0 MiB.*at most the 4.0 MiB.*smaller bank"):
+        budget.hold("b", 5 * MIB)
+    assert budget.taken == 6 * MIB
+    budget.hold("b", 4 * MIB)
+    budget.hold("a", 2 * MIB)
+    with pytest.raises(NoRoomError):
+        budget.hold("a", 7 * MIB)
+    assert budget.taken == 6 * MIB
+    budget.give_back("b")
+    budget.give_back("b")
+    budget.hold("a", 10 * MIB)
+    assert budget.taken == 10 * MIB
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"steps": 3}, {"guidance": 2.0}, {"bank_frames": 0.25}, {"bank_frames": 4.0, "steps": 2}, {"steadiness": 0.0},
+     {"bank_frames": 0.0}, {"steps": 3, "guidance": 2.0, "guidance_kind": "onetime"},
+     {"steps": 2, "guidance": 2.0, "guidance_kind": "self"}],
+)  # fmt: skip
+@pytest.mark.parametrize("memory", ["feature-bank", "none"])
+def test_what_a_session_will_hold_is_known_before_its_first_frame(
+    tiny_model: Model, frames: list[Frame], memory: str, change: dict[str, Any]
+) -> None:
+    settings = LIVELY.changed(**change)
+    with Engine(tiny_model, memory) as engine:
+        told = engine.session_nbytes(settings)
+        assert engine.session_count == 0
+        session = engine.open()
+        played(session, frames, settings)
+        assert session.nbytes == engine.nbytes == told
+
+
+@pytest.fixture
+def two_fit(tiny_model: Model) -> Iterator[Engine]:
+    """An engine in which two sessions of the defaults fit, and nothing beside them."""
+    with Engine(tiny_model) as engine:
+        nbytes = engine.session_nbytes()
+    with Engine(tiny_model, byte_budget=2 * nbytes) as engine:
+        yield engine
+
+
+def test_who_does_not_fit_gets_in_when_another_leaves(two_fit: Engine) -> None:
+    first, _ = two_fit.open(), two_fit.open()
+    with pytest.raises(NoRoomError, match="needed"):
+        two_fit.open()
+    assert two_fit.session_count == 2
+    first.close()
+    two_fit.open()
+
+
+def test_a_bank_that_does_not_fit_beside_the_others_is_refused_frame_by_frame(
+    two_fit: Engine, frames: list[Frame]
+) -> None:
+    session, other = two_fit.open(), two_fit.open()
+    pictures = played(session, frames[:3], LIVELY)
+    with pytest.raises(NoRoomError, match="smaller bank"):
+        session.translate(frames[3], LIVELY.changed(bank_frames=4.0))
+    other.close()
+    assert len(pictures + played(session, frames[3:5], LIVELY.changed(bank_frames=1.5))) == 5
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_parked_session_leaves_its_place_and_comes_back_with_its_next_frame(
+    two_fit: Engine, frames: list[Frame], keep: bool
+) -> None:
+    session, stays = two_fit.open(seed=1), two_fit.open(seed=1)
+    assert same(played(session, frames[:3], LIVELY), played(stays, frames[:3], LIVELY))
+    session.park(keep)
+    assert session.parked and (session.nbytes > 0) is keep
+    third = two_fit.open()
+    with pytest.raises(NoRoomError):
+        session.translate(frames[3], LIVELY)
+    third.close()
+    back, expected = played(session, frames[3:6], LIVELY), played(stays, frames[3:6], LIVELY)
+    assert not session.parked and session.frames == 6
+    assert same(back, expected) is keep
+
+
+def test_a_closed_engine_holds_nothing(tiny_model: Model) -> None:
+    engine = Engine(tiny_model, byte_budget=2**30)
+    assert engine.alive
+    engine.open()
+    engine.close()
+    assert engine.nbytes == 0 and not engine.alive
+    with pytest.raises(SessionClosedError):
+        engine.open()
+
+
+def test_a_full_device_takes_the_bank_of_who_came_last_and_loses_no_frame(
+    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, last = (engine.open(seed) for seed in range(3))
+    expected = [played(each, frames[:2], LIVELY) + played(each, frames[2:5], LIVELY) for each in (first, second)]
+    for each in (first, second, last):
+        each.reset()
+        played(each, frames[:2], LIVELY)
+    forward = engine.model.unet.forward
+    refuses = [True]
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        if refuses[0] and last.bank_fill > 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(engine.model.unet, "forward", full)
+    pictures = [played(each, frames[2:5], LIVELY) for each in (first, second)]
+    assert all(same(each, wanted[2:]) for each, wanted in zip(pictures, expected, strict=True))
+    told = [last.submit(frame, LIVELY).result(30) for frame in frames[2:5]]
+    assert all("memory is full" in each.notice and each.bank_fill == 0 for each in told)
+    assert not first.notice and first.bank_fill == 1.0
+    refuses[0] = False
+    last.reset()
+    assert last.submit(frames[0], LIVELY).result(30).notice == "" and last.bank_fill == 1.0
+
+
+def test_a_device_without_room_for_one_frame_says_so_and_goes_on(
+    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = engine.open()
+    with monkeypatch.context() as patch, pytest.raises(torch.OutOfMemoryError):
+
+        def full(*args: Any, **kwargs: Any) -> Any:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        patch.setattr(engine.model.unet, "forward", full)
+        session.translate(frames[0], LIVELY)
+    assert session.notice
+    session.reset()
+    played(session, frames[:2], LIVELY)

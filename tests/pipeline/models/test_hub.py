@@ -1,0 +1,286 @@
+"""Models from the hub: what is fetched, what is used again, and what each refusal says. The hub is one on loopback."""
+
+from __future__ import annotations
+
+import copy
+import errno
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import save_file
+
+from pipeline import Engine, FrameSettings, ModelError, load_model
+from pipeline.frames.codec import Frame
+from pipeline.models import load as models_module
+from pipeline.models.catalogue import CATALOGUE, FamilyName
+from pipeline.models.hub import Hub, is_repository, missing_part, wanted_files
+from pipeline.models.parts import fuse_lora, places
+from tests.support.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
+from tests.support.ldm_layout import same_weights
+
+ENTRY = CATALOGUE["sd15-lcm"]
+BASE, LORA, TINY_VAE = ENTRY.repositories
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What sd15-lcm is made of, with much beside it that nobody needs."""
+    root = tmp_path_factory.mktemp("hub")
+    base = save_model(root / "base", variant="fp16")
+    (base / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"the same in full precision")
+    (base / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    (base / "v1-5-pruned.safetensors").write_bytes(b"the same in one file")
+    (base / "safety_checker").mkdir()
+    (base / "safety_checker" / "model.safetensors").write_bytes(b"not asked for")
+    save_lora(root / "lora", unet_of("sd15"))
+    return {BASE: base, LORA: root / "lora", TINY_VAE: save_tiny_vae(root / "tiny-vae")}
+
+
+@pytest.fixture
+def served(folders: dict[str, Path]) -> Iterator[FakeHub]:
+    with serving(FakeHub(dict(folders))) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(served: FakeHub, tmp_path: Path) -> Hub:
+    return Hub(endpoint=served.url, cache=tmp_path / "cache")
+
+
+def load(name: str, hub: Hub) -> models_module.Model:
+    return load_model(name, device="cpu", dtype=torch.float32, hub=hub)
+
+
+def test_a_model_of_the_catalogue_comes_from_the_hub_once_and_paints(
+    hub: Hub, served: FakeHub, frames: list[Frame]
+) -> None:
+    model = load("sd15-lcm", hub)
+    assert (model.name, model.native_size, len(model.text_encoders)) == ("sd15-lcm", 512, 1)
+    with Engine(model, size=(32, 32)) as engine:
+        picture = engine.open().translate(frames[0], FrameSettings(steps=2))
+    assert picture.size == (32, 32)
+    fetched = {path.partition("/resolve/")[2].partition("/")[2] for path in served.asked if "/resolve/" in path}
+    weights = {name for name in fetched if not name.endswith((".json", ".txt"))}
+    assert weights == {
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "text_encoder/model.fp16.safetensors",
+        # Of the tiny autoencoder, which takes the place of the model's own.
+        "diffusion_pytorch_model.safetensors",
+        "pytorch_lora_weights.safetensors",
+    }
+    served.asked.clear()
+    load("sd15-lcm", hub)
+    load("sd15-lcm", replace(hub, offline=True))
+    assert served.asked == []
+
+
+def test_the_lora_of_an_entry_is_in_the_weights_and_no_layer_of_it_stays(
+    hub: Hub, served: FakeHub, tmp_path: Path
+) -> None:
+    served.repositories[LORA] = tmp_path / "lora"
+    added = save_lora(tmp_path / "lora", unet_of("sd15"))
+    plain = UNet2DConditionModel.from_pretrained(served.repositories[BASE], subfolder="unet", variant="fp16")
+    fused = load("sd15-lcm", hub).unet
+    assert fused.state_dict().keys() == plain.state_dict().keys()
+    for name, weight in plain.state_dict().items():
+        more = added.get(name.removesuffix(".weight"), torch.zeros(()))
+        torch.testing.assert_close(fused.state_dict()[name], weight + more, rtol=0, atol=1e-6)
+    assert not [module for module in fused.modules() if isinstance(module, BaseTunerLayer)]
+    assert not hasattr(fused, "peft_config")
+
+
+def test_a_folder_that_says_nothing_of_few_steps_gets_the_lora_of_its_family(hub: Hub, served: FakeHub) -> None:
+    unet = load_model(served.repositories[BASE], device="cpu", dtype=torch.float32, hub=hub).unet
+    assert same_weights(unet, load("sd15-lcm", hub).unet)
+
+
+@pytest.mark.parametrize(("family", "scale"), [("sd15", 1.0), ("sdxl", 0.5)])
+def test_every_kind_of_layer_is_fused(tmp_path: Path, family: FamilyName, scale: float) -> None:
+    unet = unet_of(family)
+    before, added = copy.deepcopy(unet.state_dict()), save_lora(tmp_path, unet, LORA_ENDS)
+    fuse_lora(unet, tmp_path / "pytorch_lora_weights.safetensors", family, scale)
+    assert {end for end in LORA_ENDS if any(layer.endswith(end) for layer in added)} == set(LORA_ENDS)
+    for layer, more in added.items():
+        torch.testing.assert_close(unet.get_submodule(layer).weight, before[f"{layer}.weight"] + scale * more)
+
+
+def test_a_lora_with_diffusers_names_is_fused_as_well(tmp_path: Path) -> None:
+    unet, layer = unet_of("sd15"), "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    before, up, down = unet.get_submodule(layer).weight.clone(), torch.randn(32, 2), torch.randn(2, 32)
+    names = {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
+    save_file(names, tmp_path / "any.safetensors")
+    fuse_lora(unet, tmp_path / "any.safetensors", "sd15")
+    torch.testing.assert_close(unet.get_submodule(layer).weight, before + up @ down)
+
+
+def test_any_repository_of_the_hub_is_recognised_by_its_configs(tmp_path: Path) -> None:
+    turbo = save_model(tmp_path / "turbo", "sd21", trailing=True)
+    with serving(FakeHub({"anna/fast": turbo})) as served:
+        model = load("anna/fast", Hub(endpoint=served.url, cache=tmp_path / "cache"))
+    assert (model.name, model.entry.family, model.entry.distillation) == ("anna/fast", "sd21", "turbo")
+    assert not model.entry.guides
+
+
+@pytest.mark.parametrize(
+    "name", ["unet/diffusion_pytorch_model.fp16.safetensors", "unet/config.json", "tokenizer/merges.txt"]
+)
+def test_what_was_broken_off_is_fetched_again(hub: Hub, tmp_path: Path, name: str) -> None:
+    places(ENTRY, hub)
+    (lost,) = (tmp_path / "cache").glob(f"models--*/snapshots/*/{name}")
+    lost.resolve().unlink()
+    lost.unlink()
+    with pytest.raises(ModelError, match="not whole"):
+        places(ENTRY, replace(hub, offline=True))
+    places(ENTRY, hub)
+    assert lost.is_file()
+
+
+def test_offline_asks_nobody(hub: Hub, served: FakeHub) -> None:
+    with pytest.raises(ModelError, match="Start once without --offline"):
+        load("sd15-lcm", replace(hub, offline=True))
+    assert served.asked == []
+
+
+def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the hub cannot be reached.*--model embedded"):
+        load("sd15-lcm", Hub(endpoint="http://127.0.0.1:9", cache=tmp_path))
+
+
+def test_a_gated_repository(hub: Hub, served: FakeHub) -> None:
+    served.gated.add(BASE)
+    with pytest.raises(ModelError, match="gated.*hf auth login"):
+        load("sd15-lcm", hub)
+
+
+def test_an_unknown_repository(hub: Hub) -> None:
+    with pytest.raises(ModelError, match="nobody/nothing is no repository"):
+        load("nobody/nothing", hub)
+
+
+def test_a_repository_that_lacks_a_part(hub: Hub, served: FakeHub, tmp_path: Path) -> None:
+    served.repositories["anna/half"] = tmp_path
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ModelError, match="no unet; needed"):
+        load("anna/half", hub)
+
+
+def test_a_repository_of_pickles(hub: Hub, served: FakeHub, tmp_path: Path) -> None:
+    served.repositories["anna/old"] = folder = save_model(tmp_path / "old")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(ModelError, match="unet as a pickle alone.*safetensors"):
+        load("anna/old", hub)
+    assert not any(path.endswith(".bin") for path in served.asked)
+
+
+def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.models.hub.snapshot_download", full)
+    with pytest.raises(ModelError, match="No space left on device.*HF_HOME"):
+        load("sd15-lcm", hub)
+
+
+def test_a_lora_of_another_architecture_is_refused(hub: Hub, served: FakeHub, tmp_path: Path) -> None:
+    save_lora(tmp_path / "lora", unet_of("sd15", block_out_channels=(8, 16)))
+    served.repositories[LORA] = tmp_path / "lora"
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load("sd15-lcm", hub)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("anna/fast", True),
+        ("anna", False),
+        ("anna/fast/now", False),
+        ("/anna", False),
+        ("./anna", False),
+        ("anna/a--b", False),
+        ("anna/fast.git", False),
+        ("anna/v1.5_x", True),
+    ],
+)
+def test_what_reads_as_a_repository(name: str, answer: bool) -> None:
+    assert is_repository(name) == answer
+
+
+def test_one_set_of_weights_is_wanted_of_each_part() -> None:
+    listing = [
+        "model_index.json", "README.md", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+        "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_pytorch_model.bin", "model.safetensors",
+        "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors",
+        "text_encoder/model.onnx", "tokenizer/merges.txt", "tokenizer/vocab.json",
+    ]  # fmt: skip
+    parts = ("unet", "text_encoder", "tokenizer")
+    assert wanted_files(listing, parts) == [
+        "model_index.json", "text_encoder/config.json", "text_encoder/model.fp16.safetensors", "tokenizer/merges.txt",
+        "tokenizer/vocab.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+    ]  # fmt: skip
+    assert not any(name.endswith(".safetensors") for name in wanted_files(listing, parts, weights=False))
+    assert missing_part(listing, parts) is None
+
+
+def test_weights_in_several_files_have_to_be_whole() -> None:
+    shards = [f"unet/diffusion_pytorch_model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    assert missing_part(["unet/config.json", *shards], ["unet"]) is None
+    assert missing_part(["unet/config.json", shards[1]], ["unet"]) == "only some of the files of unet"
+
+
+class TestAuto:
+    """What `--model auto` chooses."""
+
+    CUDA = torch.device("cuda")
+
+    @pytest.fixture
+    def free(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (8 << 30, 8 << 30))
+
+    def test_without_a_gpu_the_embedded_one_and_nobody_is_asked(self, hub: Hub, served: FakeHub) -> None:
+        chosen = models_module.choose_model(hub, CPU)
+        assert (chosen.name, served.asked) == ("embedded", [])
+        assert "no CUDA device" in chosen.reason
+
+    def test_on_a_small_gpu_the_embedded_one(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 << 30, 8 << 30))
+        chosen = models_module.choose_model(hub, self.CUDA)
+        assert chosen.name == "embedded"
+        assert "2.0 GiB are free on the GPU, and sd15-lcm needs 4" in chosen.reason
+        with pytest.raises(ModelError, match="2.0 GiB of free memory; needed: 4 for model 'sd15-lcm'"):
+            models_module.check_memory(ENTRY, self.CUDA)
+
+    def test_on_a_gpu_with_a_hub_in_reach_sd15(self, hub: Hub, free: None) -> None:
+        chosen = models_module.choose_model(hub, self.CUDA)
+        assert (chosen.name, "hub can be reached" in chosen.reason) == ("sd15-lcm", True)
+        models_module.check_memory(ENTRY, self.CUDA)
+
+    def test_on_a_gpu_with_the_model_in_the_cache_sd15_and_nobody_is_asked(
+        self, hub: Hub, served: FakeHub, free: None
+    ) -> None:
+        places(ENTRY, hub)
+        served.asked.clear()
+        for each in (hub, replace(hub, offline=True)):
+            chosen = models_module.choose_model(each, self.CUDA)
+            assert (chosen.name, "lies in the hub's cache" in chosen.reason) == ("sd15-lcm", True)
+        assert served.asked == []
+
+    def test_offline_with_an_empty_cache_the_embedded_one(self, hub: Hub, served: FakeHub, free: None) -> None:
+        chosen = models_module.choose_model(replace(hub, offline=True), self.CUDA)
+        assert (chosen.name, "--offline" in chosen.reason, served.asked) == ("embedded", True, [])
+
+    def test_with_no_hub_in_reach_the_embedded_one(self, tmp_path: Path, free: None) -> None:
+        chosen = models_module.choose_model(Hub(endpoint="http://127.0.0.1:9", cache=tmp_path), self.CUDA)
+        assert (chosen.name, "hub cannot be reached" in chosen.reason) == ("embedded", True)
+
+    def test_the_loaded_model_says_why(self) -> None:
+        model = load_model("auto", device="cpu")
+        assert (model.name, model.title) == ("embedded", "Rearview's embedded model")
+        assert "no CUDA device" in model.reason
+        assert load_model("embedded", device="cpu").reason == ""

@@ -1,0 +1,249 @@
+"""Folders and single files of every family: recognised by configs and tensors, loaded, and painting."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import LatentConsistencyModelPipeline
+from safetensors.torch import save_file
+
+from pipeline import Engine, FrameSettings, Model, ModelError, load_model
+from pipeline.frames.codec import Frame
+from pipeline.models.catalogue import FAMILIES
+from pipeline.models.hub import Hub
+from pipeline.models.load import find_entry
+from pipeline.models.unet_call import guidance_condition
+from tests.conftest import byte_vocabulary
+from tests.support.hub_layout import (
+    FakeHub,
+    kl_autoencoder,
+    save_model,
+    save_tiny_vae,
+    serving,
+    text_encoders_of,
+    unet_of,
+)
+from tests.support.ldm_layout import same_weights, save_checkpoint
+
+OFFLINE = Hub(offline=True, cache=Path("no such folder"))
+AS_IT_IS = '{"distillation": "none"}'
+
+
+def load(place: Path, hub: Hub = OFFLINE) -> Model:
+    return load_model(place, device="cpu", dtype=torch.float32, hub=hub)
+
+
+def without_lora(folder: Path) -> Path:
+    """The same folder, which says that nothing makes it fast."""
+    (folder / "rearview.json").write_text(AS_IT_IS)
+    return folder
+
+
+def painted(model: Model, frame: Frame) -> torch.Tensor:
+    with Engine(model) as engine:
+        return torch.from_numpy(engine.open().submit(frame, FrameSettings(steps=2)).result().picture.copy())
+
+
+def test_stable_diffusion_1_as_the_hub_has_it(tmp_path: Path, frames: list[Frame]) -> None:
+    model = load(without_lora(save_model(tmp_path / "any", "sd15")))
+    assert (model.entry.family, model.scheduler.config.prediction_type) == ("sd15", "epsilon")
+    assert (model.native_size, model.title) == (32, "any (Stable Diffusion 1)")
+    torch.manual_seed(0)
+    expected = {"unet": unet_of("sd15"), "vae": kl_autoencoder(), **text_encoders_of("sd15")}
+    assert same_weights(model.unet, expected["unet"])
+    assert same_weights(model.vae, expected["vae"])
+    assert same_weights(model.text_encoders[0].model, expected["text_encoder"])
+    assert painted(model, frames[0]).shape == (32, 32, 3)
+
+
+def test_stable_diffusion_2_predicts_velocity(tmp_path: Path, frames: list[Frame]) -> None:
+    model = load(save_model(tmp_path / "any", "sd21", prediction_type="v_prediction"))
+    assert (model.entry.family, model.scheduler.config.prediction_type) == ("sd21", "v_prediction")
+    assert (model.entry.distillation, model.entry.lora) == ("none", "")
+    assert "rough after a few steps" in model.reason
+    assert painted(model, frames[0]).float().std() > 0
+
+
+def test_a_students_euler_scheduler_tells_turbo(tmp_path: Path, frames: list[Frame]) -> None:
+    model = load(save_model(tmp_path / "any", "sd21", trailing=True))
+    assert (model.entry.distillation, model.entry.guides) == ("turbo", False)
+    assert [step.timestep for step in model.schedule.steps(0.5, 2)] == [499, 249]
+    assert (model.entry.defaults.strength, model.entry.defaults.steps) == (0.5, 2)
+    assert painted(model, frames[0]).float().std() > 0
+
+
+def test_a_unet_that_reads_guidance_was_distilled_by_lcm(tmp_path: Path) -> None:
+    entry = find_entry(save_model(tmp_path / "any", "sd15", time_cond_proj_dim=8))
+    assert (entry.distillation, entry.lora, entry.guides) == ("lcm", "", False)
+
+
+def test_a_unet_that_reads_guidance_is_told_the_published_one(tmp_path: Path, frames: list[Frame]) -> None:
+    model = load(save_model(tmp_path / "any", "sd15", time_cond_proj_dim=8))
+    expected = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, torch.tensor([7.5, 7.5]), 8)
+    told = guidance_condition(model.unet, 2)
+    assert told is not None
+    torch.testing.assert_close(told, expected)
+    picture = painted(model, frames[0])
+    with torch.no_grad():
+        model.unet.time_embedding.cond_proj.weight.mul_(20)
+    assert not torch.equal(painted(model, frames[0]), picture)
+    assert guidance_condition(unet_of("sd15"), 2) is None
+
+
+def test_stable_diffusion_xl_has_two_text_encoders(tmp_path: Path) -> None:
+    model = load(without_lora(save_model(tmp_path / "any", "sdxl")))
+    assert model.entry.family == "sdxl"
+    assert [type(each.model).__name__ for each in model.text_encoders] == [
+        "CLIPTextModel",
+        "CLIPTextModelWithProjection",
+    ]
+    assert {each.model.dtype for each in model.text_encoders} == {torch.float32}
+    words = byte_vocabulary()
+    for encoder, pad in zip(model.text_encoders, ("<|endoftext|>", "!"), strict=True):
+        tokens = encoder.tokenizer("a", padding="max_length", max_length=77).input_ids
+        assert tokens[:4] == [words["<|startoftext|>"], words["a</w>"], words["<|endoftext|>"], words[pad]]
+
+
+def test_stable_diffusion_xl_fuses_in_the_mid_block_and_the_first_up_level(tmp_path: Path) -> None:
+    model = load(without_lora(save_model(tmp_path / "any", "sdxl")))
+    layout = model.entry.memory_layout
+    layers = [name for name in model.unet.attn_processors if ".attn1." in name]
+    assert all(layout.extends(layer) for layer in layers)
+    fused = {layer.partition(".attentions")[0] for layer in layers if layout.fuses(layer)}
+    assert fused == {"mid_block", "up_blocks.0"}
+    assert layout == FAMILIES["sdxl"].memory_layout
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cross_attention_dim": 32}, "prompt embeddings of width 72 and a UNet that reads 32"),
+        ({"projection_class_embeddings_input_dim": 80}, "pooled prompts of width 40 and a UNet that reads 32"),
+    ],
+)
+def test_text_encoders_and_a_unet_that_do_not_fit_are_refused(
+    tmp_path: Path, changes: dict[str, int], words: str
+) -> None:
+    with pytest.raises(ModelError, match=words):
+        load(without_lora(save_model(tmp_path / "any", "sdxl", **changes)))
+
+
+def test_a_missing_second_text_encoder_is_refused(tmp_path: Path) -> None:
+    folder = without_lora(save_model(tmp_path / "any", "sdxl"))
+    shutil.rmtree(folder / "text_encoder_2")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(folder)
+
+
+def test_the_xl_autoencoder_stays_exact_where_half_precision_would_overflow(
+    tmp_path: Path, frames: list[Frame]
+) -> None:
+    folder = without_lora(save_model(tmp_path / "any", "sdxl"))
+    model = load_model(folder, device="cpu", dtype=torch.float16, hub=OFFLINE)
+    assert (model.unet.dtype, model.vae.dtype) == (torch.float16, torch.float32)
+    config = folder / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"force_upcast": False}))
+    assert load_model(folder, device="cpu", dtype=torch.float16, hub=OFFLINE).vae.dtype == torch.float16
+
+
+def test_a_base_model_wants_the_lora_of_its_family(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "any", "sd15")
+    assert find_entry(folder).lora == "latent-consistency/lcm-lora-sdv1-5"
+    with pytest.raises(ModelError, match="lcm-lora-sdv1-5 is not in the cache"):
+        load(folder)
+
+
+def test_what_a_folder_names_has_to_be_a_repository(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "any", "sd21")
+    (folder / "rearview.json").write_text('{"lora": "../../somewhere"}')
+    with pytest.raises(ModelError, match="needed: owner/name"):
+        load(folder)
+
+
+def test_a_folder_may_name_a_tiny_autoencoder(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "any", "sd21")
+    (folder / "rearview.json").write_text('{"tiny_vae": "anna/tiny"}')
+    with serving(FakeHub({"anna/tiny": save_tiny_vae(tmp_path / "tiny")})) as served:
+        model = load(folder, Hub(endpoint=served.url, cache=tmp_path / "cache"))
+    assert type(model.vae).__name__ == "AutoencoderTiny"
+
+
+@pytest.mark.parametrize("family", ["sd15", "sd21", "sdxl"])
+def test_a_single_file_is_the_same_model(tmp_path: Path, family: str) -> None:
+    folder = save_model(tmp_path / "any", family, weights=False)
+    parts = save_checkpoint(folder / "all.safetensors", family)
+    (folder / "all.json").write_text(AS_IT_IS)
+    model = load(folder / "all.safetensors")
+    assert (model.name, model.entry.family) == ("all", family)
+    assert model.scheduler.config.prediction_type == ("v_prediction" if family == "sd21" else "epsilon")
+    assert same_weights(model.unet, parts.pop("unet"))
+    assert same_weights(model.vae, parts.pop("vae"))
+    for encoder, part in zip(model.text_encoders, parts.values(), strict=True):
+        assert same_weights(encoder.model, part)
+
+
+def test_a_single_file_paints(tmp_path: Path, frames: list[Frame]) -> None:
+    folder = save_model(tmp_path / "any", "sd15", weights=False)
+    save_checkpoint(folder / "all.safetensors", "sd15")
+    (folder / "all.json").write_text(AS_IT_IS)
+    assert painted(load(folder / "all.safetensors"), frames[0]).float().std() > 0
+
+
+def test_a_file_by_itself_takes_configs_and_vocabularies_of_its_family_s_base(tmp_path: Path) -> None:
+    file = tmp_path / "all.safetensors"
+    save_checkpoint(file, "sd15")
+    file.with_suffix(".json").write_text(AS_IT_IS)
+    base = FAMILIES["sd15"].base
+    with pytest.raises(ModelError, match=f"{base} is not in the cache"):
+        load(file)
+    with serving(FakeHub({base: save_model(tmp_path / "base", "sd15")})) as served:
+        load(file, Hub(endpoint=served.url, cache=tmp_path / "cache"))
+        assert not [path for path in served.asked if path.endswith(".safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "predicts"), [({"modelspec.prediction_type": "epsilon"}, "epsilon"), ({"anna": "v"}, "v_prediction")]
+)
+def test_a_file_may_say_what_it_predicts(tmp_path: Path, metadata: dict[str, str], predicts: str) -> None:
+    save_checkpoint(tmp_path / "all.safetensors", "sd21", metadata)
+    assert find_entry(tmp_path / "all.safetensors").prediction_type == predicts
+
+
+def test_a_name_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "sdxl_turbo_lcm.safetensors"
+    save_checkpoint(file, "sd15")
+    assert find_entry(file).family == "sd15"
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02"])
+def test_a_pickle_is_refused_whatever_it_is_called(tmp_path: Path, start: bytes) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(start + bytes(64))
+    with pytest.raises(ModelError, match="as a pickle.*needed: safetensors"):
+        find_entry(file)
+
+
+def test_a_broken_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"not at all")
+    with pytest.raises(ModelError, match="needed: a whole .safetensors file"):
+        find_entry(file)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["lora_unet_mid_block.lora_down.weight"], "a LoRA"),
+        (["double_blocks.0.img_attn.qkv.weight"], "no whole Stable Diffusion"),
+        (["model.diffusion_model.input_blocks.0.0.weight"], "without text encoders"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, keys: list[str], words: str) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({key: torch.zeros(1) for key in keys}, file)
+    with pytest.raises(ModelError, match=words):
+        find_entry(file)

@@ -1,0 +1,106 @@
+"""Few-step schedules, against the rule in words and against diffusers' own LCMScheduler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler, PNDMScheduler
+
+from pipeline.models.schedule import PREDICTION_TYPES, Schedule, timestep_indices
+
+
+def test_the_published_default_gives_its_published_timesteps() -> None:
+    assert timestep_indices(0.4, 4) == (30, 35, 40, 45)
+    steps = Schedule.of(LCMScheduler()).steps(0.4, 4)
+    assert [step.timestep for step in steps] == [399, 299, 199, 99]
+    assert [round(step.sqrt_alpha, 4) for step in steps] == [0.6528, 0.7695, 0.8690, 0.9463]
+    assert [round(step.sqrt_one_minus_alpha, 4) for step in steps] == [0.7576, 0.6386, 0.4947, 0.3233]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("hundredths", range(0, 101))
+def test_every_step_has_its_own_position_on_the_grid(hundredths: int, steps: int) -> None:
+    indices = timestep_indices(hundredths / 100, steps)
+    assert len(indices) == steps
+    assert indices[0] >= 0 and indices[-1] <= 49
+    assert all(later > earlier for earlier, later in zip(indices, indices[1:], strict=False))
+
+
+@pytest.mark.parametrize("tenths", range(1, 11))
+def test_one_step_starts_where_the_strength_says(tenths: int) -> None:
+    assert timestep_indices(tenths / 10, 1) == (50 - 5 * tenths,)
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("strength, steps", [(0.4, 4), (1.0, 3), (0.1, 4), (0.9, 1)])
+def test_a_whole_trajectory_is_that_of_diffusers(prediction_type: str, strength: float, steps: int) -> None:
+    scheduler = LCMScheduler(prediction_type=prediction_type)
+    schedule = Schedule.of(scheduler)
+    own_steps = schedule.steps(strength, steps)
+    generator = torch.Generator().manual_seed(3)
+    source, *predictions = torch.randn(steps + 1, 1, 4, 8, 8, generator=generator)
+    noise = torch.randn(steps, 1, 4, 8, 8, generator=generator)
+
+    scheduler.set_timesteps(timesteps=[step.timestep for step in own_steps], original_inference_steps=50)
+    theirs = scheduler.add_noise(source, noise[0], scheduler.timesteps[:1])
+    clean = source
+    for index, (step, prediction) in enumerate(zip(own_steps, predictions, strict=True)):
+        noisy = step.noisy(clean, noise[index])
+        torch.testing.assert_close(noisy, theirs, rtol=1e-5, atol=1e-5)
+        clean = step.denoised(prediction, noisy, schedule.prediction_type)
+        with pytest.MonkeyPatch.context() as patch:
+            following = noise[min(index + 1, steps - 1)]
+            patch.setattr("diffusers.schedulers.scheduling_lcm.randn_tensor", lambda *_, n=following, **__: n)
+            theirs = scheduler.step(prediction, step.timestep, theirs).prev_sample
+    torch.testing.assert_close(clean, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_reading_a_scheduler_changes_nothing_of_it() -> None:
+    scheduler = LCMScheduler()
+    before = scheduler.timesteps.clone()
+    Schedule.of(scheduler)
+    assert torch.equal(scheduler.timesteps, before) and scheduler.num_inference_steps is None
+
+
+@pytest.mark.parametrize("config", [{"clip_sample": True}, {"thresholding": True}, {"prediction_type": "flow"}])
+def test_what_the_coefficients_do_not_say_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="needed"):
+        Schedule.of(LCMScheduler(**config))
+
+
+def test_turbo_passes_the_timesteps_of_its_training() -> None:
+    schedule = Schedule.of(LCMScheduler(), "turbo")
+    assert [step.timestep for step in schedule.steps(1.0, 4)] == [999, 749, 499, 249]
+    assert [step.timestep for step in schedule.steps(1.0, 1)] == [999]
+    assert [step.timestep for step in schedule.steps(0.75, 3)] == [749, 499, 249]
+    assert [step.timestep for step in schedule.steps(0.5, 2)] == [499, 249]
+
+
+def test_turbo_is_no_consistency_model() -> None:
+    for step in Schedule.of(LCMScheduler(), "turbo").steps(0.7, 4):
+        assert (step.c_skip, step.c_out) == (0.0, 1.0)
+        noisy, prediction = torch.tensor([2.0]), torch.tensor([0.5])
+        clean = (noisy - step.sqrt_one_minus_alpha * prediction) / step.sqrt_alpha
+        assert torch.equal(step.denoised(prediction, noisy, "epsilon"), clean)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_every_move_of_strength_moves_where_turbo_starts(steps: int) -> None:
+    schedule = Schedule.of(LCMScheduler(), "turbo")
+    trajectories = [[step.timestep for step in schedule.steps(twentieths / 20, steps)] for twentieths in range(2, 21)]
+    starts = [trajectory[0] for trajectory in trajectories]
+    assert starts == sorted(set(starts))
+    assert all(trajectory == sorted(set(trajectory), reverse=True) for trajectory in trajectories)
+    assert all(0 <= trajectory[-1] for trajectory in trajectories)
+
+
+@pytest.mark.parametrize("kind", [PNDMScheduler, DDIMScheduler, EulerDiscreteScheduler])
+def test_of_another_scheduler_its_betas_and_its_prediction_are_taken(kind: type, tmp_path: Path) -> None:
+    own = {"clip_sample": False} if kind is DDIMScheduler else {}
+    kind(beta_start=0.001, beta_end=0.02, prediction_type="v_prediction", **own).save_pretrained(tmp_path)
+    read = LCMScheduler.from_pretrained(tmp_path)
+    assert read.config.prediction_type == "v_prediction"
+    expected = Schedule.of(LCMScheduler(beta_start=0.001, beta_end=0.02, beta_schedule="linear"))
+    assert [step.sqrt_alpha for step in Schedule.of(read).grid] == [step.sqrt_alpha for step in expected.grid]

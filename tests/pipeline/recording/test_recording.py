@@ -1,0 +1,254 @@
+"""A recording comes back as it was written; a file that is no recording, or a trap, gets a sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from demo.live import wire
+from pipeline.errors import RecordingError
+from pipeline.recording import recording as module
+from pipeline.recording.operations import (
+    Clear,
+    Fill,
+    LayerLook,
+    Paper,
+    Pasted,
+    Point,
+    Redo,
+    Restack,
+    Shape,
+    Stroke,
+    Undo,
+    described,
+    operation_of,
+)
+from pipeline.recording.recording import (
+    Drawn,
+    Forgotten,
+    FrameSent,
+    Recording,
+    SettingsChanged,
+    packed,
+    read_recording,
+    recording_of,
+)
+
+
+def encoded(kind: str, size: tuple[int, int] = (9, 7)) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+OPERATIONS = [
+    Stroke("ink", "brush", (1, 2, 255), (Point(1.5, 2.25, 14, 0), Point(-3, 600, 7.5, 33))),
+    Stroke("picture", "eraser", (0, 0, 0), (Point(1, 2, 14, 0),)),
+    Shape("ellipse", "ink", (9, 8, 7), 6, True, (10, 20), (30.5, 40), 300),
+    Shape("line", "ink", (9, 8, 7), 6, False, (10, 20), (30.5, 40), 0),
+    Fill("ink", (3, 4, 5), (100, 200)),
+    Clear(None),
+    Clear("ink"),
+    Restack(("picture", "ink3", "ink")),
+    Paper((255, 0, 255)),
+    Pasted("picture", "images/1.png"),
+    LayerLook("ink", False, 0.5),
+    Undo(),
+    Redo(),
+]
+EVENTS = (
+    *(Drawn(10.0 * number, each) for number, each in enumerate(OPERATIONS)),
+    SettingsChanged(200, {"steps": 2, "prompt": "oil"}),
+    FrameSent(210, "frames/1.jpg"),
+    Forgotten(220.5),
+    FrameSent(230, "frames/1.jpg"),
+)
+WHOLE = Recording(
+    model="embedded",
+    model_title="The small one",
+    title="A cat",
+    size=(256, 256),
+    seed=7,
+    control="sketch-sd15",
+    settings={"prompt": "a cat", "steps": 1},
+    events=EVENTS,
+    files={"frames/1.jpg": encoded("JPEG", (64, 64)), "images/1.png": encoded("PNG")},
+)
+
+
+def contents() -> Any:
+    with zipfile.ZipFile(io.BytesIO(packed(WHOLE))) as archive:
+        return json.loads(archive.read("recording.json"))
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    (tmp_path / "cat.rearview").write_bytes(packed(WHOLE))
+    for source in (tmp_path / "cat.rearview", packed(WHOLE)):
+        found = read_recording(source)
+        assert vars(found) == vars(WHOLE)
+        assert (found.has_frames, found.has_strokes) == (True, True)
+    assert packed(WHOLE) == packed(read_recording(packed(WHOLE)))
+
+
+def test_frames_are_read_as_the_wire_reads_them() -> None:
+    for name in ("frames/1.jpg", "images/1.png"):
+        assert np.array_equal(WHOLE.picture(name), wire.decode_picture(WHOLE.files[name]))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: type(each).__name__)
+def test_every_operation_comes_back(operation: Any) -> None:
+    assert operation_of("it", json.loads(json.dumps(described(operation)))) == operation
+
+
+SPOILT = [
+    (("format",), "zip", "format of recording.json came as 'zip'"),
+    (("version",), 2, "with a newer Rearview"),
+    (("version",), True, "needed: a whole number"),
+    (("model",), [], "needed: a JSON object"),
+    (("model", "name"), 3, "needed: a text"),
+    (("size",), [256], "needed: a list of 2 numbers"),
+    (("size",), [256, 10**6], "needed: a number from 1"),
+    (("seed",), -1, "needed: a whole number"),
+    (("settings", "steps"), 9, "steps came as 9"),
+    (("settings", "colour"), 9, "settings came with colour"),
+    (("events",), {}, "needed: a list"),
+    (("events",), [], "needed: a list of 1 to"),
+    (("events", 0, "t"), float("1e300"), "t of event 1 came as 1e+300"),
+    (("events", 1, "t"), -1, "t of event 2"),
+    (("events", 2, "t"), 5, "t of event 3 came as 5; needed: a number from 10"),
+    (("events", 0, "type"), "eval", "needed: one of set, reset, frame, draw"),
+    (("events", 0, "op"), None, "needed: a JSON object"),
+    (("events", 0, "op", "op"), ["x"], "needed: one of stroke"),
+    (("events", 0, "op", "layer"), "sky", "needed: one of picture, ink, ink2"),
+    (("events", 0, "op", "colour"), "red", "a colour such as"),
+    (("events", 0, "op", "tool"), "axe", "needed: one of brush, eraser"),
+    (("events", 0, "op", "points"), [], "a list of 1 to"),
+    (("events", 0, "op", "points", 1), [1, 2, 3], "a list of 4 numbers"),
+    (("events", 0, "op", "points", 1, 0), 10**9, "needed: a number from"),
+    (("events", 0, "op", "points", 1, 0), 10**400, "needed: a number from"),
+    (("events", 0, "op", "points", 1, 2), -1, "width of point 2"),
+    (("events", 1, "op", "points", 0, 3), -1, "time of point 1"),
+    (("events", 2, "op", "filled"), 1, "true or false"),
+    (("events", 7, "op", "order"), ["ink", "picture"], "needed: picture first"),
+    (("events", 7, "op", "order"), ["picture", "ink", [1]], "needed: picture first"),
+    (("events", 7, "op", "order"), ["picture", "ink", "ink"], "needed: picture first"),
+    (("events", 9, "op", "image"), "../etc/passwd", "a name such as"),
+    (("events", 9, "op", "image"), "images/2.png", "came without images/2.png"),
+    (("events", 10, "op", "opacity"), 2, "needed: a number from 0 to 1"),
+    (("events", 13, "settings", "prompt"), 5, "prompt came as int"),
+    (("events", 14, "image"), "frames/../1.jpg", "a name such as"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), SPOILT, ids=lambda each: str(each)[:40])
+def test_a_field_that_is_not_what_it_has_to_be_is_named(path: tuple[Any, ...], value: Any, words: str) -> None:
+    spoilt = contents()
+    place = spoilt
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(RecordingError) as caught:
+        recording_of(spoilt, WHOLE.files)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"version": NaN}', b"9" * 5000])
+def test_what_is_no_json_object_is_refused(text: bytes) -> None:
+    with pytest.raises(RecordingError):
+        read_recording(zipped({"recording.json": text}))
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "/etc/passwd", "frames/../x.jpg", "frames\\1.jpg", "readme.txt", "frames/1.svg", "frames/"]
+)
+def test_a_name_that_is_none_of_ours_is_refused(name: str) -> None:
+    with pytest.raises(RecordingError, match="each name once"):
+        read_recording(zipped({"recording.json": json.dumps(contents()).encode(), name: b"x"}))
+
+
+def test_a_name_that_comes_twice_is_refused() -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        twice = io.BytesIO()
+        with zipfile.ZipFile(twice, "w") as archive:
+            for _ in range(2):
+                archive.writestr("recording.json", "{}")
+    with pytest.raises(RecordingError, match="each name once"):
+        read_recording(twice.getvalue())
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipped({"recording.json": b"{}", "frames/1.jpg": bytes(3_000_000)})
+    assert len(bomb) < 10_000
+    monkeypatch.setattr(module, "MOST_BYTES", 2_000_000)
+    with pytest.raises(RecordingError, match="unpacks to more than"):
+        read_recording(bomb)
+    monkeypatch.setattr(module, "MOST_TEXT_BYTES", 1000)
+    with pytest.raises(RecordingError, match="at most 1000"):
+        read_recording(zipped({"recording.json": bytes(2000)}))
+    monkeypatch.setattr(module, "MOST_FILE_BYTES", 1000)
+    with pytest.raises(RecordingError, match="needed: at most 1000"):
+        read_recording(bomb)
+    monkeypatch.setattr(module, "MOST_FILES", 0)
+    with pytest.raises(RecordingError, match="came with 2 files"):
+        read_recording(zipped({"recording.json": b"{}", "frames/1.jpg": b""}))
+
+
+def test_a_size_that_lies_is_found() -> None:
+    honest = bytearray(zipped({"recording.json": bytes(5000)}))
+    at = honest.rindex(b"PK\x01\x02")
+    honest[at + 24 : at + 28] = (100).to_bytes(4, "little")
+    with pytest.raises(RecordingError, match="cannot be read"):
+        read_recording(bytes(honest))
+
+
+def test_a_picture_that_is_none_or_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt = {**WHOLE.files, "frames/1.jpg": b"<svg>"}
+    with pytest.raises(RecordingError, match="cannot be read as a picture"):
+        recording_of(contents(), spoilt)
+    cut = recording_of(contents(), {**WHOLE.files, "frames/1.jpg": WHOLE.files["frames/1.jpg"][:-100]})
+    with pytest.raises(RecordingError, match="cannot be read as a picture"):
+        cut.picture("frames/1.jpg")
+    monkeypatch.setattr(module, "MOST_PIXELS", 20)
+    with pytest.raises(RecordingError, match="64 x 64 pixels"):
+        recording_of(contents(), WHOLE.files)
+
+
+@pytest.mark.parametrize("source", [b"", b"PK", b"no zip at all", packed(WHOLE)[:-30]])
+def test_what_is_no_zip_is_refused(source: bytes) -> None:
+    with pytest.raises(RecordingError, match="cannot be read"):
+        read_recording(source)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="gone.rearview cannot be read"):
+        read_recording(tmp_path / "gone.rearview")
+
+
+@given(st.data())
+def test_a_spoilt_byte_never_does_worse_than_a_sentence(data: st.DataObject) -> None:
+    spoilt = bytearray(packed(WHOLE))
+    for _ in range(data.draw(st.integers(1, 4))):
+        spoilt[data.draw(st.integers(0, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = read_recording(bytes(spoilt))
+        for name in found.files:
+            found.picture(name)
+    except RecordingError:
+        pass

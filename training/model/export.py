@@ -1,0 +1,96 @@
+"""Stage "export": the trained parts as fp16 safetensors that `from_pretrained` of each class loads; and back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.model.model import LATENT_CONDITIONING, MEMORY_LAYOUT, NATIVE_SIZE, new_scheduler
+from training.model.painter import Parts
+
+SHARD_SIZE = "15MB"
+
+MODEL_INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "LCMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderTiny"],
+}
+
+
+def export(parts: Parts, folder: Path) -> None:
+    """Write the model into `folder`, in the place of one that was there."""
+    for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in (("unet", parts.unet), ("vae", parts.codec), ("text_encoder", parts.text_encoder)):
+        halved = copy.deepcopy(module).cpu().to(torch.float16).to(memory_format=torch.contiguous_format)
+        halved.save_pretrained(folder / name, max_shard_size=SHARD_SIZE)
+    drop_from_config(folder / "unet", "_name_or_path")  # where the weights came from, a folder of this machine
+    # diffusers writes the other one, and warns of it when it reads it.
+    drop_from_config(folder / "vae", "_name_or_path", "block_out_channels")
+    parts.tokenizer.save_pretrained(folder / "tokenizer")
+    new_scheduler().save_pretrained(folder / "scheduler")
+    (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
+    entry = {
+        "native_size": NATIVE_SIZE,
+        "latent_conditioning": LATENT_CONDITIONING,
+        "memory_layout": asdict(MEMORY_LAYOUT),
+    }
+    (folder / "rearview.json").write_text(json.dumps(entry, indent=2) + "\n")
+
+
+def load_parts(folder: Path) -> Parts:
+    """The float32 parts of an exported model, to train on from.
+
+    Raises `OSError` where the folder lacks one.
+    """
+    weights = {"use_safetensors": True, "local_files_only": True}
+    return Parts(
+        UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **weights).float(),
+        AutoencoderTiny.from_pretrained(folder, subfolder="vae", **weights).float(),
+        CLIPTextModel.from_pretrained(folder / "text_encoder", **weights).float(),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+    )
+
+
+def mixed(models: Sequence[Parts], shares: Sequence[float]) -> Parts:
+    """One model whose weights are the mean of those of `models`, weighted by `shares`, which sum to 1.
+
+    Crops teach vivid strokes, whole pictures lower the error and flatten contrast; between two ends of one run lies a
+    model that has something of both (model soups, arXiv 2203.05482).
+    """
+    result = copy.deepcopy(models[0])
+    states = [{name: module.state_dict() for name, module in model.modules.items()} for model in models]
+    for name, module in result.modules.items():
+        weights = {
+            key: sum(share * state[name][key] for share, state in zip(shares, states, strict=True))
+            if value.is_floating_point()
+            else value
+            for key, value in states[0][name].items()
+        }
+        module.load_state_dict(weights)
+    return result
+
+
+def drop_from_config(folder: Path, *names: str) -> None:
+    """Take entries out of `folder/config.json` that are there."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    for name in names:
+        config.pop(name, None)
+    file.write_text(json.dumps(config, indent=2) + "\n")
