@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from demo.live import wire
 from demo.live.gate import Guest
@@ -20,7 +20,6 @@ from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, 
 from pipeline.settings import FrameSettings, SettingsError
 
 if TYPE_CHECKING:
-    from demo.live.connection import Connection
     from pipeline import Session, Translation
 
 logger = logging.getLogger(__name__)
@@ -37,6 +36,16 @@ FAILED_SENTENCE = "The engine failed on this frame; the server's log says why. C
 READABLE = (wire.WireError, PictureError, PromptError, SettingsError, FrameError, NoRoomError)
 Reply = bytes | dict[str, Any]
 T = TypeVar("T")
+
+
+class OpenSocket(Protocol):
+    """The socket of a visitor's page: `demo.live.connection.Connection`, whose methods say more."""
+
+    def say(self, news: dict[str, Any]) -> None: ...
+
+    def close(self, code: int, sentence: str) -> None: ...
+
+    async def finish(self, code: int, sentence: str, within_s: float) -> None: ...
 
 
 class Visitor:
@@ -57,7 +66,7 @@ class Visitor:
         self._current = (0, FrameSettings())
         self.under_way = 0
         self.arrived_at = self.frame_at = self.answered_at = now
-        self.connection: Connection | None = None
+        self.connection: OpenSocket | None = None
         self.departed = False
         self._with_map = False
         self._map: dict[str, Any] = wire.map_reply(session.has_map, None)

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,10 +16,8 @@ from PIL import Image
 from pipeline.engine.stream import StreamState
 from pipeline.errors import FrameError, PictureError, SessionClosedError
 from pipeline.frames.codec import Frame, Picture, as_frame, fitted
+from pipeline.memory import Memory
 from pipeline.settings import FrameSettings
-
-if TYPE_CHECKING:
-    from pipeline.engine.engine import Engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +45,33 @@ def without_bank(settings: FrameSettings) -> FrameSettings:
     return settings.changed(bank_frames=0.0)
 
 
+class Server(Protocol):
+    """Who serves sessions, as one of them sees it: `pipeline.engine.engine.Engine`, whose methods say more."""
+
+    @property
+    def memory(self) -> Memory: ...
+
+    @property
+    def memory_name(self) -> str: ...
+
+    @property
+    def has_map(self) -> bool: ...
+
+    def checked_size(self, size: tuple[int, int]) -> tuple[int, int]: ...
+
+    def submit(
+        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool
+    ) -> Future[Translation]: ...
+
+    def release(self, session: Session) -> None: ...
+
+    def forget(self, session: Session) -> None: ...
+
+
 class Session:
     """One visitor's stream. Made by `Engine.open`; its methods may be called from any thread."""
 
-    def __init__(self, engine: Engine, seed: int, size: tuple[int, int]) -> None:
+    def __init__(self, engine: Server, seed: int, size: tuple[int, int]) -> None:
         self.seed = seed
         self.size = size
         self.last_frame_at = time.monotonic()
