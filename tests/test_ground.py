@@ -115,13 +115,13 @@ def test_the_embedded_model_is_small_and_has_no_pickle() -> None:
 
 
 def lint_imports(house: Path, planted: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the import rules of pyproject.toml on an empty house in which `planted` files stand."""
+    """Run the import rules of pyproject.toml on a house of empty files, in which `planted` ones stand."""
     shutil.copy(ROOT / "pyproject.toml", house)
-    for package in ("deploy", "demo", "pipeline", "training", "benchmarks"):
-        (house / package).mkdir()
-        (house / package / "__init__.py").touch()
-    (house / "app.py").touch()
-    (house / "benchmarks" / "gpu.py").touch()
+    for path in repository_files():
+        name = path.relative_to(ROOT)
+        if path.suffix == ".py" and name.parts[0] != "tests":
+            (house / name.parent).mkdir(parents=True, exist_ok=True)
+            (house / name).touch()
     for name, text in planted.items():
         (house / name).write_text(text)
     return captured([Path(sys.executable).with_name("lint-imports"), "--no-cache"], house)
@@ -129,7 +129,7 @@ def lint_imports(house: Path, planted: dict[str, str]) -> subprocess.CompletedPr
 
 def test_import_rules_let_the_house_stand(tmp_path: Path) -> None:
     page, trainer = "import gradio\nimport pipeline\n", "import pipeline\n"
-    outcome = lint_imports(tmp_path, {"demo/page.py": page, "training/train.py": trainer})
+    outcome = lint_imports(tmp_path, {"demo/page/page.py": page, "training/train.py": trainer})
     assert outcome.returncode == 0, outcome.stdout
 
 
@@ -143,12 +143,24 @@ def test_import_rules_let_the_house_stand(tmp_path: Path) -> None:
         ("demo/bad.py", "import torch\n", "demo knows no tensors"),
         ("training/bad.py", "from demo import live\n", "training knows no page"),
         ("benchmarks/gpu.py", "import demo\n", "benchmarks.gpu needs no page"),
+        ("pipeline/models/bad.py", "import pipeline.engine.engine\n", "The floors of pipeline"),
+        ("pipeline/frames/bad.py", "import pipeline.memory.merge\n", "The floors of pipeline"),
+        ("pipeline/no_room.py", "", "The floors of pipeline"),
+        ("demo/live/bad.py", "import demo.page.page\n", "The floors of demo"),
+        ("training/model/bad.py", "import training.clips.clips\n", "The floors of training"),
     ],
 )
 def test_import_rules_bite(tmp_path: Path, file: str, text: str, rule: str) -> None:
     outcome = lint_imports(tmp_path, {file: text})
     assert outcome.returncode == 1
     assert re.search(rf"{rule}.* BROKEN", outcome.stdout)
+
+
+def test_no_two_modules_of_a_room_need_each_other(tmp_path: Path) -> None:
+    one, other = "import pipeline.engine.lanes\n", "import pipeline.engine.session\n"
+    outcome = lint_imports(tmp_path, {"pipeline/engine/session.py": one, "pipeline/engine/lanes.py": other})
+    assert outcome.returncode == 1
+    assert re.search("No room goes round in circles.* BROKEN", outcome.stdout)
 
 
 def test_check_stops_at_the_first_failure_with_its_status(tmp_path: Path) -> None:
