@@ -1,4 +1,9 @@
-"""Temporal memories: what a session remembers of its past frames, one file a method."""
+"""Temporal memories: what a session remembers of its past frames, one file a method.
+
+A memory keeps no state: what rows remember comes in and goes out, and lives in the session. Nothing here knows frames,
+models or prompts; a layer is changed in a `with` and comes back as it was. Start with `base.py`, what every memory has,
+and `feature_bank.py`, the default; `fusion.py`, `matching.py` and `merge.py` are its maths.
+"""
 
 from __future__ import annotations
 
