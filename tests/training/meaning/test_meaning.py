@@ -1,0 +1,169 @@
+"""Stage "meaning": latents on disk, a team that trains as one, words as tokens, scores, and a run that resumes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.support.icons import simple_icons
+from tests.support.team import share_gradient
+from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
+from training.meaning.outlines import Outline, colour_score, held_out_outlines
+from training.meaning.shards import write_shard
+from training.meaning.stage import Folders, MeaningPlan, latent_losses, train_meaning
+from training.meaning.team import Team, run_team
+from training.meaning.vocabulary import add_words
+from training.model.export import export, load_parts
+from training.model.model import new_codec, new_text_encoder, new_unet
+from training.model.painter import Parts
+from training.model.tokenizer import train_tokenizer
+from training.things.icons import write_icons
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny untrained model, exported."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("start")
+    tokenizer = train_tokenizer(folder / "learnt")
+    parts = Parts(new_unet((16, 32, 32)), new_codec(8), new_text_encoder(tokenizer), tokenizer)
+    export(parts, folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, start: Path) -> Folders:
+    """A work folder with icons, two shards of scenes and their latents."""
+    folders = Folders(tmp_path_factory.mktemp("work"))
+    icons = simple_icons()
+    folders.icons.mkdir()
+    np.save(folders.icons / "icons.npy", icons.pictures)
+    (folders.icons / "icons.json").write_text(json.dumps(icons.rows))
+    folders.scenes.mkdir()
+    for number in range(2):
+        write_shard(folders.icons, folders.scenes / f"{number:04d}", number, 6, SIDE)
+    write_latents(load_parts(start).codec, folders.scenes, folders.latents)
+    return folders
+
+
+def test_icons_that_are_there_are_not_drawn_again(folders: Folders) -> None:
+    assert list(write_icons(folders.work / "no packs", folders.icons, 1).rows) == list(simple_icons().rows)
+
+
+def test_latents_keep_order_and_facts(folders: Folders, start: Path) -> None:
+    latents = read_latents(folders.scenes, folders.latents)
+    assert len(latents) == 12
+    assert latents.sketches.shape == latents.renderings.shape == latents.noises.shape == (12, 16, SIDE // 8, SIDE // 8)
+    shard = np.load(folders.scenes / "0001.npz")
+    assert torch.equal(latents.noises[6:], torch.from_numpy(shard["noises"]))
+    assert torch.equal(latents.colours[6:], cell_colours(shard["renderings"]))
+
+
+def test_without_latents_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no latents in .*; needed: encoded shards"):
+        read_latents(tmp_path, tmp_path)
+
+
+def test_a_cell_has_the_mean_colour_of_its_pixels() -> None:
+    picture = np.zeros((1, 16, 16, 3), np.uint8)
+    picture[:, :8, 8:] = (255, 0, 0)
+    means = cell_colours(picture)[0].float()
+    assert means[:, 0, 1].tolist() == [1.0, -1.0, -1.0]
+    assert means[:, 1].unique().tolist() == [-1.0]
+
+
+def test_the_colour_map_is_found_where_there_is_one(folders: Folders) -> None:
+    torch.manual_seed(0)
+    latents = read_latents(folders.scenes, folders.latents)
+    renderings, matrix = torch.randn(12, 16, 4, 4), torch.randn(3, 16)
+    colours = torch.einsum("oc,nchw->nohw", matrix, renderings)
+    made = replace(latents, renderings=renderings.half(), colours=colours.half())
+    assert torch.allclose(colour_map(made)[:, :, 0, 0], matrix, atol=0.02)
+
+
+def test_equal_latents_cost_nothing_and_grey_costs_most() -> None:
+    colours = torch.eye(3, 16)[:, :, None, None]
+    wanted = torch.zeros(1, 16, 2, 2)
+    wanted[:, 0] = 1.0
+    grey, brighter = torch.zeros_like(wanted), wanted.clone()
+    brighter[:, :3] += 1 / 3
+    assert latent_losses(wanted, wanted, colours).tolist() == [0.0]
+    assert latent_losses(grey, wanted, colours) > latent_losses(brighter, wanted, colours)
+
+
+def test_each_word_becomes_one_token_and_known_ones_stay(start: Path) -> None:
+    parts = load_parts(start)
+    before = parts.text_encoder.get_input_embeddings().weight.clone()
+    sentence = parts.tokenizer("a watercolor painting").input_ids
+    added = add_words(parts.tokenizer, parts.text_encoder, ["hedgehog", "painting", "t-rex"])
+    assert added == 1
+    assert len(parts.tokenizer("hedgehog").input_ids) == 3
+    assert parts.tokenizer("a watercolor painting").input_ids == sentence
+    table = parts.text_encoder.get_input_embeddings().weight
+    assert table.shape[0] == len(parts.tokenizer) == len(before) + 1
+    assert torch.equal(table[:-1], before)
+    assert add_words(parts.tokenizer, parts.text_encoder, ["hedgehog"]) == 0
+
+
+def _outlines() -> list[Outline]:
+    rng = np.random.default_rng(0)
+    mask = np.ones((4, 4), bool)
+    return [
+        Outline(f"thing-{index}", np.zeros((4, 4, 3), np.uint8), mask, rng.uniform(0, 255, 3)) for index in range(20)
+    ]
+
+
+def test_right_colours_are_all_nearest_and_one_grey_is_nearest_by_chance() -> None:
+    outlines = _outlines()
+    right = [np.broadcast_to(each.colour, (4, 4, 3)) for each in outlines]
+    grey = [np.full((4, 4, 3), 128.0)] * len(outlines)
+    assert colour_score(outlines, outlines, right).nearest == 1.0
+    assert colour_score(outlines, outlines, grey).nearest < 0.3
+    assert colour_score(outlines, outlines, grey).chroma == 0
+
+
+def test_held_out_outlines_are_of_the_second_drawing_on_white() -> None:
+    icons = simple_icons()
+    names = [each.name for each in held_out_outlines(icons, 64)]
+    assert names == ["cat-face", "ghost", "house", "red-apple", "rocket"]
+    for each in held_out_outlines(icons, 64):
+        assert each.picture[0, 0].tolist() == [255, 255, 255]
+        assert each.picture.min() < 120
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_team_shares_the_mean_of_its_gradients(size: int, tmp_path: Path) -> None:
+    run_team(size, tmp_path, share_gradient, str(tmp_path))
+    mean = (size - 1) / 2
+    said = {(tmp_path / f"{rank}.txt").read_text() for rank in range(size)}
+    assert said == {f"{[mean] * 3} 5.0"}
+
+
+def test_a_run_learns_exports_and_resumes_where_it_stopped(
+    folders: Folders, start: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = MeaningPlan(steps=2, batch=3)
+    train_meaning(Team(0, 1), plan, folders, start, seed=0)
+    assert "look: step 1, its word: nearest" in capsys.readouterr().out
+    assert (folders.sheets / "meaning_000001.png").exists()
+    first = load_parts(folders.model)
+    assert len(first.tokenizer("sailboat").input_ids) == 3
+    train_meaning(Team(0, 1), replace(plan, steps=4), folders, start, seed=0)
+    second = load_parts(folders.model)
+    assert not torch.equal(first.unet.conv_in.weight, second.unet.conv_in.weight)
+    for name, value in first.codec.state_dict().items():
+        assert torch.equal(value, second.codec.state_dict()[name])
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    plan = MeaningPlan(steps=1000, rate=1.0, falls_from=0.5)
+    assert plan.rate_at(0) < plan.rate_at(300) == plan.rate_at(500) == 1.0
+    assert plan.rate_at(999) == pytest.approx(0.05, abs=0.01)

@@ -1,0 +1,97 @@
+"""Outlines in a hand that training never saw, and whether what is painted inside has the colour of the thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from training.things.catalogue import HELD_OUT, said
+from training.things.fields import over
+from training.things.hands import outline
+from training.things.icons import Icons
+
+Paint = Callable[[Sequence[np.ndarray], Sequence[str]], list[np.ndarray]]
+"""Pictures uint8 `[S, S, 3]` and a prompt each, to painted pictures."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """picture uint8 `[S, S, 3]`, mask bool `[S, S]` of its inside, and the thing's own mean colour, RGB 0..255."""
+
+    name: str
+    picture: np.ndarray
+    mask: np.ndarray
+    colour: np.ndarray
+
+    @property
+    def word(self) -> str:
+        return said(self.name)[0]
+
+
+@dataclass(frozen=True)
+class ColourScore:
+    """nearest: how often the painted colour is nearer to the wanted thing's than to those of nine others (chance 0.1);
+    error and chroma of 255."""
+
+    nearest: float
+    error: float
+    chroma: float
+
+
+def held_out_outlines(icons: Icons, side: int, share: float = 0.7) -> list[Outline]:
+    """Black outlines on white of the held-out things, drawn from the second pack."""
+    rng = np.random.default_rng(11)
+    return [_outline(icons, name, side, share, rng) for name in sorted(HELD_OUT) if len(icons.rows.get(name, ())) > 1]
+
+
+def _outline(icons: Icons, name: str, side: int, share: float, rng: np.random.Generator) -> Outline:
+    drawing, rendering = (_placed(each, side, share) for each in icons.pair(name, 1))
+    lines = outline(drawing, rng, 3.5 * side / 256)
+    picture = 1 - lines[..., None] * (1 - np.float32([0.06, 0.06, 0.06]))
+    mask = rendering[..., 3] > 0.9
+    white = np.ones((side, side, 3), np.float32)
+    colour = over(white, rendering)[mask].mean(0) * 255
+    return Outline(name, (picture * 255 + 0.5).astype(np.uint8), mask, colour)
+
+
+def _placed(icon: np.ndarray, side: int, share: float) -> np.ndarray:
+    """An icon in the middle, premultiplied float32 `[S, S, 4]`."""
+    layer = icon.astype(np.float32) / 255
+    layer[..., :3] *= layer[..., 3:]
+    inner = round(side * share)
+    small = cv2.resize(layer, (inner, inner), interpolation=cv2.INTER_AREA)
+    before = (side - inner) // 2
+    after = side - inner - before
+    return cv2.copyMakeBorder(small, before, after, before, after, cv2.BORDER_CONSTANT, value=0)
+
+
+def colour_score(outlines: Sequence[Outline], wanted: Sequence[Outline], painted: Sequence[np.ndarray]) -> ColourScore:
+    """How near the mean colours inside `outlines`, as painted, are to those of the things of `wanted`."""
+    got = np.array([picture[each.mask].mean(0) for each, picture in zip(outlines, painted, strict=True)])
+    own = np.array([each.colour for each in wanted])
+    rng, hits = np.random.default_rng(2), 0
+    trials = 20
+    for index in range(len(wanted)):
+        rest = np.delete(np.arange(len(wanted)), index)
+        for _ in range(trials):
+            among = [index, *rng.choice(rest, min(9, len(rest)), replace=False)]
+            hits += int(np.linalg.norm(own[among] - got[index], axis=1).argmin() == 0)
+    chroma = float((got.max(1) - got.min(1)).mean())
+    return ColourScore(hits / (trials * len(wanted)), float(np.abs(got - own).mean()), chroma)
+
+
+def scores(outlines: Sequence[Outline], paint: Paint, style: str) -> dict[str, ColourScore]:
+    """With the thing's word, with another's (towards that one's colour), and without a word."""
+    others = [*outlines[7:], *outlines[:7]] if len(outlines) > 7 else [*outlines[1:], outlines[0]]
+    pictures = [each.picture for each in outlines]
+    with_word = paint(pictures, [f"{style}, a {each.word}" for each in outlines])
+    with_other = paint(pictures, [f"{style}, a {each.word}" for each in others])
+    without = paint(pictures, [style] * len(outlines))
+    return {
+        "its word": colour_score(outlines, outlines, with_word),
+        "another's word": colour_score(outlines, others, with_other),
+        "no word": colour_score(outlines, outlines, without),
+    }

@@ -1,0 +1,316 @@
+"""The training of stage "meaning": sketches become renderings, in latents of 128 px.
+
+A rare word's row in the text encoder's table is touched by few batches, and Adam moves it by about the rate each time:
+the table learns at `WORDS_RATE` times the rate of the rest. A head that names the largest thing from the middle of the
+UNet helps to tell shapes apart, and is thrown away with the stage.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, cross_entropy
+
+from pipeline.memory import create_memory
+from training.meaning.latents import Latents, colour_map, encoded, read_latents
+from training.meaning.outlines import Outline, held_out_outlines, scores
+from training.meaning.team import Team, mean_over_rows
+from training.meaning.vocabulary import add_words
+from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
+from training.model.export import export, load_parts
+from training.model.model import MEMORY_LAYOUT
+from training.model.painter import Painter, Parts
+from training.model.tensors import as_pictures, half_precision
+from training.things.icons import Icons, load_icons
+from training.things.phrases import phrase, vocabulary
+
+WORDS_RATE = 10.0
+SHARE_OF_LATER_STEPS = 0.15
+"""Of the samples that begin from the noised rendering at a lower timestep, as a second step does."""
+STYLE_WORDS = ("toy", "3d toy render", "cute 3d", "clay toy", "3d render")
+SECONDS_BETWEEN_SHEETS = 600
+SECONDS_BETWEEN_CHECKPOINTS = 240
+SECONDS_BETWEEN_NOTES = 30
+
+
+@dataclass(frozen=True)
+class MeaningPlan:
+    """Steps, samples a step in each process, and the rate, which falls after a share `falls_from` of the steps."""
+
+    steps: int = 60_000
+    batch: int = 12
+    rate: float = 8e-4
+    falls_from: float = 0.75
+
+    def rate_at(self, step: int) -> float:
+        """A short rise, a plain, then a line down to a twentieth."""
+        rise = min(1.0, (step + 1) / 200)
+        down = max(0.0, (step / self.steps - self.falls_from) / (1 - self.falls_from))
+        return self.rate * rise * (1 - 0.95 * down)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run keeps its things; all below `work`."""
+
+    work: Path
+
+    @property
+    def icons(self) -> Path:
+        return self.work / "icons"
+
+    @property
+    def scenes(self) -> Path:
+        return self.work / "scenes_128"
+
+    @property
+    def latents(self) -> Path:
+        return self.work / "latents_128"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.work / "meaning.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.work / "meaning"
+
+    @property
+    def sheets(self) -> Path:
+        return self.work / "sheets"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """sketches, renderings and noises float32 `[B, 16, h, w]`, prompts, and the number of each one's largest thing."""
+
+    sketches: Tensor
+    renderings: Tensor
+    noises: Tensor
+    prompts: list[str]
+    things: Tensor
+
+
+class Middle:
+    """What the UNet's middle gave in its last call, `[B, C, h, w]`."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        self.features: Tensor | None = None
+        unet.mid_block.register_forward_hook(self._keep)
+
+    def _keep(self, _: nn.Module, __: object, output: Tensor) -> None:
+        self.features = output
+
+    def taken(self) -> Tensor:
+        """The features, which are then forgotten. Raises `RuntimeError` where the UNet was not called."""
+        if self.features is None:
+            raise RuntimeError("no features of the middle; needed: a call of the UNet first.")
+        features, self.features = self.features, None
+        return features
+
+
+def known_parts(start: Path, icons: Icons) -> Parts:
+    """The model of `start`, with a token for every word of the phrases."""
+    parts = load_parts(start)
+    add_words(parts.tokenizer, parts.text_encoder, [*vocabulary(list(icons.rows)), *" ".join(STYLE_WORDS).split()])
+    return parts
+
+
+def drawn_batch(latents: Latents, numbers: dict[str, int], rng: np.random.Generator, size: int) -> Batch:
+    """`size` random scenes with a phrase each."""
+    at = torch.from_numpy(rng.integers(0, len(latents), size))
+    facts = [latents.facts[int(index)] for index in at]
+    return Batch(
+        latents.sketches[at].float(),
+        latents.renderings[at].float(),
+        latents.noises[at].float(),
+        [phrase(rng, each, STYLE_WORDS) for each in facts],
+        torch.tensor([numbers[each.things[0][0]] for each in facts]),
+    )
+
+
+def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor) -> Tensor:
+    """`[B]`: L1 and squares of latents `[B, 16, h, w]`, and of the colours that the linear map `colours` reads there.
+
+    Chroma counts again: grey is what a net says when it does not know.
+    """
+    difference = predicted - wanted
+    shown = conv2d(difference, colours)
+    chroma = shown - shown.mean(1, keepdim=True)
+    return mean_over_rows(difference.abs() + 0.5 * difference.square()) + 1.5 * (
+        mean_over_rows(shown.abs()) + mean_over_rows(chroma.abs())
+    )
+
+
+def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, seed: int) -> None:
+    """Train from the checkpoint, or from `start`; the averaged model is exported beside each checkpoint."""
+    cv2.setNumThreads(1)
+    torch.manual_seed(seed)
+    icons = load_icons(folders.icons)
+    parts = known_parts(start, icons)
+    latents = read_latents(folders.scenes, folders.latents)
+    numbers = {name: number for number, name in enumerate(icons.rows)}
+    parts.unet.to(memory_format=torch.channels_last)
+    parts.codec.requires_grad_(False)
+    head = nn.Linear(parts.unet.config.block_out_channels[-1], len(numbers))
+    fast = copy.deepcopy(parts.unet).to(torch.bfloat16)
+    middle = Middle(fast)
+    table = parts.text_encoder.get_input_embeddings().weight
+    shipped = [*parts.unet.parameters(), *parts.text_encoder.parameters()]
+    body = [*shipped, *head.parameters()]
+    groups = [
+        {"params": [each for each in body if each is not table], "times": 1.0},
+        {"params": [table], "times": WORDS_RATE, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3)
+    average = Average(shipped, decay=0.9995)
+    rng = np.random.default_rng(seed)
+    modules = {"unet": parts.unet, "text_encoder": parts.text_encoder, "head": head}
+    first = load_checkpoint(folders.checkpoint, modules, optimizer, average, rng)
+    rng = np.random.default_rng((seed, first, team.rank))
+    torch.manual_seed(hash((seed, first, team.rank)) % 2**31)
+    painter = without_memory(Parts(fast, parts.codec, parts.text_encoder, parts.tokenizer))
+    looking = without_memory(parts)
+    copied = list(zip(parts.unet.parameters(), fast.parameters(), strict=True))
+    colours = colour_map(latents)
+    notes, began = Notes(), time.monotonic()
+    looked, saved, noted = began - SECONDS_BETWEEN_SHEETS, began, began
+    with painter.memory.installed(fast), looking.memory.installed(parts.unet):
+        for step in range(first, plan.steps):
+            with torch.no_grad():
+                torch._foreach_copy_([half for _, half in copied], [whole for whole, _ in copied])
+            for group in optimizer.param_groups:
+                group["lr"] = plan.rate_at(step) * group["times"]
+            loss = batch_loss(
+                painter, middle, head, drawn_batch(latents, numbers, rng, plan.batch), colours, rng, notes
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            for whole, half in copied:
+                whole.grad, half.grad = None if half.grad is None else half.grad.float(), None
+            team.average(body)
+            torch.nn.utils.clip_grad_norm_(body, 1.0)
+            optimizer.step()
+            average.update()
+            now = time.monotonic()
+            if not team.leads:
+                continue
+            if now - noted > SECONDS_BETWEEN_NOTES:
+                samples = team.size * plan.batch * (step + 1 - first) / (now - began)
+                print(f"meaning: step {step + 1}, {samples:.1f} samples a second, {notes}", flush=True)
+                noted = now
+            if now - looked > SECONDS_BETWEEN_SHEETS:
+                with average.in_place():
+                    look(looking, icons, folders, step + 1)
+                looked = time.monotonic()
+            if now - saved > SECONDS_BETWEEN_CHECKPOINTS or step + 1 == plan.steps:
+                save_checkpoint(folders.checkpoint, step + 1, modules, optimizer, average, rng)
+                with average.in_place():
+                    export(parts, folders.model)
+                saved = time.monotonic()
+
+
+def without_memory(parts: Parts) -> Painter:
+    """Runs the parts on the CPU as the engine does, without a past."""
+    return Painter(parts, create_memory("none", MEMORY_LAYOUT, "sdpa"), torch.device("cpu"))
+
+
+class Notes:
+    """Running means of figures by name."""
+
+    def __init__(self) -> None:
+        self.means: dict[str, float] = {}
+
+    def add(self, **figures: float) -> None:
+        for name, figure in figures.items():
+            self.means[name] = 0.99 * self.means.get(name, figure) + 0.01 * figure
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {mean:.4f}" for name, mean in self.means.items())
+
+
+def batch_loss(
+    painter: Painter,
+    middle: Middle,
+    head: nn.Module,
+    batch: Batch,
+    colours: Tensor,
+    rng: np.random.Generator,
+    notes: Notes,
+) -> Tensor:
+    """The loss of a batch at strength 1: most samples at the first step, some at a later one."""
+    size = len(batch.prompts)
+    later = torch.from_numpy(rng.random(size) < SHARE_OF_LATER_STEPS)
+    timesteps = torch.where(later, torch.from_numpy(rng.integers(200, 900, size)), torch.full((size,), 999))
+    base = torch.where(later[:, None, None, None], batch.renderings, batch.sketches)
+    with half_precision(painter.device):
+        prompts = painter.prompt_embeddings(batch.prompts)
+    predicted = predict(painter, base, batch, timesteps, prompts)
+    named = cross_entropy(head(middle.taken().float().mean((2, 3))), batch.things)
+    rows = latent_losses(predicted, batch.renderings, colours)
+    notes.add(latents=float(rows.detach().mean()), naming=float(named.detach()))
+    return rows.mean() + 0.05 * named
+
+
+def predict(painter: Painter, base: Tensor, batch: Batch, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    """Clean latents `[B, 16, h, w]`, in the UNet's own precision."""
+    precision = next(painter.parts.unet.parameters()).dtype
+    noisy = painter.noised(base, batch.noises, timesteps)
+    call = painter.opened([None] * len(base), None)
+    strength = torch.ones(len(base))
+    return painter.predicted(
+        noisy.to(precision), batch.sketches.to(precision), strength, timesteps, prompts.to(precision), call
+    )
+
+
+@torch.no_grad()
+def painted(painter: Painter, pictures: list[np.ndarray], prompts: list[str]) -> list[np.ndarray]:
+    """Pictures uint8 `[S, S, 3]` painted in one step at strength 1, with one noise for all."""
+    result = []
+    for start in range(0, len(pictures), 12):
+        chosen = np.stack(pictures[start : start + 12])
+        side = chosen.shape[1] // 8
+        noise = torch.randn(1, 16, side, side, generator=torch.Generator().manual_seed(7)).expand(
+            len(chosen), -1, -1, -1
+        )
+        sketches = encoded(painter.parts.codec, chosen).float()
+        batch = Batch(sketches, sketches, noise, prompts[start : start + 12], torch.zeros(len(chosen)))
+        with half_precision(painter.device):
+            embeddings = painter.prompt_embeddings(batch.prompts)
+            timesteps = torch.full((len(chosen),), 999)
+            predicted = predict(painter, sketches, batch, timesteps, embeddings.float())
+            result.extend(as_pictures(painter.decoded(predicted)))
+    return result
+
+
+def look(painter: Painter, icons: Icons, folders: Folders, step: int) -> None:
+    """Paint the held-out outlines: a sheet (each with its word, and without), and the colour scores as a line."""
+    outlines = held_out_outlines(icons, 128)
+    figures = scores(
+        outlines, lambda pictures, prompts: painted(painter, list(pictures), list(prompts)), STYLE_WORDS[0]
+    )
+    line = "; ".join(f"{name}: nearest {each.nearest:.2f}, chroma {each.chroma:.0f}" for name, each in figures.items())
+    print(f"look: step {step}, {line}", flush=True)
+    folders.sheets.mkdir(parents=True, exist_ok=True)
+    with (folders.sheets / "scores.txt").open("a") as file:
+        file.write(f"{step}\t{line}\n")
+    sheet(painter, outlines).save(folders.sheets / f"meaning_{step:06d}.png")
+
+
+def sheet(painter: Painter, outlines: list[Outline], columns: int = 4) -> Image.Image:
+    """Each outline, painted with its word and without, side by side."""
+    pictures = [each.picture for each in outlines]
+    with_word = painted(painter, pictures, [f"{STYLE_WORDS[0]}, a {each.word}" for each in outlines])
+    without = painted(painter, pictures, [STYLE_WORDS[0]] * len(outlines))
+    cells = [np.hstack(each) for each in zip(pictures, with_word, without, strict=True)]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
+    rows = [np.hstack(cells[start : start + columns]) for start in range(0, len(cells), columns)]
+    return Image.fromarray(np.vstack(rows))
