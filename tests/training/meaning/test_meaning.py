@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests.support.icons import simple_icons
 from tests.support.team import share_gradient
