@@ -160,7 +160,8 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
     numbers = {name: number for number, name in enumerate(icons.rows)}
     parts.unet.to(memory_format=torch.channels_last)
     parts.codec.requires_grad_(False)
-    head = nn.Linear(parts.unet.config.block_out_channels[-1], len(numbers))
+    width = parts.unet.config.block_out_channels[-1]
+    head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(numbers)))
     fast = copy.deepcopy(parts.unet).to(torch.bfloat16)
     middle = Middle(fast)
     table = parts.text_encoder.get_input_embeddings().weight
