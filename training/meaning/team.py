@@ -28,9 +28,15 @@ class Team:
         return self.rank == 0
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the mean over the team in the place of each gradient."""
+        """Put the mean over the team in the place of each gradient.
+
+        Raises `RuntimeError` where the process that started the team has ended.
+        """
         if self.size == 1:
             return
+        starter = multiprocessing.parent_process()
+        if starter is not None and not starter.is_alive():
+            raise RuntimeError("the process that started this team has ended; its members end too.")
         gradients = [each.grad for each in parameters if each.grad is not None]
         joined = torch.cat([each.reshape(-1) for each in gradients])
         distributed.all_reduce(joined)
