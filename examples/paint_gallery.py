@@ -1,5 +1,5 @@
-"""Paint pictures with the app's own engine: those of the README with `python -m examples.paint_gallery`, those on the
-cards of the page's styles with `--thumbnails`."""
+"""Paint pictures with the app's own engine: those of README and docs with `python -m examples.paint_gallery`, those on
+the cards of the page's styles with `--thumbnails`."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def painted(session: Session, picture: Image.Image, prompt: str, steps: int = 2)
 
 def captioned(picture: Image.Image, words: str) -> Image.Image:
     """The picture on white with words below it."""
-    card = Image.new("RGB", (SIDE, SIDE + CAPTION), "white")
+    width, height = picture.size
+    card = Image.new("RGB", (width, height + CAPTION), "white")
     card.paste(picture, (0, 0))
     draw = ImageDraw.Draw(card)
-    draw.text((SIDE / 2, SIDE + CAPTION / 2), words, "#333333", ImageFont.load_default(15), anchor="mm")
+    draw.text((width / 2, height + CAPTION / 2), words, "#333333", ImageFont.load_default(15), anchor="mm")
     return card
 
 
