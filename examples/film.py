@@ -12,8 +12,8 @@ from PIL import Image
 
 from examples.paint_gallery import GALLERY, SKETCHES, captioned, in_rows
 from pipeline import Engine, load_model
-from pipeline.recording import Drawn, Recording, SettingsChanged, read_recording
-from pipeline.replay import Replayed, replayed
+from pipeline.recording.recording import Drawn, Recording, SettingsChanged, read_recording
+from pipeline.recording.replay import Replayed, replayed
 
 DRAWING = SKETCHES / "house.rearview"
 THEN = (
