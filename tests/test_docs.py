@@ -15,6 +15,7 @@ from pipeline.models.catalogue import CATALOGUE
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy" / "README.md", *DOCS]
 README = re.sub(r"\A---\n.*?^---\n", "", PAGES[0].read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+ROOMS = "pipeline|demo|training|benchmarks|deploy|examples|tests|docs|scripts"
 SHORT = 12
 """Words: a paragraph of fewer may stand twice, such as a sentence that leads to another page."""
 
@@ -97,3 +98,10 @@ def test_a_page_opens_with_its_title_and_a_sentence(page: Path) -> None:
 def test_no_paragraph_stands_twice() -> None:
     long = Counter(each for page in PAGES for each in paragraphs(page) if len(each.split()) >= SHORT)
     assert [each for each, times in long.items() if times > 1] == []
+
+
+@each_page
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(rf"(?<![\w/.:-])((?:{ROOMS})/[\w/.-]+\.(?:py|js|css|json|md|yaml))\b", text)
+    assert {each for each in named if each == each.lower() and not (ROOT / each).exists()} == set()
