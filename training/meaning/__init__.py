@@ -1,6 +1,7 @@
 """Stage "meaning": the embedded model learns what things are called and look like, cheaply, before it learns texture.
 
 Pairs are small (128 px) and lie on disk as latents, losses are on latents alone, so a second brings many samples.
-`stage` is the training itself, `latents` the cache, `team` the processes that share a CPU, `outlines` what is looked at
-and measured meanwhile. Texture, judges of pictures and memories have no place here. Start reading at `stage`.
+`stage` is the training itself, `latents` the cache, `team` the processes that share a CPU; `outlines` and `looking` are
+what is measured and looked at meanwhile. Texture, judges of pictures and memories have no place here.
+Start reading at `stage`.
 """

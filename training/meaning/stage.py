@@ -15,20 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy
 
-from pipeline.memory import create_memory
-from training.meaning.latents import Latents, colour_map, encoded, read_latents
-from training.meaning.outlines import Outline, held_out_outlines, scores
+from training.meaning.latents import Latents, colour_map, read_latents
+from training.meaning.looking import look, predict, without_memory
 from training.meaning.team import Team, mean_over_rows
 from training.meaning.vocabulary import add_words
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.export import export, load_parts
-from training.model.model import MEMORY_LAYOUT
 from training.model.painter import Painter, Parts
-from training.model.tensors import as_pictures, half_precision
+from training.model.tensors import half_precision
 from training.things.icons import Icons, load_icons
 from training.things.phrases import phrase, vocabulary
 
@@ -210,18 +207,13 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
                 noted = now
             if now - looked > SECONDS_BETWEEN_SHEETS:
                 with average.in_place():
-                    look(looking, icons, folders, step + 1)
+                    look(looking, icons, folders.sheets, STYLE_WORDS[0], step + 1)
                 looked = time.monotonic()
             if now - saved > SECONDS_BETWEEN_CHECKPOINTS or step + 1 == plan.steps:
                 save_checkpoint(folders.checkpoint, step + 1, modules, optimizer, average, rng)
                 with average.in_place():
                     export(parts, folders.model)
                 saved = time.monotonic()
-
-
-def without_memory(parts: Parts) -> Painter:
-    """Runs the parts on the CPU as the engine does, without a past."""
-    return Painter(parts, create_memory("none", MEMORY_LAYOUT, "sdpa"), torch.device("cpu"))
 
 
 class Notes:
@@ -254,64 +246,8 @@ def batch_loss(
     base = torch.where(later[:, None, None, None], batch.renderings, batch.sketches)
     with half_precision(painter.device):
         prompts = painter.prompt_embeddings(batch.prompts)
-    predicted = predict(painter, base, batch, timesteps, prompts)
+    predicted = predict(painter, painter.noised(base, batch.noises, timesteps), batch.sketches, timesteps, prompts)
     named = cross_entropy(head(middle.taken().float().mean((2, 3))), batch.things)
     rows = latent_losses(predicted, batch.renderings, colours)
     notes.add(latents=float(rows.detach().mean()), naming=float(named.detach()))
     return rows.mean() + 0.05 * named
-
-
-def predict(painter: Painter, base: Tensor, batch: Batch, timesteps: Tensor, prompts: Tensor) -> Tensor:
-    """Clean latents `[B, 16, h, w]`, in the UNet's own precision."""
-    precision = next(painter.parts.unet.parameters()).dtype
-    noisy = painter.noised(base, batch.noises, timesteps)
-    call = painter.opened([None] * len(base), None)
-    strength = torch.ones(len(base))
-    return painter.predicted(
-        noisy.to(precision), batch.sketches.to(precision), strength, timesteps, prompts.to(precision), call
-    )
-
-
-@torch.no_grad()
-def painted(painter: Painter, pictures: list[np.ndarray], prompts: list[str]) -> list[np.ndarray]:
-    """Pictures uint8 `[S, S, 3]` painted in one step at strength 1, with one noise for all."""
-    result = []
-    for start in range(0, len(pictures), 12):
-        chosen = np.stack(pictures[start : start + 12])
-        side = chosen.shape[1] // 8
-        noise = torch.randn(1, 16, side, side, generator=torch.Generator().manual_seed(7)).expand(
-            len(chosen), -1, -1, -1
-        )
-        sketches = encoded(painter.parts.codec, chosen).float()
-        batch = Batch(sketches, sketches, noise, prompts[start : start + 12], torch.zeros(len(chosen)))
-        with half_precision(painter.device):
-            embeddings = painter.prompt_embeddings(batch.prompts)
-            timesteps = torch.full((len(chosen),), 999)
-            predicted = predict(painter, sketches, batch, timesteps, embeddings.float())
-            result.extend(as_pictures(painter.decoded(predicted)))
-    return result
-
-
-def look(painter: Painter, icons: Icons, folders: Folders, step: int) -> None:
-    """Paint the held-out outlines: a sheet (each with its word, and without), and the colour scores as a line."""
-    outlines = held_out_outlines(icons, 128)
-    figures = scores(
-        outlines, lambda pictures, prompts: painted(painter, list(pictures), list(prompts)), STYLE_WORDS[0]
-    )
-    line = "; ".join(f"{name}: nearest {each.nearest:.2f}, chroma {each.chroma:.0f}" for name, each in figures.items())
-    print(f"look: step {step}, {line}", flush=True)
-    folders.sheets.mkdir(parents=True, exist_ok=True)
-    with (folders.sheets / "scores.txt").open("a") as file:
-        file.write(f"{step}\t{line}\n")
-    sheet(painter, outlines).save(folders.sheets / f"meaning_{step:06d}.png")
-
-
-def sheet(painter: Painter, outlines: list[Outline], columns: int = 4) -> Image.Image:
-    """Each outline, painted with its word and without, side by side."""
-    pictures = [each.picture for each in outlines]
-    with_word = painted(painter, pictures, [f"{STYLE_WORDS[0]}, a {each.word}" for each in outlines])
-    without = painted(painter, pictures, [STYLE_WORDS[0]] * len(outlines))
-    cells = [np.hstack(each) for each in zip(pictures, with_word, without, strict=True)]
-    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
-    rows = [np.hstack(cells[start : start + columns]) for start in range(0, len(cells), columns)]
-    return Image.fromarray(np.vstack(rows))
