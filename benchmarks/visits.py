@@ -23,7 +23,7 @@ from demo.live.live import SOCKET_PATH
 
 FRAMES_UNDER_WAY = 2
 CLOSE_FULL = 4429
-"""As in the page's wire.js."""
+"""As in the page's wire/transports.js."""
 DRAWN_FRAMES = 64
 DRAWINGS_A_SECOND = 60
 """How often what is drawn changes: once a refresh of a usual screen."""

@@ -20,17 +20,18 @@ from demo.words import word
 
 STUDIO = Path(__file__).resolve().parent / "studio"
 SCRIPTS_PATH = "/rearview/studio"
-FIRST_STYLE = "studio.css"
+SHARED = "shared/"
+FIRST_STYLE = f"{SHARED}colours.css"
 FOREVER = "public, max-age=31536000, immutable"
 MEDIA_TYPES = {".js": "text/javascript", ".webp": "image/webp"}
 EVENTS = ("renew", "apply")
 """What the studio triggers for Gradio, with `studio.trigger`."""
 
-_PLACE = re.compile(r"\[\[([\w.]+)\]\]")
+_PLACE = re.compile(r"\[\[([\w./]+)\]\]")
 
 
 def markup(name: str = "studio.html") -> str:
-    """The HTML file called `name`, with `[[other.html]]` and `[[path.of.a.word]]` filled in."""
+    """The HTML file called `name`, with `[[room/other.html]]` and `[[path.of.a.word]]` filled in."""
 
     def filled(found: re.Match[str]) -> str:
         path = found[1]
@@ -40,13 +41,14 @@ def markup(name: str = "studio.html") -> str:
 
 
 def style() -> str:
-    """All style sheets of the studio as one; `studio.css`, which names the colours, comes first."""
-    sheets = sorted(STUDIO.glob("*.css"), key=lambda sheet: (sheet.name != FIRST_STYLE, sheet.name))
-    return str(cssmin("\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)))
+    """All style sheets of the studio as one: the colours, what rooms share, then the rooms, which may go against it."""
+    sheets = _files("*.css")
+    order = sorted(sheets, key=lambda name: (name != FIRST_STYLE, _is_in_a_room(name), name))
+    return str(cssmin("\n".join(sheets[name].decode() for name in order)))
 
 
 def scripts() -> dict[str, bytes]:
-    """The studio's modules by their names; those of others begin with `vendor/`."""
+    """The studio's modules by their names, such as `wire/wire.js`; those of others begin with `vendor/`."""
     return _files("*.js")
 
 
@@ -54,6 +56,10 @@ def served() -> dict[str, bytes]:
     """What has an address of its own: the modules, without comments and needless spaces, and the pictures."""
     small = {name: str(jsmin(content.decode())).encode() for name, content in scripts().items()}
     return small | _files("*.webp")
+
+
+def _is_in_a_room(name: str) -> bool:
+    return "/" in name and not name.startswith(SHARED)
 
 
 def _files(pattern: str) -> dict[str, bytes]:

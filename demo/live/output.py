@@ -152,7 +152,7 @@ class OutputPages:
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
-        self._page = assets.page("output.html", "output.js")
+        self._page = assets.page("output/page.html", "output/page.js")
 
     def routes(self) -> list[BaseRoute]:
         """The page, its pictures over a WebSocket, and one by one for hosts that let none through."""

@@ -14,7 +14,7 @@ from demo.page.presets import AS_DRAWN, STYLES, TIMES, chosen, compose
 from demo.words import word
 from pipeline.settings import DECLARATIONS, Choice, Range, Text
 
-CARDS = "styles.webp"
+CARDS = "settings/styles.webp"
 """The cards' pictures in one row, a file of the studio; `python -m examples.paint_gallery --thumbnails` paints it."""
 CARD_SIZE = (160, 112)
 """Width and height of one of them, in pixels."""

@@ -99,7 +99,7 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     that the host has beside the model."""
     with gr.Blocks(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
-        gr.HTML(html_template=assets.markup("head.html"), apply_default_css=False, elem_id="head")
+        gr.HTML(html_template=assets.markup("page/head.html"), apply_default_css=False, elem_id="head")
         with gr.Row(elem_id="studio"):
             with gr.Column(elem_id="column_stage"):
                 with gr.Tabs(elem_id="tabs"):

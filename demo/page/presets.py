@@ -22,7 +22,7 @@ STYLES: dict[str, str] = {
     "photo": "photo",
 }
 """Name of a style -> phrase in the prompt. What its card says stands at `styles.NAME` of the page's words; the cards'
-pictures lie in `studio/styles.webp` in this order."""
+pictures lie in `studio/settings/styles.webp` in this order."""
 
 TIMES: dict[str, str] = {
     "day": "daytime",

@@ -165,7 +165,7 @@ def test_a_webm_says_how_long_it_is(browser: Browser, quick_app: App) -> None:
           const { withDuration } = await import(address);
           return withDuration(new Uint8Array(bytes), 5).length === bytes.length;
         }""",
-            [f"{STUDIO}/webm.js", list(video)],
+            [f"{STUDIO}/keep/webm.js", list(video)],
         )
         assert again
 

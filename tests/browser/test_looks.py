@@ -196,7 +196,7 @@ def test_what_is_drawn_by_lot_comes_once_before_any_comes_again(browser: Browser
           const draw = drawer(["a", "b", "c", "d"]);
           return Array.from({ length: 40 }, draw);
         }""",
-            f"{STUDIO}/looks.js",
+            f"{STUDIO}/settings/looks.js",
         )
     assert all(set(draws[at : at + 4]) == set("abcd") for at in range(0, 40, 4))
     assert all(one != other for one, other in zip(draws, draws[1:], strict=False))

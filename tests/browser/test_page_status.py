@@ -44,7 +44,7 @@ SQUARE = """
 
 def share(page: Page, before: str, after: str) -> Any:
     """The steady share between two frames of 8 x 8 places, each given as an expression."""
-    return of_module(page, "steadiness.js", f"{SQUARE} return module.steadyShare({before}, {after}, side);")
+    return of_module(page, "status/steadiness.js", f"{SQUARE} return module.steadyShare({before}, {after}, side);")
 
 
 def test_steadiness_counts_what_stays_where_the_input_stays(bare: Page) -> None:
@@ -66,7 +66,7 @@ def test_what_is_drawn_and_what_lies_beside_it_does_not_count(bare: Page) -> Non
 
 def test_brightness_is_that_of_the_eye(bare: Page) -> None:
     script = "return [...module.brightnessOf([255, 255, 255, 255, 0, 255, 0, 255, 0, 0, 0, 255])];"
-    assert of_module(bare, "steadiness.js", script) == pytest.approx([255, 149.685, 0], abs=1e-3)
+    assert of_module(bare, "status/steadiness.js", script) == pytest.approx([255, 149.685, 0], abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_brightness_is_that_of_the_eye(bare: Page) -> None:
 def test_the_threshold_is_in_the_middle_of_the_scale(
     bare: Page, cosine: float, threshold: float, colour: list[int]
 ) -> None:
-    assert of_module(bare, "bank_map.js", f"return module.colourOf({cosine}, {threshold});") == colour
+    assert of_module(bare, "status/bank_map.js", f"return module.colourOf({cosine}, {threshold});") == colour
 
 
 def stroke(page: Page) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from pathlib import PurePosixPath
 
 import pytest
 from starlette.applications import Starlette
@@ -13,7 +15,9 @@ from demo.words import WORDS, word
 
 MAXIMUM_BYTES = 150 * 1024
 SCRIPTS = {name: content.decode() for name, content in assets.scripts().items()}
-MARKUP = "".join(path.read_text(encoding="utf-8") for path in assets.STUDIO.glob("*.html"))
+GROUND_FLOORS = {"ink": 1, "shared": 0, "vendor": 0}
+ROOMS_FLOOR, TOP_FLOOR = 2, 3
+MARKUP = "".join(path.read_text(encoding="utf-8") for path in assets.STUDIO.rglob("*.html"))
 
 
 def paths(tree: dict[str, object], prefix: str = "") -> set[str]:
@@ -37,11 +41,37 @@ def address(name: str) -> str:
     return f"{assets.SCRIPTS_PATH}/{assets.scripts_version(assets.served())}/{name}"
 
 
+def imported(name: str, way: str = r"(?:from |import\()") -> set[str]:
+    """What the module `name` imports, in one of the two ways or in both, by the names of the modules."""
+    asked = re.findall(way + r'"(\.[\w./]+)"', SCRIPTS[name])
+    return {posixpath.normpath(posixpath.join(posixpath.dirname(name), each)) for each in asked}
+
+
 def loaded(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
     """The module `name` and all that it imports before it runs."""
-    for each in re.findall(r'from "\./([\w./]+)"', SCRIPTS[name]):
+    for each in imported(name, "from "):
         known = known if each in known else loaded(each, known | {each})
     return known | {name}
+
+
+def room(name: str) -> str:
+    """The folder of the module `name`, "" for one that lies in none."""
+    return PurePosixPath(name).parts[0] if "/" in name else ""
+
+
+def floor(name: str) -> int:
+    """A module may import from its own room and from lower floors."""
+    return GROUND_FLOORS.get(room(name), ROOMS_FLOOR) if room(name) else TOP_FLOOR
+
+
+def imported_in_the_end(name: str) -> set[str]:
+    """All that the module `name` imports, itself or through others."""
+    known: set[str] = set()
+    waiting = imported(name)
+    while waiting:
+        known |= waiting
+        waiting = {each for one in waiting for each in imported(one)} - known
+    return known
 
 
 def test_script_and_style_of_a_page_stay_small() -> None:
@@ -67,13 +97,23 @@ def test_the_words_of_a_script_are_in_the_one_file(name: str) -> None:
 
 
 def test_every_script_that_another_one_needs_is_served() -> None:
-    needed = {each for script in SCRIPTS.values() for each in re.findall(r'(?:from |import\()"\./([\w./]+)"', script)}
+    needed = {each for name in SCRIPTS for each in imported(name)}
     assert needed <= set(SCRIPTS)
     for name in needed:
         answer = client().get(address(name))
         assert answer.status_code == 200 and answer.content == assets.served()[name]
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_imports_from_its_own_room_or_a_lower_floor(name: str) -> None:
+    assert [each for each in imported(name) if room(each) != room(name) and floor(each) >= floor(name)] == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_script_imports_itself_through_others(name: str) -> None:
+    assert name not in imported_in_the_end(name)
 
 
 def test_another_version_of_the_scripts_has_another_address() -> None:
@@ -85,7 +125,7 @@ def test_another_version_of_the_scripts_has_another_address() -> None:
 
 def test_markup_holds_words_and_other_files_in_their_places() -> None:
     assert "[[" not in assets.markup()
-    assert word("page.sentence") in assets.markup("head.html")
+    assert word("page.sentence") in assets.markup("page/head.html")
     assert word("drawing.hint") in assets.markup()
     assert 'id="brush"' in assets.markup()
 
@@ -93,6 +133,11 @@ def test_markup_holds_words_and_other_files_in_their_places() -> None:
 def test_no_word_stands_in_the_markup_itself() -> None:
     named = re.findall(r'(?:aria-label|title|placeholder|alt)="([^"\[]+)"', MARKUP)
     assert named == []
+
+
+def test_a_room_may_go_against_what_rooms_share() -> None:
+    shared, room = assets.style().index(".rv-icon{"), assets.style().index(".rv-palette{")
+    assert shared < room
 
 
 def test_the_sheet_that_names_the_colours_comes_first() -> None:

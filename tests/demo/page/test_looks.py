@@ -20,7 +20,7 @@ from pipeline.settings import DECLARATIONS, RANGES, FrameSettings
 from tests.demo.page.test_page import built, component
 
 MOST_CARD_BYTES = 60_000
-SHEET = (assets.STUDIO / "looks.css").read_text(encoding="utf-8")
+SHEET = (assets.STUDIO / "settings/cards.css").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,112 @@
+// What can be taken away: the picture with its settings inside, a copy of it, a video, a GIF of how it came to be.
+
+import { download, fileName } from "../shared/dom.js";
+import { createPopup } from "../shared/popup.js";
+import { declared, toPicture } from "./exchange.js";
+import { createFilm } from "./film.js";
+import { createMaking, encoded } from "./gif.js";
+import { createPairs } from "./pairs.js";
+import { withText } from "./png.js";
+import { PICTURE_KEYWORD } from "./presets.js";
+
+export function createCapture(studio, { declarations, version }) {
+  const { events, find, word } = studio;
+  const picture = find("picture");
+  const closeMenu = createPopup(find("capture"), find("capture_menu"), offer);
+  const film = createFilm(studio, (text) => showRunning(text, word("capture.film_end")));
+  const making = createMaking(studio);
+  createPairs(studio, () => film.running);
+  let hello = null;
+  let gifRuns = false;
+
+  const pngOf = () => new Promise((resolve) => picture.toBlob(resolve, "image/png"));
+
+  // What the picture that is shown was made with, as the server said.
+  function facts() {
+    const settings = declared({ ...studio.settings.values, ...studio.settings.applied }, declarations);
+    if (settings.seed === undefined) settings.seed = studio.settings.values.seed;
+    const { model = "", memory = "" } = hello ?? {};
+    const used = studio.settings.memory(memory);
+    return toPicture(settings, { app: version, model, memory: used, size: [picture.width, picture.height] });
+  }
+
+  async function pictureWithSettings() {
+    const text = facts();
+    const bytes = new Uint8Array(await (await pngOf()).arrayBuffer());
+    return new Blob([withText(bytes, PICTURE_KEYWORD, text)], { type: "image/png" });
+  }
+
+  async function save() {
+    download(await pictureWithSettings(), fileName("png"));
+    studio.tell(word("capture.saved"));
+  }
+
+  async function copy() {
+    try {
+      // The promise itself, because a browser may want the call before the picture is encoded.
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": pngOf() })]);
+      studio.tell(word("capture.copied"));
+    } catch {
+      // No clipboard: a page without https, a frame that was not given it, or a visitor who said no.
+      studio.say(word("capture.no_clipboard"));
+    }
+  }
+
+  function showRunning(text, label) {
+    const button = find("capture_end");
+    button.hidden = text === null;
+    button.textContent = text ?? "";
+    button.title = button.ariaLabel = label;
+  }
+
+  async function gif() {
+    const { frames } = making;
+    if (frames.length === 0) {
+      studio.say(word("capture.gif_empty"));
+      return;
+    }
+    gifRuns = true;
+    const made = await encoded(frames, (share) => {
+      showRunning(word("capture.gif_busy", { percent: Math.round(100 * share) }), word("capture.gif_stop"));
+      return gifRuns;
+    });
+    gifRuns = false;
+    showRunning(null, "");
+    if (!made) return;
+    download(made, fileName("gif"));
+    studio.tell(word("capture.gif_saved"));
+  }
+
+  // One thing at a time has the button that ends it.
+  function offer() {
+    for (const name of ["film_picture", "film_both", "capture_gif"]) find(name).disabled = film.running || gifRuns;
+  }
+
+  function end() {
+    if (film.running) film.stop();
+    gifRuns = false;
+    find("capture").focus();
+  }
+
+  function chosen(name, act) {
+    find(name).onclick = () => {
+      closeMenu();
+      find("capture").focus();
+      act();
+    };
+  }
+
+  chosen("capture_save", save);
+  chosen("capture_copy", copy);
+  chosen("film_picture", () => film.start(false));
+  chosen("film_both", () => film.start(true));
+  chosen("capture_gif", gif);
+  find("save").onclick = save;
+  find("capture_end").onclick = end;
+  events.on("news", (news) => {
+    if (news.type === "hello") hello = news;
+  });
+  studio.keys.add({ keys: "s", word: "capture.save_help", act: save });
+
+  return { film };
+}

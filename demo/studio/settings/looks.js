@@ -1,0 +1,63 @@
+// What is asked for: the pictures on the cards of the styles, prompts used before, surprises, and the seed.
+
+import { setText } from "../shared/dom.js";
+import { groupRadios } from "./radios.js";
+import { createRecent } from "./recent.js";
+
+const CARDS = new URL("./styles.webp", import.meta.url);
+
+// Draws from `all` in a random order: each once before any comes again, and none twice in a row.
+export function drawer(all, random = Math.random) {
+  let left = [];
+  let last = null;
+  return () => {
+    if (left.length === 0) left = [...all];
+    const others = left.length > 1 ? left.filter((each) => each !== last) : left;
+    last = others[Math.floor(random() * others.length)];
+    left = left.filter((each) => each !== last);
+    return last;
+  };
+}
+
+export function createLooks(studio, { styles, times, declarations }, surprises) {
+  const { events, find } = studio;
+  const recent = createRecent(studio, submitted);
+  const style = drawer(Object.values(styles));
+  const time = drawer(["", ...Object.values(times)]);
+  const subject = drawer(Object.values(surprises));
+  let locked = true;
+
+  function anySeed() {
+    return Math.floor(Math.random() * (declarations.seed.maximum + 1));
+  }
+
+  // With an open lock, every prompt that was meant brings another seed.
+  function submitted(prompt) {
+    recent.remember(prompt);
+    studio.settings.apply(locked ? { prompt } : { prompt, seed: anySeed() });
+  }
+
+  function surprise() {
+    submitted([style(), subject(), time()].filter(Boolean).join(", "));
+  }
+
+  function roll() {
+    studio.settings.apply({ seed: anySeed() });
+  }
+
+  find("surprise").onclick = surprise;
+  find("dice").onclick = roll;
+  find("seed_lock").onclick = () => {
+    locked = !locked;
+    find("seed_lock").setAttribute("aria-pressed", locked);
+  };
+  events.on("connection", groupRadios);
+  events.on("settings", ({ seed }) => setText(find("seed_shown"), String(seed)));
+  studio.keys.add({ keys: "d", word: "looks.dice", act: roll });
+  studio.keys.add({ keys: "u", word: "looks.surprise_key", act: surprise });
+  groupRadios();
+  document.documentElement.style.setProperty("--rv-cards", `url("${CARDS}")`);
+  setText(find("seed_shown"), String(studio.settings.values.seed));
+
+  return { submitted, remember: recent.remember };
+}
