@@ -1,20 +1,10 @@
 // Text inside a PNG: chunks of type iTXt (PNG specification, third edition, 11.3.3.4), uncompressed UTF-8.
 
+import { crcOf } from "../shared/crc.js";
+
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const END_OF_HEADER = 33;
 const BESIDE_DATA = 12;
-
-const CRCS = Uint32Array.from({ length: 256 }, (_, at) => {
-  let crc = at;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
-  return crc;
-});
-
-function crcOf(bytes) {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = CRCS[(crc ^ byte) & 255] ^ (crc >>> 8);
-  return (crc ^ 0xffffffff) >>> 0;
-}
 
 function chunk(type, data) {
   const made = new Uint8Array(BESIDE_DATA + data.length);

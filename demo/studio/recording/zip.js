@@ -1,5 +1,7 @@
 // Zip files: written without compression, since pictures have theirs; read with it, and with care.
 
+import { crcOf } from "../shared/crc.js";
+
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
 const END = 0x06054b50;
@@ -9,18 +11,6 @@ const MOST_BYTES = 128 * 2 ** 20;
 const STORED = 0;
 const DEFLATED = 8;
 const JANUARY_1980 = 0x21;
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-  return crc;
-});
-
-function crcOf(bytes) {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
 
 // Little-endian numbers: [bytes, value], ….
 function packed(...numbers) {
