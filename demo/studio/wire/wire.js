@@ -1,45 +1,15 @@
 // The wire to the engine: at most as many frames under way as it takes, the newest first, and what comes back.
 
 import { surface } from "../shared/dom.js";
+import { frameMessage, pictureOf } from "./messages.js";
 import { CLOSED, openPost, openSocket } from "./transports.js";
 
 const SETTLE_FRAMES = 8;
 const FRAMES_BESIDE = 1;
 const JPEG_QUALITY = 0.85;
-const FRAME_HEADER_BYTES = 16;
-const PICTURE_HEADER_BYTES = 32;
-const WIRE_VERSION = 2;
-const KIND_FRAME = 1;
-const KIND_BLURRED = 3;
 const SOCKET_TRIES_BEFORE_POST = 2;
 const RENEWALS_BEFORE_RELOAD = 3;
 const ROOM_MS = 8;
-
-function frameMessage(sequence, started, jpeg) {
-  const message = new Uint8Array(FRAME_HEADER_BYTES + jpeg.length);
-  const header = new DataView(message.buffer);
-  header.setUint8(0, WIRE_VERSION);
-  header.setUint8(1, KIND_FRAME);
-  header.setUint32(4, sequence, true);
-  header.setFloat64(8, started, true);
-  message.set(jpeg, FRAME_HEADER_BYTES);
-  return message;
-}
-
-function pictureOf(buffer) {
-  const header = new DataView(buffer);
-  return {
-    blurred: header.getUint8(1) === KIND_BLURRED,
-    revision: header.getUint16(2, true),
-    sequence: header.getUint32(4, true),
-    started: header.getFloat64(8, true),
-    engineMs: header.getFloat32(16, true),
-    fill: header.getFloat32(20, true),
-    frame: header.getUint32(24, true),
-    resets: header.getUint32(28, true),
-    jpeg: new Uint8Array(buffer, PICTURE_HEADER_BYTES),
-  };
-}
 
 // Emits "changed" when the canvas has changed, "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come,
 // "picture" (the same with bitmap, settling and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as
