@@ -168,11 +168,12 @@ def safety_checker(word: str, device: Any, hub: Any) -> Any:
     return load_safety_checker(HUB_CHECKER if word == "on" else word, device, hub=hub)
 
 
-def launched(blocks: Any, arguments: argparse.Namespace) -> tuple[Any, str]:
-    """The server's app and the address at which `blocks` is open; raises `OSError` where the port is not to be had."""
+def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) -> str:
+    """The address at which `blocks` is open, with `routes` in front of its own from the first request on; raises
+    `OSError` where the port is not to be had."""
     from demo.page import page
 
-    app, address, shared = blocks.launch(
+    _, address, shared = blocks.launch(
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share,
@@ -183,9 +184,10 @@ def launched(blocks: Any, arguments: argparse.Namespace) -> tuple[Any, str]:
         run_history=False,
         state_session_capacity=page.KEPT_PAGES,
         quiet=True,
+        app_kwargs={"routes": routes},
         **page.launch_options(),
     )
-    return app, shared or address
+    return shared or address
 
 
 def no_port(arguments: argparse.Namespace, error: OSError) -> NoReturn:
@@ -222,11 +224,10 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     calls = zero.Calls(spaces, open_engine)
     blocks = zero_page.build(calls, model.title, model.entry.defaults, os.environ.get("SPACE_ID", ""))
     try:
-        app, address = launched(blocks, arguments)
+        address = launched(blocks, zero_page.NotLive().routes(), arguments)
     except OSError as error:
         no_port(arguments, error)
     harden(blocks.server, limits_of(arguments).message_bytes)
-    zero_page.NotLive().attach(app)
     sys.stdout.write(f"Rearview is open at {address}\n")
     sys.stdout.flush()
     stopped.wait()
@@ -295,12 +296,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.write(f"Left out: {sentence}\n")
     blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
     try:
-        app, address = launched(blocks, arguments)
+        address = launched(blocks, live.routes(), arguments)
     except OSError as error:
         engine.close()
         no_port(arguments, error)
     harden(blocks.server, limits.message_bytes)
-    live.attach(app)
     sys.stdout.write(f"Rearview is open at {address}\n")
     sys.stdout.flush()
     stopped.wait()

@@ -147,11 +147,11 @@ class PageReplica(WithEngine):
 
         from demo.page import page as demo_page
 
-        app = FastAPI(lifespan=self._lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+        routes = self._live.routes()
+        app = FastAPI(routes=routes, lifespan=self._lifespan, docs_url=None, redoc_url=None, openapi_url=None)
         blocks = demo_page.build(self._live)
         options = demo_page.launch_options()
         mount_gradio_app(app, blocks, path="/", auth=self._auth, ssr_mode=False, run_history=False, **options)
-        self._live.attach(app)
         app.add_middleware(SayingGoodbye)
         return app
 

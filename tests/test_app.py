@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio
+import gradio.http_server
 import pytest
+from starlette.testclient import TestClient
 
 import app
+from demo.live import wire
+from demo.live.live import HEALTH_PATH, SOCKET_PATH
 from demo.page import page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,6 +109,26 @@ def test_the_app_keeps_as_few_closed_pages_as_the_page_says(
     with pytest.raises(SystemExit):
         app.main(["--model", str(tiny_folder)])
     assert asked["state_session_capacity"] == page.KEPT_PAGES
+
+
+def test_health_and_the_wire_are_there_before_the_server_is(
+    lasting: None, monkeypatch: pytest.MonkeyPatch, tiny_folder: Path
+) -> None:
+    health: list[int] = []
+    closed: list[int] = []
+
+    def start_server(app: Any, **options: Any) -> None:
+        client = TestClient(app)
+        health.append(client.get(HEALTH_PATH).status_code)
+        with client.websocket_connect(SOCKET_PATH) as socket:
+            socket.send_json({"token": "a guess"})
+            closed.append(socket.receive()["code"])
+        raise OSError("enough")
+
+    monkeypatch.setattr(gradio.http_server, "start_server", start_server)
+    with pytest.raises(SystemExit):
+        app.main(["--model", str(tiny_folder)])
+    assert (health, closed) == ([200], [wire.CLOSE_TOKEN])
 
 
 def test_importing_the_door_opens_nothing() -> None:

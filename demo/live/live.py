@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from demo import assets
@@ -27,8 +27,6 @@ from demo.live.waiting_line import FullError, Ticket
 from pipeline.errors import SessionClosedError
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from pipeline import Engine
 
 logger = logging.getLogger(__name__)
@@ -95,9 +93,9 @@ class Live:
         """How many guests wait in line."""
         return len(self.reception.line)
 
-    def attach(self, app: Starlette) -> None:
-        """Add the routes in front of those of the page, whose last one takes every address."""
-        app.router.routes[:0] = [
+    def routes(self) -> list[BaseRoute]:
+        """What comes in front of the routes of the page, whose last one takes every address."""
+        return [
             WebSocketRoute(SOCKET_PATH, self.socket, name="rearview-live"),
             Route(POST_PATH, self.post, methods=["POST"], name="rearview-frame"),
             Route(METRICS_PATH, self.read_metrics, name="rearview-metrics"),

@@ -6,13 +6,13 @@ import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from demo.live import wire
@@ -23,9 +23,6 @@ from demo.space.zero import DUPLICATE, READABLE, Calls, Outcome, check_video, fr
 from demo.words import word
 from pipeline.settings import DECLARATIONS, RANGES, FrameSettings
 from pipeline.video.translate import outcome as outcome_sentence
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
 
 WORDS = ("prompt", "negative_prompt")
 SLIDERS = ("steps", "strength", "fusion_strength", "steadiness")
@@ -144,9 +141,9 @@ def painted_video(calls: Calls, source: Path, out: Path, settings: FrameSettings
 class NotLive:
     """The routes of the live wire, where nothing can be live: whoever comes is told why. Health is still asked."""
 
-    def attach(self, app: Starlette) -> None:
-        """Add the routes in front of those of the page, whose last one takes every address."""
-        app.router.routes[:0] = [
+    def routes(self) -> list[BaseRoute]:
+        """What comes in front of the routes of the page, whose last one takes every address."""
+        return [
             WebSocketRoute(SOCKET_PATH, self.socket, name="rearview-live"),
             Route(POST_PATH, self.post, methods=["POST"], name="rearview-frame"),
             Route(HEALTH_PATH, self.health, name="rearview-health"),

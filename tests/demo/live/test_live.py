@@ -34,8 +34,7 @@ def live(engine: StandInEngine) -> Iterator[Live]:
 
 @pytest.fixture
 def client(live: Live) -> Iterator[TestClient]:
-    app = Starlette()
-    live.attach(app)
+    app = Starlette(routes=live.routes())
     with TestClient(app) as connected:
         yield connected
 

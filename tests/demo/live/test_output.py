@@ -27,8 +27,7 @@ class Host:
     def __init__(self, stack: ExitStack, **limits: Any) -> None:
         self.live = Live(StandInEngine(), HostLimits(**{"grace_seconds": 0.0, **limits}))  # type: ignore[arg-type]
         stack.callback(self.live.close)
-        app = Starlette()
-        self.live.attach(app)
+        app = Starlette(routes=self.live.routes())
         self.client = stack.enter_context(TestClient(app))
         self._stack = stack
 

@@ -29,8 +29,7 @@ class Host:
         self.engine = StandInEngine()
         self.live = Live(self.engine, limits, behind_proxy=behind_proxy)  # type: ignore[arg-type]
         stack.callback(self.live.close)
-        app = Starlette()
-        self.live.attach(app)
+        app = Starlette(routes=self.live.routes())
         self.client = stack.enter_context(TestClient(app))
         self._stack = stack
 

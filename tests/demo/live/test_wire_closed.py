@@ -51,8 +51,7 @@ def live(engine: StandInEngine) -> Iterator[Live]:
 
 @pytest.fixture
 def app(live: Live) -> Starlette:
-    served = Starlette()
-    live.attach(served)
+    served = Starlette(routes=live.routes())
     return served
 
 
@@ -337,8 +336,7 @@ class RawClient:
 @contextmanager
 def serving(live: Live) -> Iterator[int]:
     """A real server at a free port."""
-    app = Starlette()
-    live.attach(app)
+    app = Starlette(routes=live.routes())
     config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

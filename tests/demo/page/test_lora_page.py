@@ -139,8 +139,7 @@ def test_a_phrase_finds_its_place(prompt: str, phrase: str, expected: str) -> No
 def test_every_connected_page_is_told() -> None:
     live = Live(StandInEngine())  # type: ignore[arg-type]
     live.tell(AGAIN)
-    app = Starlette()
-    live.attach(app)
+    app = Starlette(routes=live.routes())
     with TestClient(app) as client:
         with client.websocket_connect(SOCKET_PATH) as first, client.websocket_connect(SOCKET_PATH) as second:
             greet(first, live, "anna")

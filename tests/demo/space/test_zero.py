@@ -130,8 +130,7 @@ def test_a_lent_model_is_sent_by_the_thread_that_asks(tiny_folder: Path, monkeyp
 
 @pytest.fixture
 def refusing() -> TestClient:
-    app = Starlette()
-    zero_page.NotLive().attach(app)
+    app = Starlette(routes=zero_page.NotLive().routes())
     return TestClient(app)
 
 

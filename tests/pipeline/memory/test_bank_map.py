@@ -167,8 +167,7 @@ def live(standin: StandInEngine) -> Iterator[Live]:
 
 @pytest.fixture
 def client(live: Live) -> Iterator[TestClient]:
-    app = Starlette()
-    live.attach(app)
+    app = Starlette(routes=live.routes())
     with TestClient(app) as connected:
         yield connected
 

@@ -57,8 +57,7 @@ def live(engine: Engine) -> Iterator[Live]:
 
 def visited(live: Live, frames: list[Frame], settings: dict[str, Any], under_way: int = 2) -> tuple[Recorder, int]:
     """A visit that is recorded from its middle on: frames without a break, settings and resets between them."""
-    app = Starlette()
-    live.attach(app)
+    app = Starlette(routes=live.routes())
     with TestClient(app) as client, client.websocket_connect(SOCKET_PATH) as socket:
         recorder = Recorder(greet(socket, live))
         player = Player(socket, recorder, under_way)
