@@ -235,8 +235,9 @@ def test_the_large_shapes_are_stable_diffusions() -> None:
 def test_a_tiny_sdxl_has_both_text_encoders_and_the_size_conditioning() -> None:
     model = random_model(TINY_XL, torch.device("cpu"))
     assert [each.model.config.hidden_size for each in model.text_encoders] == [16, 32]
-    sizes = {"text_embeds": torch.zeros(1, 32), "time_ids": torch.zeros(1, 6)}
-    inputs = (torch.randn(1, 4, 8, 8), 999, torch.randn(1, 77, 48))
+    of_the_model = {"dtype": model.dtype}
+    sizes = {"text_embeds": torch.zeros(1, 32, **of_the_model), "time_ids": torch.zeros(1, 6, **of_the_model)}
+    inputs = (torch.randn(1, 4, 8, 8, **of_the_model), 999, torch.randn(1, 77, 48, **of_the_model))
     with torch.inference_mode():
         assert model.unet(*inputs, added_cond_kwargs=sizes).sample.shape == (1, 4, 8, 8)
     with Engine(model) as engine:
