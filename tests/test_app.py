@@ -59,15 +59,6 @@ def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, caps
     assert words in capsys.readouterr().err
 
 
-def test_a_refusal_ends_the_program_with_a_sentence_alone(tiny_folder: Path) -> None:
-    command = [sys.executable, "app.py", "--model", str(tiny_folder), "--memory", "no-such-memory"]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert finished.returncode == 1
-    assert "Rearview cannot start" in finished.stderr
-    assert "needed: one of" in finished.stderr
-    assert "Traceback" not in finished.stderr
-
-
 @pytest.fixture
 def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ends the tests, and what they may ask for, stays as it is when the program runs in this process."""
@@ -83,9 +74,10 @@ def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--model", "nobody/nothing", "--offline"], "--offline forbids the net"),
         (["--control", "sketch-sd15", "--offline"], "reads the drawing itself"),
+        (["--memory", "no-such-memory"], "one of"),
     ],
 )
-def test_what_is_not_there_gets_a_sentence(
+def test_a_refusal_ends_the_program_with_a_sentence(
     lasting: None, arguments: list[str], words: str, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

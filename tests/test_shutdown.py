@@ -22,9 +22,15 @@ from tests.support.standin import frame, unpacked
 ENDS_WITHIN_S = 5.0
 
 
-@pytest.fixture
-def app(tiny_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[App]:
-    served = App(tmp_path / "app.log", *getattr(request, "param", ()), model=str(tiny_folder))
+OPEN = ("--visitors", "1")
+GUARDED = (*OPEN, "--auth", "anna:secret")
+CREDENTIALS = {"username": "anna", "password": "secret"}
+
+
+@pytest.fixture(scope="module")
+def app(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[App]:
+    """The last test of each ends it."""
+    served = App(tmp_path_factory.mktemp("app") / "app.log", *request.param, model=str(tiny_folder))
     served.start()
     yield served
     served.kill()
@@ -49,10 +55,31 @@ def closing(socket: ClientConnection) -> tuple[int, str]:
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("app", [("--visitors", "1")], indirect=True)
-def test_a_signal_ends_the_app_in_time_and_tells_the_pages(app: App, how: signal.Signals) -> None:
+@pytest.mark.parametrize("app", [GUARDED], indirect=True)
+def test_a_login_covers_the_wire(app: App) -> None:
+    with httpx.Client(base_url=app.url) as stranger:
+        assert stranger.get("config").status_code == 401
+        with httpx.Client(base_url=app.url) as client:
+            client.post("login", data=CREDENTIALS).raise_for_status()
+            with page_of(app, client, "anna") as anna:
+                assert json.loads(anna.recv(timeout=10))["type"] == "hello"
+            token = token_of(client, "anna")
+        with connect(f"ws://127.0.0.1:{app.port}{SOCKET_PATH}") as socket:
+            socket.send(json.dumps({"token": token}))
+            assert closing(socket)[0] == wire.CLOSE_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("app", "credentials", "how"),
+    [(GUARDED, CREDENTIALS, signal.SIGINT), (OPEN, None, signal.SIGTERM)],
+    indirect=["app"],
+)
+def test_a_signal_ends_the_app_in_time_and_tells_the_pages(
+    app: App, credentials: dict[str, str] | None, how: signal.Signals
+) -> None:
     with httpx.Client(base_url=app.url) as client:
+        if credentials is not None:
+            client.post("login", data=credentials).raise_for_status()
         with page_of(app, client, "anna") as anna, page_of(app, client, "bert") as bert:
             assert json.loads(anna.recv(timeout=10))["type"] == "hello"
             assert json.loads(bert.recv(timeout=10))["type"] == "queue"
@@ -70,17 +97,3 @@ def test_a_signal_ends_the_app_in_time_and_tells_the_pages(app: App, how: signal
     assert status == 0
     assert took < ENDS_WITHIN_S
     assert "Traceback" not in app.log()
-
-
-@pytest.mark.parametrize("app", [("--auth", "anna:secret")], indirect=True)
-def test_a_login_covers_the_wire(app: App) -> None:
-    with httpx.Client(base_url=app.url) as stranger:
-        assert stranger.get("config").status_code == 401
-        with httpx.Client(base_url=app.url) as client:
-            client.post("login", data={"username": "anna", "password": "secret"}).raise_for_status()
-            with page_of(app, client, "a-page") as anna:
-                assert json.loads(anna.recv(timeout=10))["type"] == "hello"
-            token = token_of(client, "a-page")
-        with connect(f"ws://127.0.0.1:{app.port}{SOCKET_PATH}") as socket:
-            socket.send(json.dumps({"token": token}))
-            assert closing(socket)[0] == wire.CLOSE_TOKEN
