@@ -168,8 +168,8 @@ def test_a_preset_finds_its_place(prompt: str, style: str | None, time: str | No
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("time", [AS_DRAWN, *TIMES])
-def test_what_was_composed_is_recognised(style: str, time: str) -> None:
-    prompt = compose("a boat, at sea", style, time)
-    assert chosen(prompt) == (style, time)
-    assert compose(prompt, style, time) == prompt
+def test_what_was_composed_is_recognised(style: str) -> None:
+    for time in (AS_DRAWN, *TIMES):
+        prompt = compose("a boat, at sea", style, time)
+        assert chosen(prompt) == (style, time)
+        assert compose(prompt, style, time) == prompt
