@@ -245,9 +245,10 @@ export function createWire(studio) {
       state.held = held;
       if (!held) changed();
     },
-    // Sends a picture as it is, as soon as there is room; drops none.
+    // Sends a picture as it is, as soon as there is room; drops none. A frame beside those that are painted would be
+    // given up by the engine for the next one.
     async sendPicture(bytes, ended) {
-      await room(framesAtOnce(), ended);
+      await room(framesAtOnce() - FRAMES_BESIDE, ended);
       if (state.connection === "open" && !ended()) post(bytes, performance.now());
     },
     // Waits until no frame is under way.
