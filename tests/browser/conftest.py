@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, ViewportSize, WebError, expect, sync_playwright
 
 from tests.support.served import App
 
@@ -25,7 +25,11 @@ BROWSER_ARGUMENTS = [
     "--disable-sync",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
+    # The list under the address bar, which nobody sees here: a page of Chromium's own in a process of its own, made for
+    # each window.
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 ]
+VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
 PATIENCE_MS = 90_000
 """How long anything is waited for: what a slow and busy machine may need, since a wait ends as soon as it can."""
 
@@ -94,18 +98,31 @@ def quick_app(is_there: None, tiny_folder: Path, tmp_path_factory: pytest.TempPa
 @contextmanager
 def blank(browser: Browser, script: str = "", **options: Any) -> Iterator[Page]:
     """An empty page of a visitor of its own, that runs `script` before all others; no script may fail in it."""
-    context = browser.new_context(**({"viewport": {"width": 1280, "height": 1000}} | options))
+    context = browser.new_context(**({"viewport": VIEWPORT} | options))
     context.set_default_timeout(PATIENCE_MS)
-    problems: list[str] = []
-    context.on("weberror", lambda error: problems.append(str(error.error)))
     page = context.new_page()
     if script:
         # Of the page, not of its context: nothing that a script may ask for is there while the page is empty.
         page.add_init_script(script)
-    try:
-        yield page
-    finally:
-        context.close()
+    with unbroken(page):
+        try:
+            yield page
+        finally:
+            context.close()
+
+
+@contextmanager
+def unbroken(page: Page) -> Iterator[None]:
+    """Meanwhile no script may fail in a page."""
+    problems: list[str] = []
+
+    def keep(error: WebError) -> None:
+        problems.append(str(error.error))
+
+    context = page.context
+    context.on("weberror", keep)
+    yield
+    context.remove_listener("weberror", keep)
     assert problems == []
 
 
@@ -137,15 +154,44 @@ def eventually(page: Page, is_so: Callable[[], bool]) -> bool:
     return is_so()
 
 
+@contextmanager
+def lent(page: Page, app: App) -> Iterator[Page]:
+    """An empty page that becomes the page of an app, connected and at rest, and is emptied afterwards: whoever is lent
+    it next was never there.
+
+    Most of what a page costs is its process and the compiling of its scripts, and both stay.
+    """
+    page.set_viewport_size(VIEWPORT)
+    with unbroken(page):
+        page.goto(app.url, wait_until="domcontentloaded")
+        settled(page)
+        yield page
+        for other in page.context.pages:
+            if other is not page:
+                other.close()
+        page.evaluate("sessionStorage.clear()")
+        page.goto("about:blank")
+    session = page.context.new_cdp_session(page)
+    session.send("Storage.clearDataForOrigin", {"origin": app.url.rstrip("/"), "storageTypes": "all"})
+    session.detach()
+
+
+@pytest.fixture(scope="module")
+def empty_page(browser: Browser) -> Iterator[Page]:
+    """One for all tests of a module that need a page and nothing special of it."""
+    with blank(browser, permissions=["camera"]) as page:
+        yield page
+
+
 @pytest.fixture
-def page(browser: Browser, app: App) -> Iterator[Page]:
+def page(empty_page: Page, app: App) -> Iterator[Page]:
     """A fresh page of the app with the embedded model."""
-    with visited(browser, app, permissions=["camera"]) as fresh:
+    with lent(empty_page, app) as fresh:
         yield fresh
 
 
 @pytest.fixture
-def quick_page(browser: Browser, quick_app: App) -> Iterator[Page]:
+def quick_page(empty_page: Page, quick_app: App) -> Iterator[Page]:
     """A fresh page of the quick app."""
-    with visited(browser, quick_app, permissions=["camera"]) as fresh:
+    with lent(empty_page, quick_app) as fresh:
         yield fresh
