@@ -17,7 +17,7 @@ from demo.live.metrics import Metrics
 from demo.live.output import Output, Outputs, hidden_reply, output_reply, watched_reply
 from demo.live.pace import TokenBucket
 from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
-from pipeline.settings import FrameSettings, SettingsError
+from pipeline.settings import FrameSettings, SettingsError, resting
 
 if TYPE_CHECKING:
     from pipeline import Session, Translation
@@ -145,7 +145,7 @@ class Visitor:
         # others.
         self._current = (revision + 1, settings)
         return [
-            wire.applied_reply(self.revision, asdict(settings), settings.resting(self.session.memory_name)),
+            wire.applied_reply(self.revision, asdict(settings), resting(settings, self.session.memory_name)),
             *refused,
         ]
 

@@ -3,7 +3,7 @@
     client = Client("http://127.0.0.1:7860")
     client.predict(picture=handle_file("sketch.png"), prompt="oil painting", api_name="/translate_picture")
 
-`client.view_api()` lists every setting with its default and its range, as `pipeline/settings.py` declares them.
+`client.view_api()` lists every setting with its default and its range, as `pipeline.settings` declares them.
 """
 
 from __future__ import annotations

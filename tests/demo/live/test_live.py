@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from demo.live import wire
 from demo.live.limits import HostLimits
 from demo.live.live import POST_PATH, SOCKET_PATH, Live
-from pipeline.settings import FrameSettings
+from pipeline.settings import FrameSettings, resting
 from tests.support.standin import Post, StandInEngine, encoded, eventually, frame, greet, unpacked
 
 LIMITS = HostLimits(visitors=2, grace_seconds=0.2, queue_length=0)
@@ -70,7 +70,7 @@ def test_settings_act_on_the_next_frame_and_name_their_revision(
         socket.send_json({"type": "set", "settings": {"steps": 3, "prompt": "oil"}})
         news = socket.receive_json()
         assert (news["type"], news["revision"], news["settings"]["steps"]) == ("applied", 1, 3)
-        assert news["resting"] == FrameSettings().resting("none")
+        assert news["resting"] == resting(FrameSettings(), "none")
         socket.send_bytes(frame(1))
         assert unpacked(socket.receive_bytes())[2] == 1
     assert engine.sessions[0].settings[-1] == FrameSettings(steps=3, prompt="oil")

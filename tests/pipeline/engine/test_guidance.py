@@ -19,7 +19,7 @@ from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory
 from pipeline.models.schedule import PREDICTION_TYPES, Schedule, StepCoefficients
 from pipeline.prompts.encoder import PromptEncoder
-from pipeline.settings import GUIDANCE_KINDS
+from pipeline.settings import GUIDANCE_KINDS, resting
 from tests.conftest import TINY_SIZE
 
 SHAPE = (1, 4, 6, 6)
@@ -161,15 +161,15 @@ def test_the_negative_prompt_and_the_residual_scale_act_where_the_settings_say(
     plain = first(engine, frames[0], guidance_kind=kind, steps=2)
     for name, value in (("negative_prompt", "boat"), ("residual_scale", 0.5)):
         changed = first(engine, frames[0], guidance_kind=kind, steps=2, **{name: value})
-        assert np.array_equal(plain, changed) == (name in settings.resting("feature-bank"))
-    assert settings.negative_acts == ("negative_prompt" not in settings.resting("feature-bank"))
-    assert ("guidance" in settings.resting("feature-bank")) == (kind == "none")
+        assert np.array_equal(plain, changed) == (name in resting(settings, "feature-bank"))
+    assert settings.negative_acts == ("negative_prompt" not in resting(settings, "feature-bank"))
+    assert ("guidance" in resting(settings, "feature-bank")) == (kind == "none")
 
 
 def test_without_guidance_all_of_it_rests() -> None:
-    resting = FrameSettings().resting("feature-bank")
-    assert set(resting) == {"negative_prompt", "residual_scale"}
-    assert all(sentence.startswith("Rests now: it acts") for sentence in resting.values())
+    rests = resting(FrameSettings(), "feature-bank")
+    assert set(rests) == {"negative_prompt", "residual_scale"}
+    assert all(sentence.startswith("Rests now: it acts") for sentence in rests.values())
 
 
 @pytest.fixture

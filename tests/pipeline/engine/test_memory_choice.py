@@ -20,7 +20,7 @@ from pipeline.memory.motion import save_motion
 from pipeline.memory.spatial import save_recurrent
 from pipeline.models.unet_call import UnetRunner, predicted
 from pipeline.prompts.encoder import PromptEncoder
-from pipeline.settings import MEMORIES_THAT_READ, MEMORY_NAMES, OWN_MEMORY, SettingsError
+from pipeline.settings import MEMORIES_THAT_READ, MEMORY_NAMES, OWN_MEMORY, SettingsError, resting
 from tests.conftest import FULL_CONDITIONING, save_tiny_model, tiny_sdxl_unet
 from tests.pipeline.engine.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
@@ -125,7 +125,7 @@ def test_a_setting_acts_with_the_memories_that_read_it_and_rests_with_others(
         for setting, value in changes.items():
             after = pictures_of(engine, frames[:4], [own.changed(**{setting: value})] * 4)
             rests = all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
-            assert rests == (setting in own.resting(name)) == (setting in own.changed(memory=name).resting("none")), (
+            assert rests == (setting in resting(own, name)) == (setting in resting(own.changed(memory=name), "none")), (
                 setting
             )
 

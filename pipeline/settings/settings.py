@@ -2,89 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-
-class SettingsError(ValueError):
-    """A setting is out of its range or of the wrong type; the message says what came, what is needed, what to do."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The declaration of one number: what a slider, a command line and a check need to know about it."""
-
-    minimum: float
-    maximum: float
-    step: float
-    unit: str
-    label: str
-    help: str
-    integer: bool = False
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise `SettingsError` unless `value` is a number inside the range."""
-        wanted = "a whole number" if self.integer else "a number"
-        need = f"{wanted} from {self.minimum:g} to {self.maximum:g}"
-        is_number = isinstance(value, int) or (isinstance(value, float) and not self.integer)
-        if isinstance(value, bool) or not is_number or not math.isfinite(value):
-            raise SettingsError(f"{name} came as {value!r}; needed: {need} ({self.unit}). Send such a number.")
-        if not self.minimum <= value <= self.maximum:
-            raise SettingsError(f"{name} came as {value:g}; needed: {need} ({self.unit}). Move it into the range.")
-
-    def parsed(self, name: str, text: str) -> float:
-        """The number that a person wrote; raises `SettingsError`."""
-        value: str | float = text
-        # What is no number gets the sentence of `check`.
-        with suppress(ValueError):
-            value = int(text) if self.integer else float(text)
-        self.check(name, value)
-        return float(value) if not self.integer else int(value)
-
-
-@dataclass(frozen=True)
-class Text:
-    """The declaration of one text."""
-
-    maximum_length: int
-    label: str
-    help: str
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise `SettingsError` unless `value` is a text that is short enough."""
-        if not isinstance(value, str):
-            raise SettingsError(f"{name} came as {type(value).__name__}; needed: text. Send a string.")
-        if len(value) > self.maximum_length:
-            raise SettingsError(
-                f"{name} came with {len(value)} characters; needed: at most {self.maximum_length}. Shorten it."
-            )
-
-    def parsed(self, name: str, text: str) -> str:
-        """The text that a person wrote; raises `SettingsError`."""
-        self.check(name, text)
-        return text
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The declaration of one choice among a few words."""
-
-    choices: tuple[str, ...]
-    label: str
-    help: str
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise `SettingsError` unless `value` is one of the choices."""
-        if value not in self.choices:
-            raise SettingsError(f"{name} came as {value!r}; needed: one of {', '.join(self.choices)}. Choose one.")
-
-    def parsed(self, name: str, text: str) -> str:
-        """The choice that a person wrote; raises `SettingsError`."""
-        self.check(name, text)
-        return text
-
+from pipeline.settings.declarations import Choice, Range, SettingsError, Text, choice_field, number_field, text_field
 
 Fit = Literal["crop", "pad"]
 FITS: tuple[Fit, ...] = ("crop", "pad")
@@ -106,33 +27,6 @@ GRADUAL = 0.25
 """How much of what is asked for may change from one frame to the next and still count as the same, which moves: so a
 blend slider does under a hand, while a click on its other end is a new prompt."""
 
-NEGATIVE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind full or onetime."
-GUIDANCE_RESTS = "Rests now: it acts with another kind of guidance than none."
-RESIDUAL_SCALE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind onetime or self."
-MEMORY_RESTS = "Rests now: it acts with the memory {needed}."
-
-_OF_ALL_MEMORIES: tuple[MemoryName, ...] = ("feature-bank", "causal", "recurrent")
-MEMORIES_THAT_READ: dict[str, tuple[MemoryName, ...]] = {
-    "bank_frames": _OF_ALL_MEMORIES,
-    "fusion_strength": ("feature-bank",),
-    "fusion_threshold": ("feature-bank",),
-    "bank_interval": ("feature-bank",),
-    "bank_renewal": ("feature-bank",),
-}
-"""The settings that memories read, each with the names of those that do."""
-
-
-def _number(default: float | None, *args: Any, **kwargs: Any) -> Any:
-    return field(default=default, metadata={"declaration": Range(*args, **kwargs)})
-
-
-def _choice(default: str, *args: Any) -> Any:
-    return field(default=default, metadata={"declaration": Choice(*args)})
-
-
-def _text(default: str, *args: Any) -> Any:
-    return field(default=default, metadata={"declaration": Text(*args)})
-
 
 @dataclass(frozen=True)
 class PromptBlend:
@@ -151,20 +45,20 @@ class FrameSettings:
     `seed=None` means the seed that the session was opened with.
     """
 
-    prompt: str = _text(
+    prompt: str = text_field(
         "watercolor painting",
         1000,
         "Prompt",
         'What the picture should become. Weights: (neon)1.4, blends: ("oil", "neon").blend(0.7, 0.3).',
     )
-    negative_prompt: str = _text("", 1000, "Negative prompt", "What guidance steers away from.")
-    second_prompt: str = _text(
+    negative_prompt: str = text_field("", 1000, "Negative prompt", "What guidance steers away from.")
+    second_prompt: str = text_field(
         "",
         1000,
         "Second prompt",
         "What the blend slider leads to. While this is empty, that slider does nothing.",
     )
-    prompt_blend: float = _number(
+    prompt_blend: float = number_field(
         0.0,
         0.0,
         1.0,
@@ -173,13 +67,13 @@ class FrameSettings:
         "Prompt blend",
         "0 paints the first prompt, 1 the second. Does nothing without a second prompt.",
     )
-    prompt_curve: PromptCurve = _choice(
+    prompt_curve: PromptCurve = choice_field(
         "linear",
         PROMPT_CURVES,
         "Blend curve",
         "Linear: the weighted mean of both prompts. Spherical: along an arc, so that halfway they act as strongly.",
     )
-    strength: float = _number(
+    strength: float = number_field(
         0.95,
         0.1,
         1.0,
@@ -188,7 +82,7 @@ class FrameSettings:
         "Strength",
         "How far from your drawing to the style: low keeps it, high repaints it.",
     )
-    steps: int = _number(
+    steps: int = number_field(
         1,
         1,
         4,
@@ -198,7 +92,7 @@ class FrameSettings:
         "More steps refine the picture and take longer.",
         integer=True,
     )
-    guidance: float = _number(
+    guidance: float = number_field(
         1.0,
         1.0,
         4.0,
@@ -207,14 +101,14 @@ class FrameSettings:
         "Guidance",
         "1 follows the prompt as it is; more exaggerates it, for the work that its kind costs.",
     )
-    guidance_kind: GuidanceKind = _choice(
+    guidance_kind: GuidanceKind = choice_field(
         "full",
         GUIDANCE_KINDS,
         "Guidance kind",
         "What guidance leads away from. Full: the negative prompt, for twice the work. Onetime: the same, for one step "
         "of the work. Self: your drawing, for none. None: guidance rests.",
     )
-    residual_scale: float = _number(
+    residual_scale: float = number_field(
         1.0,
         0.0,
         2.0,
@@ -223,7 +117,7 @@ class FrameSettings:
         "Residual scale",
         "How much of it onetime and self guidance lead away from; other values than 1 want a low strength.",
     )
-    memory: MemoryName = _choice(
+    memory: MemoryName = choice_field(
         OWN_MEMORY,
         MEMORY_NAMES,
         "Memory",
@@ -231,7 +125,7 @@ class FrameSettings:
         "were. Causal: the first and the newest frames, by layers trained for it. Recurrent: a few tokens that are "
         "handed on, trained too. None: nothing.",
     )
-    fusion_strength: float = _number(
+    fusion_strength: float = number_field(
         0.75,
         0.0,
         1.0,
@@ -240,7 +134,7 @@ class FrameSettings:
         "Fusion strength",
         "How much of a matching past feature replaces the present one.",
     )
-    fusion_threshold: float = _number(
+    fusion_threshold: float = number_field(
         0.9,
         0.0,
         1.0,
@@ -249,7 +143,7 @@ class FrameSettings:
         "Fusion threshold",
         "How alike a past feature must be before it is fused.",
     )
-    bank_frames: float = _number(
+    bank_frames: float = number_field(
         0.25,
         0.0,
         4.0,
@@ -258,7 +152,7 @@ class FrameSettings:
         "Bank size",
         "How much of the past is remembered; 0 forgets at once.",
     )
-    bank_interval: int = _number(
+    bank_interval: int = number_field(
         4,
         1,
         16,
@@ -268,13 +162,13 @@ class FrameSettings:
         "Every how many frames the bank takes in the present.",
         integer=True,
     )
-    bank_renewal: BankRenewal = _choice(
+    bank_renewal: BankRenewal = choice_field(
         "spread",
         BANK_RENEWALS,
         "Bank renewal",
         "Together: all layers take in the same frame, as in the paper. Spread: each its own, so that no frame is slow.",
     )
-    steadiness: float = _number(
+    steadiness: float = number_field(
         0.8,
         0.0,
         0.95,
@@ -283,7 +177,7 @@ class FrameSettings:
         "Steadiness",
         "How much of the last picture stays where the input shows nothing new; 0 paints each anew.",
     )
-    control_strength: float = _number(
+    control_strength: float = number_field(
         1.0,
         0.0,
         2.0,
@@ -292,13 +186,13 @@ class FrameSettings:
         "Control strength",
         "How closely the picture keeps to the lines of what it is made from, where a control is loaded; 0 lets go.",
     )
-    pipelined: Pipelined = _choice(
+    pipelined: Pipelined = choice_field(
         "off",
         PIPELINED,
         "Pipelined denoising",
         "On: as many frames under way as there are steps, for the highest rate. Off: one, for the shortest delay.",
     )
-    seed: int | None = _number(
+    seed: int | None = number_field(
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
     )
     fit: Fit = "crop"
@@ -358,25 +252,6 @@ class FrameSettings:
         """Whether the negative prompt changes the picture."""
         return self.guides and self.guidance_kind != "self"
 
-    def resting(self, own: str) -> dict[str, str]:
-        """The settings that do not act beside the others as they are now, each with a sentence that says what to do.
-
-        `own` is the memory of whoever chooses none.
-        """
-        memory = own if self.memory == OWN_MEMORY else self.memory
-        rests = {
-            name: MEMORY_RESTS.format(needed=" or ".join(memories))
-            for name, memories in MEMORIES_THAT_READ.items()
-            if memory not in memories
-        }
-        if not self.negative_acts:
-            rests["negative_prompt"] = NEGATIVE_RESTS
-        if self.guidance_kind == "none":
-            rests["guidance"] = GUIDANCE_RESTS
-        if not self.guides or self.guidance_kind == "full":
-            rests["residual_scale"] = RESIDUAL_SCALE_RESTS
-        return rests
-
     @property
     def frames_under_way(self) -> int:
         """How many frames of one session may be under way: pipelined, one at each step (StreamDiffusion's stream batch,
@@ -397,32 +272,3 @@ DECLARATIONS: dict[str, Range | Text | Choice] = {
 }
 CHOICES: dict[str, Choice] = {name: each for name, each in DECLARATIONS.items() if isinstance(each, Choice)}
 RANGES: dict[str, Range] = {name: each for name, each in DECLARATIONS.items() if isinstance(each, Range)}
-
-MEMORY_PRESETS: dict[str, dict[str, float | str]] = {
-    "steady": {
-        "fusion_strength": 0.75,
-        "fusion_threshold": 0.9,
-        "bank_frames": 0.25,
-        "bank_interval": 4,
-        "bank_renewal": "spread",
-        "steadiness": 0.8,
-    },
-    "paper": {
-        "fusion_strength": 0.75,
-        "fusion_threshold": 0.9,
-        "bank_frames": 1.0,
-        "bank_interval": 4,
-        "bank_renewal": "together",
-        "steadiness": 0.0,
-    },
-    "released code": {
-        "fusion_strength": 0.8,
-        "fusion_threshold": 0.98,
-        "bank_frames": 1.0,
-        "bank_interval": 4,
-        "bank_renewal": "together",
-        "steadiness": 0.0,
-    },
-}
-"""Ours, which the settings begin with, and the two published ones of StreamV2V: the paper's section 4, and the defaults
-of the released program."""

@@ -1,0 +1,40 @@
+"""Which settings do nothing beside the others as they are now, and the sentence that says so."""
+
+from __future__ import annotations
+
+from pipeline.settings.settings import OWN_MEMORY, FrameSettings, MemoryName
+
+NEGATIVE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind full or onetime."
+GUIDANCE_RESTS = "Rests now: it acts with another kind of guidance than none."
+RESIDUAL_SCALE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind onetime or self."
+MEMORY_RESTS = "Rests now: it acts with the memory {needed}."
+
+_OF_ALL_MEMORIES: tuple[MemoryName, ...] = ("feature-bank", "causal", "recurrent")
+MEMORIES_THAT_READ: dict[str, tuple[MemoryName, ...]] = {
+    "bank_frames": _OF_ALL_MEMORIES,
+    "fusion_strength": ("feature-bank",),
+    "fusion_threshold": ("feature-bank",),
+    "bank_interval": ("feature-bank",),
+    "bank_renewal": ("feature-bank",),
+}
+"""The settings that memories read, each with the names of those that do."""
+
+
+def resting(settings: FrameSettings, own: str) -> dict[str, str]:
+    """The settings that do not act beside the others as they are now, each with a sentence that says what to do.
+
+    `own` is the memory of whoever chooses none.
+    """
+    memory = own if settings.memory == OWN_MEMORY else settings.memory
+    rests = {
+        name: MEMORY_RESTS.format(needed=" or ".join(memories))
+        for name, memories in MEMORIES_THAT_READ.items()
+        if memory not in memories
+    }
+    if not settings.negative_acts:
+        rests["negative_prompt"] = NEGATIVE_RESTS
+    if settings.guidance_kind == "none":
+        rests["guidance"] = GUIDANCE_RESTS
+    if not settings.guides or settings.guidance_kind == "full":
+        rests["residual_scale"] = RESIDUAL_SCALE_RESTS
+    return rests
