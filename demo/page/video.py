@@ -21,7 +21,7 @@ from PIL import Image
 from demo.live import wire
 from pipeline.errors import RearviewError, VideoError
 from pipeline.settings import FrameSettings, SettingsError
-from pipeline.video.files import VideoFacts, facts_of
+from pipeline.video.reader import VideoFacts, facts_of
 from pipeline.video.translate import VideoReport, outcome, translate_video
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.errors import RearviewError, VideoError
 from pipeline.settings import FrameSettings, SettingsError
-from pipeline.video.files import facts_of
+from pipeline.video.reader import facts_of
 from pipeline.video.translate import VideoReport, translate_video, translated_frames
 
 if TYPE_CHECKING:

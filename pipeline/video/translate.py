@@ -23,7 +23,8 @@ from pipeline.options import (
     stopped_by_signals,
 )
 from pipeline.settings import FIT, FrameSettings, SettingsError
-from pipeline.video.files import TARGETS, SourceFrame, VideoReader, VideoWriter, check_paths, even, facts_of
+from pipeline.video.reader import SourceFrame, VideoReader, facts_of
+from pipeline.video.writer import TARGETS, VideoWriter, check_paths, even
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session

@@ -20,7 +20,7 @@ from pipeline.frames.codec import Frame, as_pixels, encode, fitted, pixels_per_l
 from pipeline.models.conditioning import conditioning_channels
 from pipeline.models.schedule import StepCoefficients
 from pipeline.prompts.encoder import PromptEncoder
-from pipeline.video.files import SourceFrame, VideoReader
+from pipeline.video.reader import SourceFrame, VideoReader
 from training.memory.lessons import embedded
 from training.memory.seam import Lesson, Segments
 from training.model.progress import Progress

@@ -20,7 +20,7 @@ from demo.page import page, video
 from demo.page.video import BusyError, VideoJob, VideoJobs, View, check_limits, pictures_html, status_line, views
 from pipeline import Engine, FrameError, FrameSettings, VideoError
 from pipeline.settings import DECLARATIONS
-from pipeline.video.files import VideoFacts
+from pipeline.video.reader import VideoFacts
 from tests.support.clips import Mirror, read_clip, sound_of, write_clip
 
 PAD = FrameSettings(fit="pad")

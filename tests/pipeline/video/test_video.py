@@ -27,16 +27,9 @@ from pipeline.frames.codec import Frame, unfitted
 from pipeline.models.catalogue import CATALOGUE
 from pipeline.options import OF_THE_MODEL
 from pipeline.settings import DECLARATIONS, RANGES, Choice
-from pipeline.video.files import (
-    TARGETS,
-    SourceFrame,
-    VideoReader,
-    check_paths,
-    facts_of,
-    following_time,
-    upright,
-)
+from pipeline.video.reader import SourceFrame, VideoReader, facts_of, following_time, upright
 from pipeline.video.translate import _asked, main, parse, translate_video, translated_frames
+from pipeline.video.writer import TARGETS, check_paths
 from tests.support.clips import BLUE, GREEN, GREY, RED, Mirror, corners, read_clip, sound_of, write_clip, write_sound
 
 ROOT = Path(__file__).resolve().parents[3]
