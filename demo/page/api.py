@@ -19,7 +19,8 @@ import gradio as gr
 from gradio.components.api_component import Api
 from PIL import Image
 
-from demo.page.video import LOOK_EVERY_S, MAXIMUM_JOBS, READABLE, VideoJobs, last_view
+from demo.page.video import LOOK_EVERY_S, last_view
+from demo.page.video_jobs import MAXIMUM_JOBS, READABLE, VideoJobs
 from pipeline.errors import PictureError
 from pipeline.settings import DECLARATIONS, FIT, Choice, FrameSettings, Range, Text
 

@@ -17,7 +17,8 @@ from demo.page.looks import SUBMITTED, build_blend, build_looks, studio_facts, w
 from demo.page.lora import Styles, build_styles
 from demo.page.presets import EXAMPLES, Example
 from demo.page.replay import build_replay_tab
-from demo.page.video import KEPT_FILES, MAXIMUM_UPLOAD, VideoJobs, build_video_tab, wire_video_tab
+from demo.page.video import KEPT_FILES, MAXIMUM_UPLOAD, build_video_tab, wire_video_tab
+from demo.page.video_jobs import VideoJobs
 from demo.words import WORDS, word
 from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 

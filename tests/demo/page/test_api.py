@@ -23,7 +23,7 @@ from PIL import Image
 from demo.live.live import Live
 from demo.page import api, page
 from demo.page.api import build_api
-from demo.page.video import VideoJobs
+from demo.page.video_jobs import VideoJobs
 from examples import translate_folder
 from pipeline import Engine, FrameSettings, Model
 from pipeline.errors import NoRoomError

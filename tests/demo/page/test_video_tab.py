@@ -16,8 +16,9 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demo.page import page, video
-from demo.page.video import BusyError, VideoJob, VideoJobs, View, check_limits, pictures_html, status_line, views
+from demo.page import page, video, video_jobs
+from demo.page.video import View, pictures_html, status_line, views
+from demo.page.video_jobs import BusyError, VideoJob, VideoJobs, check_limits
 from pipeline import Engine, FrameError, FrameSettings, VideoError
 from pipeline.settings import DECLARATIONS
 from pipeline.video.reader import VideoFacts
@@ -134,7 +135,7 @@ def test_a_closed_page_leaves_nothing(clip: Path, gate: Gate) -> None:
 
 
 def test_a_file_that_nobody_fetches_is_removed(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "FETCH_WITHIN_S", 0.0)
+    monkeypatch.setattr(video_jobs, "FETCH_WITHIN_S", 0.0)
     job = VideoJobs(Sessions()).start("anna", clip, PAD)
     job.join()
     assert not folder_of(job).exists()
@@ -174,8 +175,8 @@ def test_places_are_counted_and_given_back(clip: Path, gate: Gate) -> None:
 )
 def test_what_is_too_much_for_a_shared_page_gets_a_sentence(facts: VideoFacts, words: str) -> None:
     with pytest.raises(VideoError, match=words):
-        check_limits("in.mp4", facts, video.MAXIMUM_FRAMES)
-    check_limits("in.mp4", VideoFacts((64, 64), None, None, None), video.MAXIMUM_FRAMES)
+        check_limits("in.mp4", facts, video_jobs.MAXIMUM_FRAMES)
+    check_limits("in.mp4", VideoFacts((64, 64), None, None, None), video_jobs.MAXIMUM_FRAMES)
 
 
 def test_a_video_that_hides_its_length_ends_at_the_limit(tmp_path: Path) -> None:
@@ -212,9 +213,9 @@ def test_a_failure_is_a_sentence(clip: Path) -> None:
 
 
 def test_a_fault_of_ours_is_logged_and_told_without_its_words(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, "demo.page.video"):
+    with caplog.at_level(logging.ERROR, "demo.page.video_jobs"):
         job = VideoJobs(Sessions(raising(ZeroDivisionError("secret")))).start("anna", clip, PAD)
-        assert list(views(job, AT_ONCE_S))[-1] == View(video.FAILED_SENTENCE)
+        assert list(views(job, AT_ONCE_S))[-1] == View(video_jobs.FAILED_SENTENCE)
     assert "secret" in caplog.text
     job.close()
 
