@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline import FrameSettings, Model
 from pipeline.compute.attention import choose_kernel
 from pipeline.memory import TRAINED_MEMORIES, Memory, MemoryLayout, create_memory
-from pipeline.memory.feature_bank import BankCall, BankRow, FeatureBank, LayerTokens, bank_size
+from pipeline.memory.bank import BankRow, LayerTokens, bank_size
+from pipeline.memory.feature_bank import BankCall, FeatureBank
 from pipeline.memory.none import NoMemory
 from pipeline.settings import MEMORY_PRESETS
 

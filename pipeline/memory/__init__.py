@@ -2,7 +2,8 @@
 
 A memory keeps no state: what rows remember comes in and goes out, and lives in the session. Nothing here knows frames,
 models or prompts; a layer is changed in a `with` and comes back as it was. Start with `base.py`, what every memory has,
-and `feature_bank.py`, the default; `fusion.py`, `matching.py` and `merge.py` are its maths.
+and `feature_bank.py`, the default, with `bank.py`, what it holds; `fusion.py`, `matching.py` and `merge.py` are its
+maths.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, 
 from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.compute.attention import choose_kernel
 from pipeline.frames.quality import warp_error
-from pipeline.memory.feature_bank import LayerTokens
+from pipeline.memory.bank import LayerTokens
 from pipeline.memory.motion import save_motion
 from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import memory_rows

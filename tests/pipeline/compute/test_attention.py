@@ -15,7 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from pipeline import FrameSettings
 from pipeline.compute.attention import Kernel, PlainAttention, attend, attend_rows, block_diagonal_mask, choose_kernel
 from pipeline.memory import MemoryLayout
-from pipeline.memory.feature_bank import BankCall, BankRow, ExtendedSelfAttention, LayerTokens
+from pipeline.memory.bank import BankRow, LayerTokens
+from pipeline.memory.feature_bank import BankCall, ExtendedSelfAttention
 from tests.conftest import memory_rows
 from tests.pipeline.memory.test_fusion import slow_fuse
 

@@ -22,7 +22,7 @@ from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.guides.control import Control
 from pipeline.memory import create_memory
-from pipeline.memory.feature_bank import BankRow, LayerTokens
+from pipeline.memory.bank import BankRow, LayerTokens
 from pipeline.models.unet_call import UnetInputs, predicted
 from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
 from tests.conftest import memory_rows

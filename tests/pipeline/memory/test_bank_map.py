@@ -23,8 +23,9 @@ from pipeline.engine.session import Translation
 from pipeline.engine.translator import Asked
 from pipeline.frames.codec import Frame
 from pipeline.memory import MappedMemory, create_memory
+from pipeline.memory.bank import LayerTokens
 from pipeline.memory.bank_map import familiarity, grid_of
-from pipeline.memory.feature_bank import LayerTokens, finest
+from pipeline.memory.feature_bank import finest
 from pipeline.memory.fusion import fuse
 from pipeline.models.unet_call import UnetRunner, predicted
 from tests.pipeline.engine.test_graphs import Again, translator_of

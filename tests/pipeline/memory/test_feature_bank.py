@@ -14,7 +14,8 @@ from torch import Tensor
 from pipeline import FrameSettings, MemoryNameError
 from pipeline.compute.hooks import attention_layers, is_self_attention
 from pipeline.memory import MEMORIES, MemoryLayout, MemoryRow, create_memory
-from pipeline.memory.feature_bank import BankRow, FeatureBank, bank_size
+from pipeline.memory.bank import BankRow, bank_size
+from pipeline.memory.feature_bank import FeatureBank
 from tests.conftest import TEXT_WIDTH, memory_rows, tiny_unet
 
 LAYOUTS = [
