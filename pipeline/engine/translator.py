@@ -29,7 +29,8 @@ from pipeline.models.conditioning import conditioning_channels
 from pipeline.models.load import Model
 from pipeline.models.schedule import Schedule, StepCoefficients
 from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
-from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
+from pipeline.prompts.embeddings import PromptEmbeddings
+from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import FrameSettings
 
 

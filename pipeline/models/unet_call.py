@@ -12,7 +12,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
 from pipeline.errors import ModelError
-from pipeline.prompts.encoder import PromptEmbeddings
+from pipeline.prompts.embeddings import PromptEmbeddings
 
 IMITATED_GUIDANCE = 7.5
 """The published default of LCM (a guidance of 8.5, less one); trained were 2 to 14, which no slider of ours reaches."""

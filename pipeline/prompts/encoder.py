@@ -1,5 +1,4 @@
-"""Prompt to embedding by Compel: weights, blends and conjunctions, long prompts, malformed ones as sentences, a small
-cache."""
+"""Prompt to embedding by Compel: weights, blends and conjunctions, long prompts, a small cache."""
 
 from __future__ import annotations
 
@@ -8,41 +7,26 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pyparsing
 import torch
-from compel import Compel, PromptParser, ReturnedEmbeddingsType
+from compel import Compel, ReturnedEmbeddingsType
 from compel.embeddings_provider import BaseTextualInversionManager
-from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt, Fragment
+from compel.prompt_parser import Conjunction, FlattenedPrompt, Fragment
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.errors import ModelError, PromptError
 from pipeline.prompts.blend import blended
+from pipeline.prompts.embeddings import PromptEmbeddings, continued, zeros
+from pipeline.prompts.parsing import COMPEL_ERRORS, flat_prompts, not_understood, parsed
 from pipeline.settings import PromptBlend
 
 CACHED_PROMPTS = 32
-DEEPEST_NESTING = 8
-HIGHEST_WEIGHT = 10.0
-MOST_PARTS = 4
 MOST_READINGS = 80
 """By a text encoder, of one chunk each, for one prompt: everybody waits for them."""
 MOST_CHUNKS = 4
 """Of 77 tokens each, for all parts of a prompt together: what a UNet's cross-attention reads grows with them."""
-
-# What Compel's parser and its tree of prompts are known to raise on odd input.
-_COMPEL_ERRORS = (
-    PromptParser.ParsingException,
-    pyparsing.ParseBaseException,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-_OPERATOR = re.compile(r"\.\s*\w+\s*\(")
 _PIECES = re.compile(r"\s*\S{1,20}")
 
 
@@ -68,40 +52,6 @@ class LearnedWords(BaseTextualInversionManager):  # type: ignore[misc]  # Compel
     def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
         """The numbers of a text with all those of each learned word."""
         return [number for each in token_ids for number in self.expansions.get(each, (each,))]
-
-
-@dataclass(frozen=True, eq=False)
-class PromptEmbeddings:
-    """Prompts as a UNet reads them, one row a prompt: `tokens` `[B, L, C]`, where the model has them `pooled` `[B, P]`,
-    and a sentence where words were left out."""
-
-    tokens: Tensor
-    pooled: Tensor | None = None
-    notice: str = ""
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """What rows must have in common to share a UNet call."""
-        return tuple(self.tokens.shape[1:])
-
-    def first(self, rows: int) -> PromptEmbeddings:
-        """The first so many rows, without a notice: what a UNet call takes must not depend on what is said of it."""
-        return PromptEmbeddings(self.tokens[:rows], None if self.pooled is None else self.pooled[:rows])
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
-        """The same on another device, in another dtype."""
-        pooled = None if self.pooled is None else self.pooled.to(device, dtype)
-        return PromptEmbeddings(self.tokens.to(device, dtype), pooled, self.notice)
-
-    @classmethod
-    def joined(cls, rows: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
-        """All rows as one batch; they are of one `shape` and of one model. Of their notices, the first."""
-        pooled = [each.pooled for each in rows if each.pooled is not None]
-        notice = next((each.notice for each in rows if each.notice), "")
-        return cls(torch.cat([each.tokens for each in rows]), torch.cat(pooled) if pooled else None, notice)
 
 
 class PromptEncoder:
@@ -196,7 +146,7 @@ class PromptEncoder:
         return [replace(row, tokens=continued(row.tokens, empty, longest)) for row in rows]
 
     def _encoded(self, prompt: str) -> PromptEmbeddings:
-        conjunction = _parsed(prompt)
+        conjunction = parsed(prompt)
         try:
             with torch.inference_mode():
                 gone = self._shorten(conjunction)
@@ -205,8 +155,8 @@ class PromptEncoder:
                 pooled = self._compels[1].conditioning_provider.get_pooled_embeddings([prompt]) if self._is_xl else None
         except PromptError:
             raise
-        except _COMPEL_ERRORS as error:
-            raise _not_understood(error) from error
+        except COMPEL_ERRORS as error:
+            raise not_understood(error) from error
         if not bool(tokens.isfinite().all()):
             raise PromptError(
                 "the prompt came with weights that cancel out; needed: weights whose sum is not zero. Raise one."
@@ -225,7 +175,7 @@ class PromptEncoder:
         """Take out of a conjunction what does not fit into `MOST_CHUNKS`, which its parts share; the first of the words
         that are gone, if any."""
         most = MOST_CHUNKS // len(conjunction.prompts)
-        gone = [self._cut(flat, most) for flat in _flat_prompts(conjunction)]
+        gone = [self._cut(flat, most) for flat in flat_prompts(conjunction)]
         return next(filter(None, gone), "")
 
     def _cut(self, flat: FlattenedPrompt, most: int) -> str:
@@ -244,7 +194,7 @@ class PromptEncoder:
         weight is below 1."""
         readings = sum(
             self._chunks(flat.children) * (1 + sum(each.weight < 1 for each in flat.children))
-            for flat in _flat_prompts(conjunction)
+            for flat in flat_prompts(conjunction)
         )
         if readings > MOST_READINGS:
             raise PromptError(
@@ -258,17 +208,6 @@ class PromptEncoder:
         texts, weights = [each.text for each in fragments], [each.weight for each in fragments]
         tokens, _, _ = provider.get_token_ids_and_expand_weights(texts, weights, device="cpu")
         return len(tokens) // int(provider.max_token_count)
-
-
-def zeros(embeddings: PromptEmbeddings) -> PromptEmbeddings:
-    """Zeros of the same shapes."""
-    pooled = None if embeddings.pooled is None else torch.zeros_like(embeddings.pooled)
-    return replace(embeddings, tokens=torch.zeros_like(embeddings.tokens), pooled=pooled)
-
-
-def continued(tokens: Tensor, filling: Tensor, length: int) -> Tensor:
-    """tokens `[1, L, C]`, followed by filling `[1, 77, C]` until they are `length`."""
-    return torch.cat([tokens, *[filling] * ((length - tokens.shape[1]) // filling.shape[1])], dim=1)
 
 
 def first_pieces(fragments: Sequence[Fragment], count: int) -> list[Fragment]:
@@ -286,70 +225,4 @@ def _left_out(piece: str) -> str:
     return (
         f'A prompt is longer than a model can read: "{piece}" and what comes after it do not act. '
         f"About {75 * MOST_CHUNKS} words and signs are read; shorten it."
-    )
-
-
-def _parsed(prompt: str) -> Conjunction:
-    """Compel's tree of a prompt; raises `PromptError`."""
-    _check_parentheses(prompt)
-    try:
-        prompt.encode()
-        conjunction = Compel.parse_prompt_string(prompt)
-    except _COMPEL_ERRORS as error:
-        raise _not_understood(error) from error
-    if not conjunction.prompts:
-        raise PromptError("the prompt came with nothing between its parentheses; needed: words. Write some.")
-    if len(conjunction.prompts) > MOST_PARTS:
-        raise PromptError(
-            f"the prompt came with {len(conjunction.prompts)} parts in .and(); needed: at most {MOST_PARTS}. Join some."
-        )
-    if conjunction.lora_weights:
-        raise PromptError("the prompt came with withLora(); needed: a prompt without it. Take it out.")
-    for flat in _flat_prompts(conjunction):
-        _check_fragments(flat)
-    return conjunction
-
-
-def _check_parentheses(prompt: str) -> None:
-    depth = 0
-    for bracket in re.findall(r"(?<!\\)[()]", prompt):
-        depth += 1 if bracket == "(" else -1
-        if depth < 0:
-            break
-        if depth > DEEPEST_NESTING:
-            raise PromptError(
-                f"the prompt came with more than {DEEPEST_NESTING} nested parentheses; "
-                "needed: fewer. Write one weight such as (neon)1.4 instead."
-            )
-    if depth != 0:
-        raise PromptError(
-            f"the prompt came with a {'(' if depth > 0 else ')'} that has no partner; needed: pairs. "
-            "Close it, or write \\( or \\) for a plain one."
-        )
-
-
-def _flat_prompts(conjunction: Conjunction) -> list[FlattenedPrompt]:
-    return [flat for part in conjunction.prompts for flat in (part.prompts if isinstance(part, Blend) else [part])]
-
-
-def _check_fragments(flat: FlattenedPrompt) -> None:
-    if flat.wants_cross_attention_control:
-        raise PromptError('the prompt came with .swap(); needed: a prompt without it. Use ("a", "b").blend(0.5, 0.5).')
-    for fragment in flat.children:
-        # Compel reads an operator that it does not understand as plain words.
-        if _OPERATOR.search(fragment.text):
-            raise PromptError(
-                f"the prompt came with {fragment.text.strip()!r}, which is no known operator; needed: "
-                '("a", "b").blend(0.7, 0.3) or ("a", "b").and(). Check quotes, dots and parentheses.'
-            )
-        if not abs(fragment.weight) <= HIGHEST_WEIGHT:
-            raise PromptError(
-                f"the prompt came with a weight of {fragment.weight:g}; needed: at most {HIGHEST_WEIGHT:g}. Lower it."
-            )
-
-
-def _not_understood(error: Any) -> PromptError:
-    return PromptError(
-        f"the prompt came in a form that cannot be understood ({type(error).__name__}: {str(error)[:200]}); needed: "
-        'plain words, weights such as (neon)1.4, or ("a", "b").blend(0.7, 0.3). Check quotes and parentheses.'
     )

@@ -24,7 +24,8 @@ from pipeline.frames.codec import decode, encode
 from pipeline.memory import create_memory
 from pipeline.models.conditioning import conditioning_channels
 from pipeline.models.schedule import StepCoefficients
-from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
+from pipeline.prompts.embeddings import PromptEmbeddings
+from pipeline.prompts.encoder import PromptEncoder
 from training.clips.stage import Clip
 from training.memory.scenes import along_motion, draw_moving_scene
 from training.memory.seam import KnownMotion, Lesson, Segments, painter

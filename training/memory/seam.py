@@ -17,7 +17,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from pipeline.models.unet_call import UnetInputs, predicted
-from pipeline.prompts.encoder import PromptEmbeddings
+from pipeline.prompts.embeddings import PromptEmbeddings
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from pipeline.guides.control import Control
 from pipeline.memory import create_memory
 from pipeline.memory.bank import BankRow, LayerTokens
 from pipeline.models.unet_call import UnetInputs, predicted
-from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
+from pipeline.prompts.embeddings import PromptEmbeddings
+from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import memory_rows
 from tests.pipeline.engine.test_lanes import Ground, Visitor
 from tests.pipeline.guides.test_control import tiny_adapter, tiny_controlnet

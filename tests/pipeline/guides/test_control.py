@@ -27,7 +27,8 @@ from pipeline.memory.none import NoMemory
 from pipeline.models.hub import Hub
 from pipeline.models.schedule import Schedule
 from pipeline.models.unet_call import UnetInputs, predicted
-from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
+from pipeline.prompts.embeddings import PromptEmbeddings
+from pipeline.prompts.encoder import PromptEncoder
 from pipeline.video.translate import main as translate_file
 from tests.conftest import TEXT_WIDTH, TINY_SIZE, moving_square
 from tests.support.clips import read_clip, write_clip

@@ -18,7 +18,8 @@ from pipeline.frames.cuts import thumbnail_of
 from pipeline.memory import create_memory
 from pipeline.models.schedule import Schedule
 from pipeline.prompts.blend import PARALLEL, blended, linear, spherical
-from pipeline.prompts.encoder import PromptEmbeddings, PromptEncoder
+from pipeline.prompts.embeddings import PromptEmbeddings
+from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import GRADUAL, PROMPT_CURVES, PromptBlend, PromptCurve
 from tests.conftest import TEXT_WIDTH, TINY_SIZE
 

@@ -17,7 +17,7 @@ from pipeline import Engine, FrameSettings, Model, ModelError, load_model
 from pipeline.frames.quality import warp_error, warped
 from pipeline.memory.motion import load_motion
 from pipeline.memory.window import Window
-from pipeline.prompts.encoder import PromptEmbeddings
+from pipeline.prompts.embeddings import PromptEmbeddings
 from tests.conftest import TEXT_WIDTH
 from tests.support.clips import write_clip
 from tests.support.motion import (
