@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         SessionClosedError,
         VideoError,
     )
-    from pipeline.guides.control import Control, load_control
+    from pipeline.guides.control import Control
+    from pipeline.guides.control_load import load_control
     from pipeline.models.hub import Hub
     from pipeline.models.load import Model, load_model
     from pipeline.models.lora import FusedLoras
@@ -72,7 +73,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "guides.control": ("Control", "load_control"),
+    "guides.control": ("Control",),
+    "guides.control_load": ("load_control",),
     "engine.engine": ("Engine",),
     "errors": (
         "FrameError",

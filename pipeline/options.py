@@ -105,7 +105,7 @@ def opened_engine(arguments: argparse.Namespace) -> Engine:
     """An engine with what the flags of `add_painter` say; raises `RearviewError` or `SettingsError`."""
     # Here, not above: a wrong word on the command line should not wait for torch.
     from pipeline.engine.engine import Engine
-    from pipeline.guides.control import load_control
+    from pipeline.guides.control_load import load_control
     from pipeline.models.hub import Hub
     from pipeline.models.load import load_model
 

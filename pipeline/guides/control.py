@@ -6,79 +6,24 @@ frame, a ControlNet again at every denoising step, beside what the UNet reads.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from diffusers import ControlNetModel, T2IAdapter, UNet2DConditionModel
-from safetensors import SafetensorError
+from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from pipeline.compute.attention import Kernel, PlainAttention
 from pipeline.compute.devices import numbers_on, rows_at, sent, spread
 from pipeline.compute.hooks import processors_replaced
-from pipeline.compute.host import in_passing_thread
 from pipeline.compute.packing import convolutions_packed
-from pipeline.errors import ModelError
 from pipeline.frames.codec import Frame, pixels_per_latent
 from pipeline.guides.control_pictures import CONTROL_PICTURES
-from pipeline.models.hub import PICKLE_ENDINGS, Hub, variant_of
 from pipeline.models.load import Model
 from pipeline.models.unet_call import Residuals, UnetInputs, network_arguments
-
-Family = Literal["Stable Diffusion 1.5", "Stable Diffusion XL"]
-
-PLAIN_PICTURE = "scribble"
-"""What a control of no catalogue reads, if nothing else is said: whoever draws draws these."""
-
-_LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError)
-
-
-@dataclass(frozen=True)
-class ControlEntry:
-    """A control of the hub: its repository, what kind of network it is, the kind of picture that it was trained on, and
-    the family of models that it fits."""
-
-    name: str
-    repository: str
-    kind: Literal["adapter", "controlnet"]
-    picture: str
-    family: Family
-
-
-_ENTRIES = (
-    ControlEntry("sketch-sd15", "TencentARC/t2iadapter_sketch_sd15v2", "adapter", "sketch", "Stable Diffusion 1.5"),
-    ControlEntry("canny-sd15", "TencentARC/t2iadapter_canny_sd15v2", "adapter", "canny", "Stable Diffusion 1.5"),
-    ControlEntry("sketch-sdxl", "TencentARC/t2i-adapter-sketch-sdxl-1.0", "adapter", "sketch", "Stable Diffusion XL"),
-    ControlEntry(
-        "lineart-sdxl", "TencentARC/t2i-adapter-lineart-sdxl-1.0", "adapter", "lineart", "Stable Diffusion XL"
-    ),
-    ControlEntry(
-        "controlnet-scribble-sd15",
-        "lllyasviel/control_v11p_sd15_scribble",
-        "controlnet",
-        "scribble",
-        "Stable Diffusion 1.5",
-    ),
-    ControlEntry(
-        "controlnet-lineart-sd15",
-        "lllyasviel/control_v11p_sd15_lineart",
-        "controlnet",
-        "lineart",
-        "Stable Diffusion 1.5",
-    ),
-    ControlEntry(
-        "controlnet-canny-sd15", "lllyasviel/control_v11p_sd15_canny", "controlnet", "canny", "Stable Diffusion 1.5"
-    ),
-)
-CONTROLS: Mapping[str, ControlEntry] = {entry.name: entry for entry in _ENTRIES}
-"""Controls that have a name. Adapters come first: a frame with one costs little more than without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,107 +141,6 @@ class NetControl(Control):
             if _plain(came) != _plain(needed):
                 return f"has {name} {came}, and the model's UNet {needed}"
         return None
-
-
-NETWORKS: Mapping[str, tuple[Any, type[Control]]] = {
-    "T2IAdapter": (T2IAdapter, AdapterControl),
-    "ControlNetModel": (ControlNetModel, NetControl),
-}
-"""By the class that a network's config names: diffusers' class, and ours around it."""
-
-
-def load_control(
-    name_or_folder: str | PathLike[str], model: Model, picture: str | None = None, hub: Hub | None = None
-) -> Control:
-    """A control of the catalogue, of a folder in diffusers' layout, or of a repository of the hub, for `model`.
-
-    `picture` says on which kind of picture it was trained, by default what the catalogue says, else scribbles. Without
-    `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold. Raises `ModelError`.
-    """
-    name = str(name_or_folder)
-    if "source" in model.entry.latent_conditioning:
-        raise ModelError(
-            f"control came as {name!r} for model {model.name!r}, which reads the drawing itself; needed: no control. "
-            "Start without --control, or with a model such as Stable Diffusion 1.5."
-        )
-    entry = next((each for each in CONTROLS.values() if name in (each.name, each.repository)), None)
-    kind = picture or (entry.picture if entry else PLAIN_PICTURE)
-    if kind not in CONTROL_PICTURES:
-        raise ModelError(
-            f"control picture came as {kind!r}; needed: one of {', '.join(CONTROL_PICTURES)}. Choose the one that the "
-            "control was trained on."
-        )
-    folder = _folder_of(name, entry, hub or Hub())
-    return in_passing_thread(_loaded, entry.name if entry else Path(name).name, folder, kind, model)
-
-
-def _folder_of(name: str, entry: ControlEntry | None, hub: Hub) -> Path:
-    if entry is not None:
-        return hub.network(entry.repository)
-    return hub.folder_of(
-        name,
-        f"control came as {name!r}; needed: one of {', '.join(CONTROLS)}, a folder in diffusers' layout, or owner/name "
-        "of a repository of the hub. Check the name or the path.",
-    )
-
-
-def _loaded(name: str, folder: Path, picture: str, model: Model) -> Control:
-    network_class, control_class = _classes_of(name, folder)
-    files = [file.name for file in folder.iterdir()]
-    weights = [file for file in files if file.endswith(".safetensors")]
-    if not weights and any(file.endswith(PICKLE_ENDINGS) for file in files):
-        raise ModelError(
-            f"control {name!r} came as a pickle, which can run the code of whoever wrote it; needed: safetensors. "
-            "Convert it, or take another."
-        )
-    try:
-        network, facts = network_class.from_pretrained(
-            folder,
-            torch_dtype=model.dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            variant=variant_of(folder),
-            output_loading_info=True,
-        )
-        if facts["missing_keys"]:
-            raise ValueError(f"its weights lack {sorted(facts['missing_keys'])[0]}")
-    except _LOAD_ERRORS as error:
-        raise ModelError(
-            f"control {name!r} in {folder} cannot be loaded ({error}); needed: config.json and "
-            "diffusion_pytorch_model.safetensors. Check the folder."
-        ) from error
-    network.to(model.device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    control = control_class(name, picture, network, model.unet)
-    problem = control.problem(model)
-    if problem is not None:
-        raise ModelError(
-            f"control {name!r} {problem}; needed: one that was made for the family of model {model.name!r}. "
-            f"Take one of {_by_family()}."
-        )
-    return control
-
-
-def _classes_of(name: str, folder: Path) -> tuple[Any, type[Control]]:
-    """diffusers' class of the network in a folder, by its config, and ours; raises `ModelError`."""
-    try:
-        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ModelError(
-            f"control {name!r} in {folder} came without a config.json that says what it is; needed: a folder in "
-            "diffusers' layout. Check the folder."
-        ) from error
-    if named not in NETWORKS:
-        raise ModelError(
-            f"control {name!r} came as {named!r}; needed: one of {', '.join(NETWORKS)}. Name a control's folder."
-        )
-    return NETWORKS[named]
-
-
-def _by_family() -> str:
-    """The names of the catalogue, by the models that they fit."""
-    families = dict.fromkeys(entry.family for entry in CONTROLS.values())
-    names = {family: [entry.name for entry in CONTROLS.values() if entry.family == family] for family in families}
-    return "; ".join(f"{', '.join(each)} ({family})" for family, each in names.items())
 
 
 def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:

@@ -20,7 +20,8 @@ from pipeline.compute.hooks import attention_layers
 from pipeline.engine.stream import StreamState
 from pipeline.engine.translator import Asked, Translator, UnderWay
 from pipeline.frames.codec import Frame, fitted
-from pipeline.guides.control import CONTROLS, Control, padded
+from pipeline.guides.control import Control, padded
+from pipeline.guides.control_catalogue import CONTROLS
 from pipeline.guides.control_pictures import CONTROL_PICTURES
 from pipeline.memory import create_memory
 from pipeline.memory.none import NoMemory
