@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from training.clips.layers import Layer, layer, moved, scaled, turned
-from training.scenes.paint import Easel, backdrop, part_mask, toned
+from training.scenes.easel import Easel, part_mask
+from training.scenes.materials import toned
+from training.scenes.paint import backdrop, paint
 from training.scenes.scenes import INK, PAPER
 from training.scenes.shapes import CRAYONS, SKINS, UNIT, Colour, Hand, Part, Plan, box, curve, ellipse
 from training.scenes.things import add_house, add_sun, add_tree, one_of, pick
@@ -40,7 +42,7 @@ def cut_out(rng: np.random.Generator, add_thing: AddThing, side: int) -> np.ndar
     hand, easel = Hand(rng), Easel(side)
     coverage = np.zeros((side, side), np.uint8)
     for part in [hand.drawn(each) for each in plan.parts if each.shown != "sketch"]:
-        easel.paint(part)
+        paint(easel, part)
         np.maximum(coverage, part_mask(part, side, (0, 0), (side, side)), out=coverage)
     share = coverage.astype(np.float32)[..., None] / 255
     return np.concatenate([np.clip(easel.image, 0, 1) * share, share], axis=2)
@@ -183,5 +185,5 @@ def _painted(parts: Sequence[Part], size: int) -> np.ndarray:
     easel = Easel(size)
     easel.image[:] = backdrop(toned(PAPER), size)
     for part in parts:
-        easel.paint(part)
+        paint(easel, part)
     return easel.finished()

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from training.scenes.animals import add_animal
-from training.scenes.paint import Easel, backdrop, part_mask, toned
+from training.scenes.easel import Easel, part_mask
+from training.scenes.materials import toned
+from training.scenes.paint import backdrop, paint
 from training.scenes.places import add_city, add_landscape, add_loose
 from training.scenes.portraits import add_portrait
 from training.scenes.shapes import CRAYONS, SKY_COLOURS, UNIT, Colour, Hand, Part, Plan, box
@@ -227,7 +229,7 @@ def _render(plan: Plan, parts: list[Part], pen: Pen, sky: Colour | None, size: i
         if part.thing in plan.bases and part.thing not in shadowed:
             shadowed.add(part.thing)
             _lay_shadow(easel, plan.bases[part.thing], [other for other in parts if other.thing == part.thing])
-        easel.paint(part)
+        paint(easel, part)
         if index + 1 == len(parts) or parts[index + 1].thing != part.thing:
             easel.mirror(part.thing)
         if part.material == "sun" and plan.words.get(part.thing) in SUNS:
@@ -245,12 +247,12 @@ def _lay_shadow(easel: Easel, base: float, parts: list[Part]) -> None:
 def _paint_environment(easel: Easel, plan: Plan, parts: list[Part], sky: Colour | None) -> None:
     """Sky above, and meadow below where the sketch left the ground out."""
     horizon = _horizon(plan, parts)
-    easel.paint(Part(box(0, 0, UNIT, max(horizon + 6, 80)), "sky", sky))
+    paint(easel, Part(box(0, 0, UNIT, max(horizon + 6, 80)), "sky", sky))
     easel.image[:] = np.where(easel.image.any(2, keepdims=True), easel.image, 0.5)
     if not any(
         part.material in ("ground", "sand", "water", "road") and np.ptp(part.points[:, 0]) > UNIT for part in parts
     ):
-        easel.paint(Part(box(-20, horizon, UNIT + 20, UNIT + 20), "ground"))
+        paint(easel, Part(box(-20, horizon, UNIT + 20, UNIT + 20), "ground"))
     if plan.sun is not None:
         disc = next(part for part in parts if plan.words.get(part.thing) in SUNS and part.material in ("sun", "ray"))
         centre = disc.points.mean(0)
