@@ -13,20 +13,19 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import plots, steadiness
-from benchmarks.steadiness import (
+from benchmarks import plots, steadiness, steadiness_scores
+from benchmarks.steadiness_pictures import strip_columns
+from benchmarks.steadiness_scores import (
     MEASURES,
     Run,
     Study,
-    clip_table,
-    main_table,
     measures_of,
     player_of,
     recoded,
-    strip_columns,
     translated,
     warp_limit,
 )
+from benchmarks.steadiness_tables import clip_table, main_table
 from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
 from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.compute.attention import choose_kernel
@@ -129,9 +128,9 @@ def test_pictures_are_those_of_the_engine(
     tiny_model: Model, prompts: PromptEncoder, clips: list[Clip], variant: Variant, memory: str
 ) -> None:
     run = run_of(tiny_model, prompts, variant, clips[0].frames)
-    settings = variant.settings_at(0, SETTINGS, steadiness.SEED)
+    settings = variant.settings_at(0, SETTINGS, steadiness_scores.SEED)
     with Engine(tiny_model, memory=memory) as engine:
-        session = engine.open(seed=steadiness.SEED)
+        session = engine.open(seed=steadiness_scores.SEED)
         pictures = [np.asarray(session.translate(frame, settings)) for frame in clips[0].frames]
         held = session.nbytes
     # The engine packs convolutions, which may round another way.
@@ -237,7 +236,7 @@ def test_variants_have_names_of_their_own_and_settings_in_range() -> None:
 def test_means_are_over_the_clips_that_have_the_measure(tiny_model: Model, prompts: PromptEncoder) -> None:
     study = Study(("cut", "frozen"), 6, SETTINGS, "watercolor", 0, "no such folder")
     players = [player_of(tiny_model, prompts, each) for each in named(["attention alone"])]
-    scores = steadiness.scores_of(tiny_model, study, players)
+    scores = steadiness_scores.scores_of(tiny_model, study, players)
     off, _ = main_table(scores)
     by_clip, _ = clip_table(scores, "warp error")
     assert off["warp error"] == pytest.approx((by_clip["cut"] + by_clip["frozen"]) / 2)
@@ -252,13 +251,15 @@ def test_variants_take_turns_and_keep_their_order(
     players = [player_of(tiny_model, prompts, each) for each in named(["attention alone", "fusion alone"])]
     study = Study(("cut",), COUNT, SETTINGS, "watercolor", 0, "no such folder")
     played: list[str] = []
-    played_by = steadiness.translated
+    played_by = steadiness_scores.translated
     monkeypatch.setattr(
-        steadiness, "translated", lambda player, *rest: played.append(player.variant.name) or played_by(player, *rest)
+        steadiness_scores,
+        "translated",
+        lambda player, *rest: played.append(player.variant.name) or played_by(player, *rest),
     )
     for turn, order in enumerate((["attention alone", "fusion alone"], ["fusion alone", "attention alone"])):
         played.clear()
-        assert list(steadiness.runs_of_clip(players, study, clips[0], turn)) == [
+        assert list(steadiness_scores.runs_of_clip(players, study, clips[0], turn)) == [
             "memory off",
             "attention alone",
             "fusion alone",
