@@ -20,7 +20,8 @@ from torch import Tensor
 from pipeline import Engine, FrameSettings, FusedLoras, LoraError, Model, SessionClosedError, read_loras
 from pipeline.frames.codec import Frame
 from pipeline.models.lora import Factors, Layer, Lora, LowRank, blended, parts_of
-from pipeline.models.lora_files import Header, Target, layers_of, read_lora, target_of, triggers_of
+from pipeline.models.lora_files import Header, Target, layers_of, read_lora, target_of
+from pipeline.models.lora_triggers import triggers_of
 from tests.support.lora_files import ALL_LAYERS, RANK, Changes, changes_of, kohya, old_diffusers, peft, saved, weight_of
 
 HALVES = (("down", (4, 5)), ("up", (6, 4)))
