@@ -10,9 +10,9 @@ from PIL import Image
 
 from demo.page.presets import EXAMPLES, SKETCH_FOLDER, Example
 from examples.draw_sketches import drawn, recording_of
+from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import CANVAS_SIDE
 from pipeline.recording.recording import Drawn, packed, read_recording
-from pipeline.recording.strokes import Drawing
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 

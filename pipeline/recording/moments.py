@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RecordingError
+from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import Operation, Pasted
 from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Recording, SettingsChanged
-from pipeline.recording.strokes import Drawing
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.frames.codec import Frame
+from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import (
     Clear,
     Fill,
@@ -20,7 +21,6 @@ from pipeline.recording.operations import (
     Stroke,
     Undo,
 )
-from pipeline.recording.strokes import Drawing
 
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (20, 160, 60), (30, 60, 200), (255, 255, 255)
 
