@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from threading import Condition, Lock, Thread, current_thread
+from threading import Thread, current_thread
 from types import TracebackType
-from typing import Any, TypeVar
-from weakref import WeakSet
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +20,9 @@ from pipeline.compute.packing import convolutions_packed
 from pipeline.engine.budget import ByteBudget
 from pipeline.engine.graphs import Graphs, unet_runner
 from pipeline.engine.lanes import Lanes, Observer, Outcome, Request, Tick
+from pipeline.engine.mailbox import Mailbox, cancel
 from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
+from pipeline.engine.serving import unet_served
 from pipeline.engine.session import Session, Translation
 from pipeline.engine.stream import StreamState
 from pipeline.engine.streams import streams_for
@@ -46,17 +46,6 @@ MAXIMUM_ROWS = 16
 """Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
 
 T = TypeVar("T")
-
-_served: WeakSet[Any] = WeakSet()
-_served_lock = Lock()
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What is to be done with the model between two UNet calls, and the future of its result."""
-
-    function: Callable[[Model], Any]
-    future: Future[Any]
 
 
 class Engine:
@@ -122,20 +111,11 @@ class Engine:
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
         self._examples: dict[str, StreamState] = {}
-        self._changed = Condition()
-        # One slot a session, oldest waiting first: a newer frame takes the place of the one it drops.
-        self._waiting: dict[Session, Request] = {}
-        # One slot a kind of change, the newest wins as well.
-        self._changes: dict[str, Change] = {}
-        # In the order in which they were opened.
-        self._sessions: dict[Session, None] = {}
-        self._working = False
-        self._closed = False
+        self._mailbox = Mailbox()
         # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
         cv2.setNumThreads(1)
         with ExitStack() as undo:
-            take_unet(model)
-            undo.callback(give_unet_back, model)
+            undo.enter_context(unet_served(model))
             undo.enter_context(convolutions_packed(model.unet, model.vae))
             undo.enter_context(self.memory.installed(model.unet))
             if control is not None:
@@ -174,22 +154,22 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether a frame is being translated or waits."""
-        return self._working or bool(self._waiting)
+        return self._mailbox.busy
 
     @property
     def session_count(self) -> int:
         """How many sessions are open."""
-        return len(self._sessions)
+        return len(self._mailbox.sessions)
 
     @property
     def alive(self) -> bool:
         """Whether the engine's thread is there to answer frames."""
-        return self._thread.is_alive() and not self._closed
+        return self._thread.is_alive() and not self._mailbox.closed
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays of all sessions."""
-        return sum(session.nbytes for session in tuple(self._sessions))
+        return sum(session.nbytes for session in self._mailbox.sessions)
 
     def session_nbytes(self, settings: FrameSettings | None = None, size: tuple[int, int] | None = None) -> int:
         """Bytes that a session of these settings (by default the defaults) comes to once its bank is full, at `size`
@@ -199,7 +179,8 @@ class Engine:
         """
         settings = self.asking(settings or FrameSettings())
         if settings.memory not in self._examples:
-            session = self._opened(Session(self, 0, self.size))
+            session = Session(self, 0, self.size)
+            self._mailbox.open(session)
             grey = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
             self._queued(session, grey, FrameSettings(memory=settings.memory)).result()
             self._examples[settings.memory] = session.state
@@ -231,15 +212,10 @@ class Engine:
         if self._budget is not None:
             self._budget.hold(session, self.session_nbytes(size=session.size))
         try:
-            return self._opened(session)
+            self._mailbox.open(session)
         except SessionClosedError:
             self.release(session)
             raise
-
-    def _opened(self, session: Session) -> Session:
-        with self._changed:
-            self._refuse_if_closed()
-            self._sessions[session] = None
         return session
 
     def checked_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -272,25 +248,15 @@ class Engine:
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
     ) -> Future[Translation]:
         request = Request(session, Asked(frame, settings, session.seed, with_map), Future())
-        with self._changed:
-            if session not in self._sessions:
-                raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
-            dropped = self._waiting.get(session)
-            self._waiting[session] = request
-            self._changed.notify()
-        # Outside the lock: cancelling runs callbacks of whoever waits, and these may call the engine.
-        if dropped is not None:
-            cancel(dropped.future)
+        self._mailbox.put(request)
         return request.future
 
     def forget(self, session: Session) -> None:
         """Drop a session and its waiting frame; `Session.close` is the way in."""
-        with self._changed:
-            self._sessions.pop(session, None)
-            dropped = self._waiting.pop(session, None)
+        dropped = self._mailbox.forget(session)
         self.release(session)
         if dropped is not None:
-            cancel(dropped.future)
+            cancel(dropped)
 
     def release(self, session: Session) -> None:
         """Let others have the bytes of a session that is parked or gone."""
@@ -305,19 +271,11 @@ class Engine:
         functions of one `kind` that wait, the newest is run and the futures of the others are cancelled. Raises
         `SessionClosedError` on a closed engine; a function that waits when it is closed is cancelled.
         """
-        future: Future[T] = Future()
-        with self._changed:
-            self._refuse_if_closed()
-            dropped = self._changes.pop(kind, None)
-            self._changes[kind] = Change(function, future)
-            self._changed.notify()
-        if dropped is not None:
-            cancel(dropped.future)
-        return future
+        return self._mailbox.put_change(kind, function)
 
     def _make_room(self) -> Session | None:
         """Take the bank from the session that came last, of those that may have one: the device's memory is full."""
-        for session in reversed(tuple(self._sessions)):
+        for session in reversed(self._mailbox.sessions):
             if not session.notice:
                 session.refuse_bank(NO_BANK)
                 return session
@@ -329,23 +287,13 @@ class Engine:
 
     def close(self) -> None:
         """Close all sessions, end the thread after the frames under way, and put the UNet back as it was."""
-        with self._changed:
-            self._closed = True
-            sessions = list(self._sessions)
-            changes, self._changes = list(self._changes.values()), {}
-            self._changed.notify()
-        for session in sessions:
+        self._mailbox.close()
+        for session in self._mailbox.sessions:
             session.close()
-        for change in changes:
-            cancel(change.future)
         if current_thread() is not self._thread:
             self._thread.join()
             self._lanes.close()
         self._undo.close()
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise SessionClosedError("the engine is closed; needed: an open one. Make a new Engine.")
 
     def _observe(self, tick: Tick) -> None:
         for observer in self._observers:
@@ -358,30 +306,15 @@ class Engine:
         it out of the mailbox.
         """
         outcomes: list[Outcome] = []
-        while outcomes or self._lanes or not self._closed:
-            requests = self._taken(can_wait=not (outcomes or self._lanes))
+        while outcomes or self._lanes or not self._mailbox.closed:
+            requests = self._mailbox.taken(self._lanes.has_room, can_wait=not (outcomes or self._lanes))
             for request, outcome in outcomes:
                 answer(request.future, outcome)
             self._apply_changes()
             outcomes = self._lanes.enter(requests) + self._lanes.tick()
 
-    def _taken(self, can_wait: bool) -> list[Request]:
-        """The waiting frames that may set out, longest waiting first. None if the engine is closed."""
-        with self._changed:
-            if can_wait:
-                self._working = False
-                self._changed.wait_for(lambda: self._waiting or self._changes or self._closed)
-            self._working = True
-            chosen = [] if self._closed else [each for each in self._waiting.values() if self._lanes.has_room(each)]
-            for request in chosen:
-                del self._waiting[request.session]
-        return [request for request in chosen if request.future.set_running_or_notify_cancel()]
-
     def _apply_changes(self) -> None:
-        with self._changed:
-            changes, self._changes = list(self._changes.values()), {}
-            sessions = list(self._sessions)
-        for change in changes:
+        for change in self._mailbox.taken_changes():
             if not change.future.set_running_or_notify_cancel():
                 continue
             settle(self.model.device)
@@ -391,7 +324,7 @@ class Engine:
                 result, error = None, raised
             settle(self.model.device)
             self._prompts.forget()
-            for session in sessions:
+            for session in self._mailbox.sessions:
                 session.repaint()
             # Last, so that whoever has waited sees the change in the next picture.
             if error is None:
@@ -412,27 +345,3 @@ def answer(future: Future[Translation], outcome: Translation | Exception) -> Non
         future.set_result(outcome)
     else:
         future.set_exception(outcome)
-
-
-def cancel(future: Future[Any]) -> None:
-    """Cancel a future that waits, so that everybody who waits for it knows: `concurrent.futures.wait` does not hear
-    of a cancellation alone."""
-    if future.cancel():
-        future.set_running_or_notify_cancel()
-
-
-def take_unet(model: Model) -> None:
-    """Mark a UNet as served; raises `ModelError` if another engine serves it: its memory would be overwritten."""
-    with _served_lock:
-        if model.unet in _served:
-            raise ModelError(
-                f"model {model.name!r} is in use by another engine; needed: one engine a model. "
-                "Close that engine, or load the model again."
-            )
-        _served.add(model.unet)
-
-
-def give_unet_back(model: Model) -> None:
-    """Undo `take_unet`."""
-    with _served_lock:
-        _served.discard(model.unet)

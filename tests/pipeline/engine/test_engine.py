@@ -416,7 +416,7 @@ def test_a_dropped_translate_says_so(engine: Engine, frames: list[Frame], monkey
     assert gate.entered.wait(30)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(session.translate, frames[1], LIVELY)
-        while not engine._waiting:
+        while not engine._mailbox.waiting:
             time.sleep(0.001)
         newest = session.submit(frames[2], LIVELY)
         with pytest.raises(FrameError, match="newer.*needed"):
