@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline import Engine, FrameSettings, SettingsError
 from pipeline.frames.codec import Frame
-from pipeline.memory import MemoryLayout, bank, feature_bank
+from pipeline.memory import MemoryLayout, feature_bank
 from pipeline.memory.bank import BankRow, bank_size
 from pipeline.memory.feature_bank import FeatureBank
 from pipeline.memory.merge import dynamic_merge
@@ -132,7 +132,7 @@ def test_spread_shares_the_merges_among_the_frames(
         products[-1] += (keys.shape[1] - keep) * keep * keys.shape[2]
         return dynamic_merge(keys, *others, keep=keep, generator=generator)
 
-    monkeypatch.setattr(bank, "dynamic_merge", counted)
+    monkeypatch.setattr("pipeline.memory.bank.dynamic_merge", counted)
     for number in range(10):
         products.append(0)
         stream.play(number)
