@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import plots, report
 from benchmarks.longrun import to_and_fro
+from benchmarks.measuring import plots, report
 from pipeline import Engine, FrameSettings, Model, ModelError, SettingsError, load_model
 from pipeline.compute.host import keep_freed_memory
 from pipeline.frames.quality import distance_from, warp_error

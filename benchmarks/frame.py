@@ -20,9 +20,17 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import report, sd_layout
-from benchmarks.drawing import moving_drawing
-from benchmarks.timing import Measure, Task, measured_in_turns, milliseconds_in_turns, percentile, warm_milliseconds
+from benchmarks.card import sd_layout
+from benchmarks.measuring import report
+from benchmarks.measuring.drawing import moving_drawing
+from benchmarks.measuring.timing import (
+    Measure,
+    Task,
+    measured_in_turns,
+    milliseconds_in_turns,
+    percentile,
+    warm_milliseconds,
+)
 from demo.live import wire
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
 from pipeline.compute.attention import choose_kernel

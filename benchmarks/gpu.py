@@ -19,12 +19,12 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import plots, report
-from benchmarks.ceilings import measured_ceilings
-from benchmarks.engine_visitors import ONE, WAITING, further_cases, telling_cases, visitor_rows
-from benchmarks.options import numbers
-from benchmarks.shapes import SD15, SDXL, TINY, Shape, random_model
-from benchmarks.stages import EXECUTIONS, diffusers_rows, kernels_for, stage_row, stages
+from benchmarks.card.ceilings import measured_ceilings
+from benchmarks.card.shapes import SD15, SDXL, TINY, Shape, random_model
+from benchmarks.card.stages import EXECUTIONS, diffusers_rows, kernels_for, stage_row, stages
+from benchmarks.card.visitors import ONE, WAITING, further_cases, telling_cases, visitor_rows
+from benchmarks.measuring import plots, report
+from benchmarks.measuring.options import numbers
 from pipeline import Model
 from pipeline.compute.host import in_passing_thread
 from pipeline.engine.graphs import recorder_for

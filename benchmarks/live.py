@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks import report
-from benchmarks.drawing import encoded_drawing
-from benchmarks.serving import LoadError, name_and_machine, serving, token_of
-from benchmarks.timing import percentile
+from benchmarks.measuring import report
+from benchmarks.measuring.drawing import encoded_drawing
+from benchmarks.measuring.timing import percentile
+from benchmarks.visitors.serving import LoadError, name_and_machine, serving, token_of
 from demo.live import wire
 from demo.live.live import SOCKET_PATH
 from pipeline import ModelError

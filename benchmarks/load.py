@@ -16,12 +16,13 @@ from typing import Any
 
 import httpx
 
-from benchmarks import report, soak
-from benchmarks.options import numbers
-from benchmarks.paces import WINDOW_S, Stay, fairness, jitter
-from benchmarks.serving import LoadError, Server, complaints, name_and_machine, serving
-from benchmarks.timing import percentile
-from benchmarks.visits import FRAMES_UNDER_WAY, Visit, settings_of, visited
+from benchmarks.measuring import report
+from benchmarks.measuring.options import numbers
+from benchmarks.measuring.paces import WINDOW_S, Stay, fairness, jitter
+from benchmarks.measuring.timing import percentile
+from benchmarks.visitors import soak
+from benchmarks.visitors.serving import LoadError, Server, complaints, name_and_machine, serving
+from benchmarks.visitors.visits import FRAMES_UNDER_WAY, Visit, settings_of, visited
 from pipeline import FrameSettings, ModelError
 
 VISITORS = (1, 2, 4, 8)

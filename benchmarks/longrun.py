@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import plots, report
-from benchmarks.timing import percentile
+from benchmarks.measuring import plots, report
+from benchmarks.measuring.timing import percentile
 from pipeline import Engine, FrameSettings, Model, ModelError, Session, SettingsError, load_model
 from pipeline.compute.host import keep_freed_memory
 from pipeline.frames.codec import Frame

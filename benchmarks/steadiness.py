@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import report
-from benchmarks.steadiness_scores import PICTURES, Study, player_of, scores_of
-from benchmarks.steadiness_tables import clip_table, draw_plots, main_table, style_table, together
-from benchmarks.variants import VARIANTS, named
+from benchmarks.measuring import report
+from benchmarks.scores.scores import PICTURES, Study, player_of, scores_of
+from benchmarks.scores.tables import clip_table, draw_plots, main_table, style_table, together
+from benchmarks.scores.variants import VARIANTS, named
 from pipeline import FrameSettings, ModelError, SettingsError, load_model
 from pipeline.compute.host import keep_freed_memory
 from pipeline.frames.quality_clip import MODEL

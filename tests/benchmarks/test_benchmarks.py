@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import frame, live, report, sd_layout
-from benchmarks.drawing import moving_drawing
-from benchmarks.timing import milliseconds_in_turns, percentile, warm_milliseconds
+from benchmarks import frame, live
+from benchmarks.card import sd_layout
+from benchmarks.measuring import report
+from benchmarks.measuring.drawing import moving_drawing
+from benchmarks.measuring.timing import milliseconds_in_turns, percentile, warm_milliseconds
 from demo.space.space import ROOT
 from pipeline import load_model
 

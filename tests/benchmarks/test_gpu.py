@@ -16,9 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import ceilings, engine_visitors, gpu, report, stages
-from benchmarks.ceilings import Ceilings, bytes_of, operations_of
-from benchmarks.engine_visitors import (
+from benchmarks import gpu
+from benchmarks.card import ceilings, stages, visitors
+from benchmarks.card.ceilings import Ceilings, bytes_of, operations_of
+from benchmarks.card.shapes import SD15, SDXL, TINY, TINY_XL, byte_tokenizer, random_model, text_encoder_of, unet_of
+from benchmarks.card.visitors import (
     ONE,
     PIPELINED,
     WAITING,
@@ -29,7 +31,7 @@ from benchmarks.engine_visitors import (
     further_cases,
     telling_cases,
 )
-from benchmarks.shapes import SD15, SDXL, TINY, TINY_XL, byte_tokenizer, random_model, text_encoder_of, unet_of
+from benchmarks.measuring import report
 from pipeline import Engine, FrameError, FrameSettings, Model
 from pipeline.engine.lanes import Tick
 
@@ -50,7 +52,7 @@ def rows_in(folder: Path, table: str) -> list[dict[str, str]]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured twice: what comes out is no measurement, but all of it comes out."""
-    monkeypatch.setattr(engine_visitors, "WARM_UP_PICTURES", 1)
+    monkeypatch.setattr(visitors, "WARM_UP_PICTURES", 1)
     monkeypatch.setattr(gpu, "DIFFUSERS_REPEATS", 1)
     monkeypatch.setattr(stages, "FILLING_FRAMES", 2)
     monkeypatch.setattr(ceilings.median_ms, "__defaults__", (1,))
@@ -191,7 +193,7 @@ def test_a_visitor_fills_what_room_there_is_and_pushes_nothing_out(under_way: in
         return SimpleNamespace(done={None})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_visitors, "wait", one_move)
+        patch.setattr(visitors, "wait", one_move)
         stay = drawn(session, iter(count()), FrameSettings(), under_way, stopped, [])  # type: ignore[arg-type]
     assert most == under_way
     assert len(stay.received) == 10 and list(stay.received) == sorted(stay.received)

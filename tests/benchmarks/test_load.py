@@ -10,12 +10,23 @@ from typing import Any
 
 import pytest
 
-from benchmarks import load, soak
+from benchmarks import load
 from benchmarks.load import Phase, visitors_row
-from benchmarks.options import numbers
-from benchmarks.paces import Stay, fairness, jitter
-from benchmarks.serving import LoadError, complaints, metrics
-from benchmarks.soak import PARTS, Part, PlannedStay, Soak, later, part_rows, planned_stays, staircase, verdict_rows
+from benchmarks.measuring.options import numbers
+from benchmarks.measuring.paces import Stay, fairness, jitter
+from benchmarks.visitors import soak
+from benchmarks.visitors.serving import LoadError, complaints, metrics
+from benchmarks.visitors.soak import (
+    PARTS,
+    Part,
+    PlannedStay,
+    Soak,
+    later,
+    part_rows,
+    planned_stays,
+    staircase,
+    verdict_rows,
+)
 
 
 def stay(received: list[float], since: float = 0.0, until: float = 20.0, latency: float = 0.5) -> Stay:

@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import plots, steadiness, steadiness_scores
-from benchmarks.steadiness_pictures import strip_columns
-from benchmarks.steadiness_scores import (
+from benchmarks import steadiness
+from benchmarks.measuring import plots
+from benchmarks.scores import scores as steadiness_scores
+from benchmarks.scores.pictures import strip_columns
+from benchmarks.scores.scores import (
     MEASURES,
     Run,
     Study,
@@ -25,8 +27,8 @@ from benchmarks.steadiness_scores import (
     translated,
     warp_limit,
 )
-from benchmarks.steadiness_tables import clip_table, main_table
-from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
+from benchmarks.scores.tables import clip_table, main_table
+from benchmarks.scores.variants import BOTH, MEMORY_OFF, STEADY, VARIANTS, FrameQueue, Variant, named, newest
 from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.compute.attention import choose_kernel
 from pipeline.frames.quality import warp_error

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from benchmarks import report
-from benchmarks.paces import Stay
-from benchmarks.stages import Memory, drawn_frames, engine_memory, settings_of
-from benchmarks.timing import percentile
+from benchmarks.card.stages import Memory, drawn_frames, engine_memory, settings_of
+from benchmarks.measuring import report
+from benchmarks.measuring.paces import Stay
+from benchmarks.measuring.timing import percentile
 from pipeline import Engine, FrameSettings, Model, Session
 from pipeline.engine.graphs import Graphs
 from pipeline.engine.lanes import Tick

@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx
 
-from benchmarks import report
-from benchmarks.paces import Stay, fairness, jitter
-from benchmarks.serving import LoadError, Server, complaints, serving
-from benchmarks.timing import percentile
-from benchmarks.visits import TurnedAwayError, Visit, settings_of, visited
+from benchmarks.measuring import report
+from benchmarks.measuring.paces import Stay, fairness, jitter
+from benchmarks.measuring.timing import percentile
+from benchmarks.visitors.serving import LoadError, Server, complaints, serving
+from benchmarks.visitors.visits import TurnedAwayError, Visit, settings_of, visited
 
 PARTS = 5
 SETTLE_S = 7.0

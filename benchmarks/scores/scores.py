@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.steadiness_pictures import draw_pictures
-from benchmarks.variants import MEMORY_OFF, Variant
+from benchmarks.scores.pictures import draw_pictures
+from benchmarks.scores.variants import MEMORY_OFF, Variant
 from pipeline import FrameSettings, Model
 from pipeline.compute.packing import convolutions_packed
 from pipeline.engine.stream import StreamState

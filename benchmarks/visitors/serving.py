@@ -15,10 +15,10 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks import report
+from benchmarks.measuring import report
 from pipeline.models.load import default_device, default_dtype, find_entry
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 START_SECONDS = 120
 STOP_SECONDS = 30

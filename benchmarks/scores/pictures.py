@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import plots
-from benchmarks.variants import BOTH, MEMORY_OFF, STEADY, TRAINED
+from benchmarks.measuring import plots
+from benchmarks.scores.variants import BOTH, MEMORY_OFF, STEADY, TRAINED
 from training.clips.clips import Clip
 
 STRIP_COLUMNS = 6

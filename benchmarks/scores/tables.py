@@ -8,10 +8,10 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks import plots, report
-from benchmarks.steadiness_pictures import beside
-from benchmarks.steadiness_scores import MEASURES, Score
-from benchmarks.variants import MEMORY_OFF, PARTS, STEADY, TRAINED
+from benchmarks.measuring import plots, report
+from benchmarks.scores.pictures import beside
+from benchmarks.scores.scores import MEASURES, Score
+from benchmarks.scores.variants import MEMORY_OFF, PARTS, STEADY, TRAINED
 
 
 def together(studies: Sequence[Mapping[str, list[Score]]]) -> dict[str, list[Score]]:

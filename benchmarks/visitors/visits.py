@@ -15,9 +15,9 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.drawing import encoded_drawing
-from benchmarks.paces import Stay
-from benchmarks.serving import LoadError, token_of
+from benchmarks.measuring.drawing import encoded_drawing
+from benchmarks.measuring.paces import Stay
+from benchmarks.visitors.serving import LoadError, token_of
 from demo.live import wire
 from demo.live.live import SOCKET_PATH
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 
-from benchmarks import report
-from benchmarks.ceilings import Ceilings, bytes_of, median_ms, operations_of
-from benchmarks.drawing import moving_drawing
+from benchmarks.card.ceilings import Ceilings, bytes_of, median_ms, operations_of
+from benchmarks.measuring import report
+from benchmarks.measuring.drawing import moving_drawing
 from pipeline import Engine, FrameSettings, Model
 from pipeline.compute.kernels import Kernels, choose_kernels
 from pipeline.engine.graphs import RecordedUnet, recorder_for
