@@ -26,7 +26,7 @@ def slowest(report: str, count: int) -> list[Row]:
     cases = ElementTree.fromstring(report).iter("testcase")
     took = [(float(each.get("time", 0)), f"{each.get('classname')}::{each.get('name')}") for each in cases]
     return [
-        {"seconds": round(seconds, 1), "test": f"`{name.removeprefix('tests.')}`"}
+        {"seconds": round(seconds), "test": f"`{name.removeprefix('tests.')}`"}
         for seconds, name in sorted(took, reverse=True)[:count]
     ]
 

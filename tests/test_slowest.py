@@ -17,8 +17,8 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3" 
 
 def test_the_slowest_come_first_and_the_quick_ones_not_at_all() -> None:
     assert slowest(REPORT, 2) == [
-        {"seconds": 12.3, "test": "`browser.test_view::test_over[a-1]`"},
-        {"seconds": 3.0, "test": "`test_app::test_port`"},
+        {"seconds": 12, "test": "`browser.test_view::test_over[a-1]`"},
+        {"seconds": 3, "test": "`test_app::test_port`"},
     ]
     assert summary(REPORT).startswith("3 tests in 1 min 1 s, ")
 
