@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo.page.presets import EXAMPLES, Example
+from pipeline.recording.archive import SUFFIX
 from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import CANVAS_SIDE, Fill, Operation, Paper, Point, Stroke
-from pipeline.recording.recording import SUFFIX, Drawn, Recording, packed
+from pipeline.recording.recording import Drawn, Recording, packed
 from pipeline.recording.strokes import area_around
 
 HERE = Path(__file__).resolve().parent

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from pipeline.settings import JsonError, parsed_json
+
 VERSION = 2
 KIND_FRAME = 1
 KIND_PICTURE = 2
@@ -25,6 +27,8 @@ MAXIMUM_MESSAGE_BYTES = 512 * 1024
 MAXIMUM_SIDE = 4096
 MAXIMUM_PIXELS = 2048 * 2048
 MAXIMUM_SENTENCE = 400
+MAXIMUM_VALUES = 50_000
+"""Of a JSON message, which takes a few megabytes in memory: prompts may be all commas, which count."""
 FORMATS = ("JPEG", "PNG")
 JPEG_QUALITY = 85
 TOKEN_LIFETIME_S = 12 * 3600
@@ -188,8 +192,8 @@ def origin_is_ours(origin: str, hosts: tuple[str | None, ...]) -> bool:
 def parsed(text: str | bytes) -> dict[str, Any]:
     """A JSON message, or an empty one where it is no JSON object."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = parsed_json(text, MAXIMUM_VALUES)
+    except JsonError:
         return {}
     return message if isinstance(message, dict) else {}
 

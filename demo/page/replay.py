@@ -17,8 +17,9 @@ from PIL import Image
 
 from demo.words import word
 from pipeline.errors import RearviewError
+from pipeline.recording.archive import SUFFIX
 from pipeline.recording.moments import moment_count
-from pipeline.recording.recording import SUFFIX, Recording, read_recording
+from pipeline.recording.recording import Recording, read_recording
 from pipeline.recording.replay import replayed, written
 from pipeline.settings import RANGES, SettingsError
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import RecordingError
+from pipeline.settings import shown
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,4 @@ def checked_numbers(where: str, value: Any, count: int, least: float, most: floa
 
 def refused(where: str, came: Any, needed: str) -> RecordingError:
     """What to raise for a field that is not what it has to be."""
-    shown = repr(came)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    return RecordingError(f"{where} came as {shown}; needed: {needed}. Record it again, or mend the file.")
+    return RecordingError(f"{where} came as {shown(came)}; needed: {needed}. Record it again, or mend the file.")

@@ -7,7 +7,6 @@ before it is checked, and nothing of it is run.
 from __future__ import annotations
 
 import json
-import re
 import struct
 import zipfile
 import zlib
@@ -21,26 +20,22 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import RecordingError
+from pipeline.recording.archive import CONTENTS, SUFFIX, opened, unpacked
 from pipeline.recording.json_fields import Fields, refused
 from pipeline.recording.operations import LONGEST_MS, Operation, Pasted, described, operation_of, tidy
-from pipeline.settings import MAXIMUM_SEED, FrameSettings, SettingsError
+from pipeline.settings import MAXIMUM_SEED, FrameSettings, JsonError, SettingsError, parsed_json
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
 
-SUFFIX = ".rearview"
 FORMAT = "rearview-recording"
 VERSION = 1
-CONTENTS = "recording.json"
 FRAME_NAME = r"frames/[A-Za-z0-9_-]{1,60}\.(png|jpg)"
-_NAME = re.compile(r"recording\.json|(frames|images)/[A-Za-z0-9_-]{1,60}\.(png|jpg|webp)")
 
 MOST_FILE_BYTES = 256 * 2**20
-MOST_BYTES = 512 * 2**20
-"""Of all files of the zip together, unpacked."""
-MOST_TEXT_BYTES = 32 * 2**20
-MOST_FILES = 20_000
 MOST_EVENTS = 200_000
+MOST_VALUES = 2_000_000
+"""Of the JSON: a pen's point takes five, so that two hours of drawing fit; each takes up to 120 bytes in memory."""
 MOST_SIDE = 4096
 MOST_PIXELS = 2048 * 2048
 """Of one picture: as the live wire takes it."""
@@ -141,7 +136,8 @@ def read_recording(source: Path | bytes) -> Recording:
         length = source.stat().st_size if isinstance(source, Path) else len(source)
         if length > MOST_FILE_BYTES:
             raise RecordingError(f"{name} came with {length} bytes; needed: at most {MOST_FILE_BYTES}. Record less.")
-        files = _unpacked(name, BytesIO(source) if isinstance(source, bytes) else source)
+        with opened(source if isinstance(source, Path) else BytesIO(source)) as file:
+            files = unpacked(name, file)
     except _BROKEN_ZIP as error:
         why = f"{type(error).__name__}: {str(error)[:100]}"
         raise RecordingError(
@@ -217,32 +213,11 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
     archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, method)
 
 
-def _unpacked(name: str, source: BytesIO | Path) -> dict[str, bytes]:
-    """The files of a zip by their names, each and all together no larger than they may be."""
-    with zipfile.ZipFile(source) as archive:
-        entries = archive.infolist()
-        if len(entries) > MOST_FILES + 1:
-            raise RecordingError(f"{name} came with {len(entries)} files; needed: at most {MOST_FILES}. Record less.")
-        if sum(entry.file_size for entry in entries) > MOST_BYTES:
-            raise RecordingError(f"{name} unpacks to more than {MOST_BYTES} bytes; needed: at most that. Record less.")
-        files: dict[str, bytes] = {}
-        for entry in entries:
-            if _NAME.fullmatch(entry.filename) is None or entry.filename in files:
-                raise refused(f"a file in {name}", entry.filename, f"{CONTENTS}, frames/ and images/, each name once")
-            if entry.filename == CONTENTS and entry.file_size > MOST_TEXT_BYTES:
-                raise refused(f"{CONTENTS} of {name}", f"{entry.file_size} bytes", f"at most {MOST_TEXT_BYTES}")
-            # No more than announced is ever unpacked: zipfile stops there, and what differs fails its checksum.
-            files[entry.filename] = archive.read(entry)
-    if CONTENTS not in files:
-        raise RecordingError(f"{name} came without {CONTENTS}; needed: a {SUFFIX} file. Choose another file.")
-    return files
-
-
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordingError(f"{CONTENTS} is no JSON ({str(error)[:100]}); needed: JSON. Record it again.") from error
+        return parsed_json(text, MOST_VALUES)
+    except JsonError as error:
+        raise RecordingError(f"{CONTENTS} is no JSON of ours ({error}); needed: JSON. Record it again.") from error
 
 
 def _check_version(fields: Fields) -> None:

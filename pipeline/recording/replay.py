@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.compute.host import hush, keep_freed_memory
 from pipeline.errors import RearviewError
 from pipeline.options import add_painter, add_settings, named_settings, opened_engine, stopped_by_signals
+from pipeline.recording.archive import SUFFIX
 from pipeline.recording.moments import DRAWN_FPS, moment_count, moments_of
-from pipeline.recording.recording import SUFFIX, Recording, read_recording
+from pipeline.recording.recording import Recording, read_recording
 from pipeline.recording.replay_files import KINDS, beside, check_out, opened_file
 from pipeline.settings import FIT, SettingsError
 

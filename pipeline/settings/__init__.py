@@ -2,10 +2,12 @@
 
 Sliders, command line, links and checks read that declaration. Part of the ground: nothing here imports another room,
 nor anything that takes long to import. Start with `settings.py`; `declarations.py` is what a declaration knows,
-`rests.py` says which settings do nothing as the others are now, and `presets.py` names sets of them.
+`outside.py` reads a stranger's JSON, `rests.py` says which settings do nothing as the others are now, and `presets.py`
+names sets of them.
 """
 
 from pipeline.settings.declarations import Choice, Range, SettingsError, Text
+from pipeline.settings.outside import JsonError, parsed_json, shown
 from pipeline.settings.presets import MEMORY_PRESETS
 from pipeline.settings.rests import MEMORIES_THAT_READ, resting
 from pipeline.settings.settings import (
@@ -46,11 +48,14 @@ __all__ = [
     "Choice",
     "Fit",
     "FrameSettings",
+    "JsonError",
     "Pipelined",
     "PromptBlend",
     "PromptCurve",
     "Range",
     "SettingsError",
     "Text",
+    "parsed_json",
     "resting",
+    "shown",
 ]

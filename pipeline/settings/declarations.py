@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.settings.outside import shown
+
 
 class SettingsError(ValueError):
     """A setting is out of its range or of the wrong type; the message says what came, what is needed, what to do."""
@@ -28,11 +30,13 @@ class Range:
         """Raise `SettingsError` unless `value` is a number inside the range."""
         wanted = "a whole number" if self.integer else "a number"
         need = f"{wanted} from {self.minimum:g} to {self.maximum:g}"
-        is_number = isinstance(value, int) or (isinstance(value, float) and not self.integer)
-        if isinstance(value, bool) or not is_number or not math.isfinite(value):
-            raise SettingsError(f"{name} came as {value!r}; needed: {need} ({self.unit}). Send such a number.")
+        # Not asked of a whole number: one of 400 digits is finite too, but no float.
+        is_finite = isinstance(value, int) or (isinstance(value, float) and not self.integer and math.isfinite(value))
+        if isinstance(value, bool) or not is_finite:
+            raise SettingsError(f"{name} came as {shown(value)}; needed: {need} ({self.unit}). Send such a number.")
         if not self.minimum <= value <= self.maximum:
-            raise SettingsError(f"{name} came as {value:g}; needed: {need} ({self.unit}). Move it into the range.")
+            came = f"{value:g}" if isinstance(value, float) else shown(value)
+            raise SettingsError(f"{name} came as {came}; needed: {need} ({self.unit}). Move it into the range.")
 
     def parsed(self, name: str, text: str) -> float:
         """The number that a person wrote; raises `SettingsError`."""
@@ -60,6 +64,8 @@ class Text:
             raise SettingsError(
                 f"{name} came with {len(value)} characters; needed: at most {self.maximum_length}. Shorten it."
             )
+        if not _is_whole(value):
+            raise SettingsError(f"{name} came with half a character; needed: whole ones. Write it again.")
 
     def parsed(self, name: str, text: str) -> str:
         """The text that a person wrote; raises `SettingsError`."""
@@ -78,12 +84,21 @@ class Choice:
     def check(self, name: str, value: Any) -> None:
         """Raise `SettingsError` unless `value` is one of the choices."""
         if value not in self.choices:
-            raise SettingsError(f"{name} came as {value!r}; needed: one of {', '.join(self.choices)}. Choose one.")
+            raise SettingsError(f"{name} came as {shown(value)}; needed: one of {', '.join(self.choices)}. Choose one.")
 
     def parsed(self, name: str, text: str) -> str:
         """The choice that a person wrote; raises `SettingsError`."""
         self.check(name, text)
         return text
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which no tokenizer and no socket takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def number_field(default: float | None, *args: Any, **kwargs: Any) -> Any:

@@ -23,6 +23,8 @@ OWN_MEMORY: MemoryName = "own"
 """The one that the engine was started with."""
 MEMORY_NAMES: tuple[MemoryName, ...] = (OWN_MEMORY, "feature-bank", "causal", "recurrent", "none")
 MAXIMUM_SEED = 2**31 - 1
+MOST_SHOWN_NAMES, MOST_SHOWN_NAME = 5, 40
+"""How many names that are none of ours a sentence repeats, and how much of each."""
 GRADUAL = 0.25
 """How much of what is asked for may change from one frame to the next and still count as the same, which moves: so a
 blend slider does under a hand, while a click on its other end is a new prompt."""
@@ -263,7 +265,8 @@ class FrameSettings:
         unknown = sorted(set(changes) - {each.name for each in fields(self)})
         if unknown:
             known = ", ".join(each.name for each in fields(self))
-            raise SettingsError(f"settings came with {', '.join(unknown)}; needed: some of {known}. Check the names.")
+            came = ", ".join(each[:MOST_SHOWN_NAME] for each in unknown[:MOST_SHOWN_NAMES])
+            raise SettingsError(f"settings came with {came}; needed: some of {known}. Check the names.")
         return replace(self, **changes)
 
 

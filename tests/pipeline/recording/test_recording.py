@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from PIL import Image
 
 from demo.live import wire
 from pipeline.errors import RecordingError
+from pipeline.recording import archive
 from pipeline.recording import recording as module
 from pipeline.recording.operations import (
     Clear,
@@ -196,16 +199,16 @@ def test_a_name_that_comes_twice_is_refused() -> None:
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zipped({"recording.json": b"{}", "frames/1.jpg": bytes(3_000_000)})
     assert len(bomb) < 10_000
-    monkeypatch.setattr(module, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr(archive, "MOST_BYTES", 2_000_000)
     with pytest.raises(RecordingError, match="unpacks to more than"):
         read_recording(bomb)
-    monkeypatch.setattr(module, "MOST_TEXT_BYTES", 1000)
+    monkeypatch.setattr(archive, "MOST_TEXT_BYTES", 1000)
     with pytest.raises(RecordingError, match="at most 1000"):
         read_recording(zipped({"recording.json": bytes(2000)}))
     monkeypatch.setattr(module, "MOST_FILE_BYTES", 1000)
     with pytest.raises(RecordingError, match="needed: at most 1000"):
         read_recording(bomb)
-    monkeypatch.setattr(module, "MOST_FILES", 0)
+    monkeypatch.setattr(archive, "MOST_FILES", 0)
     with pytest.raises(RecordingError, match="came with 2 files"):
         read_recording(zipped({"recording.json": b"{}", "frames/1.jpg": b""}))
 
@@ -216,6 +219,56 @@ def test_a_size_that_lies_is_found() -> None:
     honest[at + 24 : at + 28] = (100).to_bytes(4, "little")
     with pytest.raises(RecordingError, match="cannot be read"):
         read_recording(bytes(honest))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_method_that_unpacks_without_a_bound_is_refused_whatever_it_announces(method: int) -> None:
+    bomb = bytearray(zipped({"recording.json": bytes(1_000_000)}, method))
+    at = bomb.rindex(b"PK\x01\x02")
+    bomb[at + 24 : at + 28] = (100).to_bytes(4, "little")
+    with pytest.raises(RecordingError, match=f"packed by method {method}'; needed: stored or deflated"):
+        read_recording(bytes(bomb))
+
+
+def test_no_more_of_a_file_is_inflated_than_it_announces() -> None:
+    bomb = bytearray(zipped({"recording.json": bytes(64 * 2**20)}))
+    at = bomb.rindex(b"PK\x01\x02")
+    bomb[at + 24 : at + 28] = (100).to_bytes(4, "little")
+    tracemalloc.start()
+    with pytest.raises(RecordingError, match="cannot be read"):
+        read_recording(bytes(bomb))
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_small_files_grow_to_no_large_ones() -> None:
+    with pytest.raises(RecordingError, match="unpacks to more than"):
+        read_recording(zipped({"recording.json": b"{}", "frames/1.png": bytes(8 * 2**20)}))
+
+
+def test_a_long_directory_is_refused_before_it_is_read() -> None:
+    entry = struct.pack("<4s4B4H3L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    directory = entry * 30_000
+    for count in (1, 20_000, 30_000):
+        end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), 0, 0)
+        with pytest.raises(RecordingError, match="came with 30000 files|the directory of"):
+            read_recording(directory + end)
+    large = struct.pack("<4sLQL", b"PK\6\7", 0, len(directory), 1)
+    with pytest.raises(RecordingError, match="ZIP64"):
+        read_recording(directory + large + end)
+
+
+def test_json_is_counted_before_it_is_parsed() -> None:
+    with pytest.raises(RecordingError, match="about 2000001 values came; needed: at most 2000000"):
+        read_recording(zipped({"recording.json": b"[" + b"0," * 2_000_000 + b"0]"}))
+
+
+def test_a_sentence_repeats_little_of_what_came() -> None:
+    for spoilt in ("x" * 10**6, [[[[[[[1]] * 100] * 100]]]], 10**4000, {"\ud800": "\ud800"}, float("nan")):
+        for place in ("settings", "seed"):
+            with pytest.raises(RecordingError) as caught:
+                recording_of({**contents(), place: {"steps": spoilt} if place == "settings" else spoilt}, WHOLE.files)
+            assert len(str(caught.value)) < 600
 
 
 def test_a_picture_that_is_none_or_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
