@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from pipeline.frames.picture_file import LargePictureError, opened_picture
 from pipeline.settings import JsonError, parsed_json
 
 VERSION = 2
@@ -120,16 +121,13 @@ def decode_picture(data: bytes) -> np.ndarray:
     `MAXIMUM_PIXELS` in all.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            width, height = picture.size
-            if max(width, height) > MAXIMUM_SIDE or width * height > MAXIMUM_PIXELS:
-                raise WireError(
-                    f"A picture came with {width} x {height} pixels; needed: at most {MAXIMUM_SIDE} a side and "
-                    f"{MAXIMUM_PIXELS} in all. Shrink it."
-                )
+        with opened_picture(data, FORMATS, MAXIMUM_PIXELS, MAXIMUM_SIDE) as picture:
             return np.asarray(picture.convert("RGB"))
-    except WireError:
-        raise
+    except LargePictureError as error:
+        raise WireError(
+            f"A picture came with {error}; needed: at most {MAXIMUM_SIDE} a side and "
+            f"{MAXIMUM_PIXELS} in all. Shrink it."
+        ) from error
     except Exception as error:  # decoders have a kind of error for each way in which a file can be broken
         raise WireError(
             "A picture came that cannot be read; needed: a whole JPEG or PNG. Send it again, or choose another file."

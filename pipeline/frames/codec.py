@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from io import BytesIO
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from pipeline.compute.devices import sent
 from pipeline.errors import PictureError
+from pipeline.frames.picture_file import READ_ERRORS, LargePictureError, UnreadablePictureError, opened_picture
 from pipeline.settings import Fit
 
 Frame: TypeAlias = NDArray[np.uint8]
@@ -25,14 +24,12 @@ Autoencoder: TypeAlias = AutoencoderTiny | AutoencoderKL
 
 MOST_PIXELS = 64_000_000
 LONGEST_SIDE = 2048
+MOST_FILE_BYTES = 256 * 2**20
+"""Of a picture's file, which is read whole: those without compression take four bytes a pixel."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Others, such as PostScript, are refused: their readers start programs or are little tested."""
 
 BACKGROUND = (255, 255, 255)
-
-# What Pillow's readers raise on a file that is truncated or made up.
-_READ_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def as_frame(picture: Picture) -> Frame:
@@ -54,16 +51,24 @@ def as_frame(picture: Picture) -> Frame:
 
 def _file_as_frame(file: bytes | str | PathLike[str]) -> Frame:
     try:
-        with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+        with opened_picture(_content(file), FORMATS, MOST_PIXELS) as image:
             return _image_as_frame(image)
-    except _BOMBS as error:
-        raise PictureError(
-            f"picture came with more pixels than can be read; needed: at most {MOST_PIXELS}. Shrink it."
-        ) from error
+    except LargePictureError as error:
+        raise _too_large(error) from error
     except PictureError:
         raise
-    except _READ_ERRORS as error:
+    except (OSError, UnreadablePictureError) as error:
         raise _unreadable(error) from error
+
+
+def _content(file: bytes | str | PathLike[str]) -> bytes:
+    if isinstance(file, bytes):
+        return file
+    path = Path(file)
+    length = path.stat().st_size
+    if length > MOST_FILE_BYTES:
+        raise PictureError(f"picture came with {length} bytes; needed: at most {MOST_FILE_BYTES}. Shrink it.")
+    return path.read_bytes()
 
 
 def _image_as_frame(image: Image.Image) -> Frame:
@@ -73,7 +78,7 @@ def _image_as_frame(image: Image.Image) -> Frame:
         image.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
         image.load()
         return _shrunk_frame(ImageOps.exif_transpose(image))
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise _unreadable(error) from error
 
 
@@ -81,14 +86,18 @@ def _check_pixels(width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise PictureError(f"picture came as {width}x{height}; needed: at least 1x1. Send one with pixels.")
     if width * height > MOST_PIXELS:
-        raise PictureError(
-            f"picture came as {width}x{height}, {width * height} pixels; needed: at most {MOST_PIXELS}. Shrink it."
-        )
+        raise _too_large(LargePictureError(width, height))
+
+
+def _too_large(error: LargePictureError) -> PictureError:
+    width, height = error.width, error.height
+    came = f"{width}x{height}, {width * height} pixels" if width else str(error)
+    return PictureError(f"picture came as {came}; needed: at most {MOST_PIXELS}. Shrink it.")
 
 
 def _unreadable(error: Exception) -> PictureError:
     return PictureError(
-        f"picture came in a form that cannot be read ({type(error).__name__}: {str(error)[:200]}); needed: a whole "
+        f"picture came in a form that cannot be read ({str(error)[:240]}); needed: a whole "
         f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]} file. Save it again."
     )
 

@@ -10,7 +10,8 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import RecordingError
+from pipeline.frames.picture_file import LargePictureError, UnreadablePictureError, opened_picture
 from pipeline.recording.archive import CONTENTS, SUFFIX, opened, unpacked
 from pipeline.recording.json_fields import Fields, refused
 from pipeline.recording.operations import LONGEST_MS, Operation, Pasted, described, operation_of, tidy
@@ -42,10 +44,8 @@ MOST_PIXELS = 2048 * 2048
 FORMATS = ("JPEG", "PNG", "WEBP")
 LONGEST_NAME = 200
 
-# What zipfile and Pillow raise on a file that is broken or made up.
+# What zipfile raises on a file that is broken or made up.
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error)
-_BROKEN_PICTURE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -122,11 +122,8 @@ class Recording:
         return self._pixels(name, "RGBA")
 
     def _pixels(self, name: str, mode: str) -> Frame:
-        try:
-            with _opened(name, self.files[name]) as image:
-                return np.asarray(image.convert(mode))
-        except _BROKEN_PICTURE as error:
-            raise _unreadable(name) from error
+        with _opened(name, self.files[name]) as image:
+            return np.asarray(image.convert(mode))
 
 
 def read_recording(source: Path | bytes) -> Recording:
@@ -270,20 +267,19 @@ def _check_settings(recording: Recording) -> None:
         raise RecordingError(f"the recording's {error}") from error
 
 
-def _opened(name: str, data: bytes) -> Image.Image:
-    """A picture whose header was read; raises `RecordingError` where its pixels are not to be."""
+@contextmanager
+def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
+    """A picture whose header was read; raises `RecordingError` where its pixels are not to be, or cannot."""
     try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    except (*_BROKEN_PICTURE, *_BOMBS) as error:
-        raise _unreadable(name) from error
-    width, height = image.size
-    if max(width, height) > MOST_SIDE or width * height > MOST_PIXELS:
-        image.close()
+        with opened_picture(data, FORMATS, MOST_PIXELS, MOST_SIDE) as image:
+            yield image
+    except LargePictureError as error:
         raise RecordingError(
-            f"{name} came with {width} x {height} pixels; needed: at most {MOST_SIDE} a side and {MOST_PIXELS} in all. "
-            "Record smaller pictures."
-        )
-    return image
+            f"{name} came with {error}; needed: at most {MOST_SIDE} a side and "
+            f"{MOST_PIXELS} in all. Record smaller pictures."
+        ) from error
+    except UnreadablePictureError as error:
+        raise _unreadable(name) from error
 
 
 def _unreadable(name: str) -> RecordingError:
