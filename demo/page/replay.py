@@ -20,7 +20,7 @@ from pipeline.errors import RearviewError
 from pipeline.recording.archive import SUFFIX
 from pipeline.recording.moments import moment_count
 from pipeline.recording.recording import Recording, read_recording
-from pipeline.recording.replay import replayed, written
+from pipeline.recording.replay import replaying, written
 from pipeline.settings import RANGES, SettingsError
 
 if TYPE_CHECKING:
@@ -88,10 +88,16 @@ def _painted_into(
     video, picture = folder / "painted-again.mp4", folder / "painted-again.png"
     side = wanted.side
     size = (side, side) if side else recording.size
-    frames = replayed(engine, recording, wanted.changes, size=size, strokes=wanted.strokes)
-    count, told_at, last = 0, 0.0, None
+    frames = replaying(engine, recording, wanted.changes, size=size, strokes=wanted.strokes)
+    count, told_at, last, began = 0, 0.0, None, time.monotonic()
     with closing(frames), closing(written(frames, video, side_by_side=wanted.side_by_side)) as painted:
         for each in painted:
+            if each is None:
+                # Nothing is new, but whoever has turned away is found out only by a view.
+                if time.monotonic() - max(told_at, began) >= LOOK_EVERY_S:
+                    told_at = time.monotonic()
+                    yield View(_progress(count, total), running=True)
+                continue
             count, last = count + 1, each.translation.picture
             if count > MOST_FRAMES:
                 yield View(word("render.too_long", frames=MOST_FRAMES))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,22 @@ from pipeline.recording.operations import (
     Operation,
     Paper,
     Pasted,
-    Point,
     Redo,
     Restack,
     Shape,
     Stroke,
     Undo,
 )
-from pipeline.recording.strokes import Layer, area_around, coloured, erased, shape_mask, square_of, stroke_mask
+from pipeline.recording.strokes import (
+    Box,
+    Layer,
+    StrokeInk,
+    area_around,
+    coloured,
+    erased,
+    shape_mask,
+    square_of,
+)
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
@@ -36,6 +45,9 @@ SMALLEST_SIDE, LARGEST_SIDE = 512, 1024
 """Pixels of the square that is drawn on: smaller pictures are shrunk from it, as the page does, and larger ones
 stretched."""
 UNDO_DEPTH = 1000
+MOST_UNDO_BYTES = 128 * 2**20
+"""What can be taken back is kept packed, and only the part that changed: a stroke takes some kilobytes, a photograph
+over a whole layer a few megabytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,19 +93,26 @@ def _over(layer: Layer, opacity: float, below: Frame) -> Frame:
 class Drawing:
     """A drawing in the making: operations are begun, shown while they go on, and done."""
 
-    def __init__(self, side: int, pictures: Mapping[str, Frame] | None = None) -> None:
-        """`side` of the pictures in pixels; `pictures` `[H, W, 4]` are those that operations name."""
+    def __init__(self, side: int, pictures: Callable[[str], Frame] | None = None) -> None:
+        """`side` of the pictures in pixels; `pictures` reads one, `[H, W, 4]`, that an operation names."""
         self._out = side
         self._sheet = Sheet(min(max(side, SMALLEST_SIDE), LARGEST_SIDE))
-        self._pictures = pictures or {}
-        self._done: list[Folded] = []
-        self._undone: list[Folded] = []
+        self._pictures = pictures
+        self._ink: tuple[Stroke, StrokeInk] | None = None
+        self._done: list[Change] = []
+        self._undone: list[Change] = []
+
+    def on_the_way(self, operation: Operation, ms: float) -> Iterator[None]:
+        """Draw what of the operation that comes next is drawn within `ms`, and give moments to turn away; `during` and
+        `do` have little left to do then."""
+        if isinstance(operation, Stroke):
+            yield from self._ink_of(operation).drawn_to(_count_within(operation, ms))
 
     def during(self, operation: Operation, ms: float) -> Frame:
         """What is to be seen `[side, side, 3]` when the operation that comes next has gone on for `ms`."""
         if isinstance(operation, Stroke):
-            points = [point for point in operation.points if point.ms <= ms]
-            return self._seen(self._stroked(operation, points)) if points else self.picture()
+            count = _count_within(operation, ms)
+            return self._seen(self._stroked(operation, count)) if count else self.picture()
         if isinstance(operation, Shape):
             return self._seen(self._shaped(operation, min(1.0, ms / operation.ms) if operation.ms else 1.0))
         return self.picture()
@@ -107,9 +126,9 @@ class Drawing:
         elif isinstance(operation, LayerLook):
             self._sheet = replace(self._sheet, looks={**self._sheet.looks, operation.layer: operation})
         else:
-            self._done = [*self._done, _folded(self._sheet)][-UNDO_DEPTH:]
-            self._undone = []
-            self._sheet = self._after(operation)
+            before, self._sheet = self._sheet, self._after(operation)
+            self._done = _kept([*self._done, change_to(before, self._sheet)])
+            self._undone, self._ink = [], None
 
     def picture(self) -> Frame:
         """What is to be seen now, `[side, side, 3]`."""
@@ -122,16 +141,16 @@ class Drawing:
         way = cv2.INTER_AREA if sheet.side > self._out else cv2.INTER_CUBIC
         return np.asarray(cv2.resize(seen, (self._out, self._out), interpolation=way), np.uint8)
 
-    def _step(self, taken_from: list[Folded], put_on: list[Folded]) -> None:
+    def _step(self, taken_from: list[Change], put_on: list[Change]) -> None:
         """Undo, or redo: looks of layers stay as they are."""
         if taken_from:
-            put_on.append(_folded(self._sheet))
-            self._sheet = _unfolded(taken_from.pop(), self._sheet)
+            before, self._sheet = self._sheet, changed(self._sheet, taken_from.pop())
+            put_on.append(change_to(before, self._sheet))
 
     def _after(self, operation: Operation) -> Sheet:
         sheet = self._sheet
         if isinstance(operation, Stroke):
-            return self._stroked(operation, operation.points)
+            return self._stroked(operation, len(operation.points))
         if isinstance(operation, Shape):
             return self._shaped(operation, 1.0)
         if isinstance(operation, Fill):
@@ -145,43 +164,92 @@ class Drawing:
             return restacked(sheet, operation.order)
         if isinstance(operation, Paper):
             return replace(sheet, paper=operation.colour)
-        if isinstance(operation, Pasted):
-            return sheet.with_layer(operation.layer, square_of(self._pictures[operation.image], sheet.side))
+        if isinstance(operation, Pasted) and self._pictures is not None:
+            return sheet.with_layer(operation.layer, square_of(self._pictures(operation.image), sheet.side))
         return sheet
 
-    def _stroked(self, stroke: Stroke, points: Sequence[Point]) -> Sheet:
-        before = self._sheet.layer(stroke.layer)
-        mask, box = stroke_mask(points, self._sheet.side)
+    def _stroked(self, stroke: Stroke, count: int) -> Sheet:
+        before, ink = self._sheet.layer(stroke.layer), self._ink_of(stroke)
+        for _ in ink.drawn_to(count):
+            pass
+        mask, box = ink.covered()
         after = erased(before, mask, box) if stroke.tool == "eraser" else coloured(before, mask, box, stroke.colour)
         return self._sheet.with_layer(stroke.layer, after)
+
+    def _ink_of(self, stroke: Stroke) -> StrokeInk:
+        if self._ink is None or self._ink[0] is not stroke:
+            self._ink = stroke, StrokeInk(stroke.points, self._sheet.side)
+        return self._ink[1]
 
     def _shaped(self, shape: Shape, share: float) -> Sheet:
         mask, box = shape_mask(shape, share, self._sheet.side)
         return self._sheet.with_layer(shape.layer, coloured(self._sheet.layer(shape.layer), mask, box, shape.colour))
 
 
+def _count_within(stroke: Stroke, ms: float) -> int:
+    """How many points of a stroke are drawn within `ms`."""
+    return bisect_right(stroke.points, ms, key=lambda point: point.ms)
+
+
 @dataclass(frozen=True)
-class Folded:
-    """The paper and the layers of a sheet in little room: many of them are kept."""
+class Patch:
+    """What a part of a layer shows, packed."""
+
+    box: Box
+    packed: bytes
+
+
+@dataclass(frozen=True)
+class Change:
+    """What makes another sheet of one: paper, order, and of the layers that differ, the part that does; `None` for one
+    that goes."""
 
     paper: Colour
     order: tuple[str, ...]
-    layers: Mapping[str, bytes]
+    patches: Mapping[str, Patch | None]
+
+    @property
+    def length(self) -> int:
+        """How many bytes it takes."""
+        return sum(len(each.packed) for each in self.patches.values() if each is not None)
 
 
-def _folded(sheet: Sheet) -> Folded:
-    return Folded(
-        sheet.paper, sheet.order, {name: zlib.compress(layer.tobytes(), 1) for name, layer in sheet.layers.items()}
+def change_to(sheet: Sheet, other: Sheet) -> Change:
+    """What makes `sheet` of `other` again."""
+    differ = [name for name in {**sheet.layers, **other.layers} if sheet.layers.get(name) is not other.layers.get(name)]
+    return Change(
+        sheet.paper,
+        sheet.order,
+        {name: _patch(sheet.layer(name), other.layer(name)) if name in sheet.layers else None for name in differ},
     )
 
 
-def _unfolded(folded: Folded, sheet: Sheet) -> Sheet:
-    """What `_folded` was made of, with the looks of `sheet`."""
-    shape = sheet.side, sheet.side, 4
-    layers = {
-        name: np.frombuffer(zlib.decompress(each), np.uint8).reshape(shape) for name, each in folded.layers.items()
-    }
-    return replace(sheet, paper=folded.paper, order=folded.order, layers=layers)
+def _patch(layer: Layer, other: Layer) -> Patch:
+    left, top, width, height = cv2.boundingRect((layer != other).any(axis=2).astype(np.uint8))
+    part = layer[top : top + height, left : left + width]
+    return Patch((top, top + height, left, left + width), zlib.compress(part.tobytes(), 1))
+
+
+def changed(sheet: Sheet, change: Change) -> Sheet:
+    """The sheet after a change, with its own looks."""
+    layers = {name: each for name, each in sheet.layers.items() if change.patches.get(name, each) is not None}
+    for name, patch in change.patches.items():
+        if patch is not None:
+            top, bottom, left, right = patch.box
+            layers[name] = sheet.layer(name).copy()
+            part = np.frombuffer(zlib.decompress(patch.packed), np.uint8).reshape(bottom - top, right - left, 4)
+            layers[name][top:bottom, left:right] = part
+    return replace(sheet, paper=change.paper, order=change.order, layers=layers)
+
+
+def _kept(changes: list[Change]) -> list[Change]:
+    """The newest of them, as many as are kept."""
+    kept, left = changes[-UNDO_DEPTH:], MOST_UNDO_BYTES
+    for number, each in enumerate(reversed(kept)):
+        left -= each.length
+        if left < 0:
+            return kept[len(kept) - number :]
+    return kept
 
 
 def restacked(sheet: Sheet, order: tuple[str, ...]) -> Sheet:

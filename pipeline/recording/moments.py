@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RecordingError
 from pipeline.recording.drawing import Drawing
-from pipeline.recording.operations import Operation, Pasted
+from pipeline.recording.operations import Operation
 from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Recording, SettingsChanged
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ class Moment:
     frame: Frame
 
 
-def moments_of(recording: Recording, side: int, *, strokes: bool, fps: float) -> Iterator[Moment]:
+def moments_of(recording: Recording, side: int, *, strokes: bool, fps: float) -> Iterator[Moment | None]:
     """The frames of a recording, or, where it has none or `strokes` says so, those of its drawing while it is drawn:
-    squares of `side` pixels, `fps` a second. Raises `RecordingError` where there is nothing of what is asked for."""
+    squares of `side` pixels, `fps` a second, and `None` now and then while one is
+    drawn, for whoever may turn away. Raises `RecordingError` where there is nothing of what is asked for."""
     if strokes and not recording.has_strokes:
         raise RecordingError("the recording came without strokes; needed: some. Replay its frames, without --strokes.")
     if not (recording.has_strokes or recording.has_frames):
@@ -75,10 +77,8 @@ class _Hand:
     """Who draws a recording once more: what is done, what goes on, and what is still to come."""
 
     def __init__(self, recording: Recording, side: int) -> None:
-        operations = [event.operation for event in recording.events if isinstance(event, Drawn)]
-        pictures = {each.image: recording.cutting(each.image) for each in operations if isinstance(each, Pasted)}
-        self._drawing = Drawing(side, pictures)
-        self._events = [event for event in recording.events if not isinstance(event, FrameSent)]
+        self._drawing = Drawing(side, recording.cutting)
+        self._events = deque(event for event in recording.events if not isinstance(event, FrameSent))
         self._going: tuple[float, Operation] | None = None
         self._picture = self._drawing.picture()
         self.settings: dict[str, Any] = {}
@@ -91,37 +91,41 @@ class _Hand:
             return 0.0
         return self._events[0].ms if self._events else None
 
-    def draw_until(self, ms: float) -> Frame:
-        """What is to be seen `ms` after the beginning."""
+    def draw_until(self, ms: float) -> Generator[None, None, Frame]:
+        """What is to be seen `ms` after the beginning, with moments to turn away before."""
         while self._events and self._events[0].ms <= ms:
-            event = self._events.pop(0)
+            event = self._events.popleft()
             if isinstance(event, SettingsChanged):
                 self.settings |= event.settings
             elif isinstance(event, Forgotten):
                 self.forgets = True
             elif isinstance(event, Drawn):
-                self._finish()
+                yield from self._finish()
                 self._going = event.ms, event.operation
         if self._going is not None:
             began, operation = self._going
             if ms - began >= operation.ms:
-                self._finish()
+                yield from self._finish()
             else:
+                yield from self._drawing.on_the_way(operation, ms - began)
                 self._picture = self._drawing.during(operation, ms - began)
         return self._picture
 
-    def _finish(self) -> None:
+    def _finish(self) -> Iterator[None]:
         if self._going is not None:
-            self._drawing.do(self._going[1])
+            _, operation = self._going
+            yield from self._drawing.on_the_way(operation, operation.ms)
+            self._drawing.do(operation)
             self._going, self._picture = None, self._drawing.picture()
+            yield
 
 
-def _drawn_moments(recording: Recording, side: int, fps: float) -> Iterator[Moment]:
+def _drawn_moments(recording: Recording, side: int, fps: float) -> Iterator[Moment | None]:
     hand = _Hand(recording, side)
     tick, still, last = 0, 0, None
     while hand.next_ms is not None or still <= SETTLE_FRAMES:
         ms = tick * 1000 / fps
-        frame = hand.draw_until(ms)
+        frame = yield from hand.draw_until(ms)
         same = frame is last and not hand.settings and not hand.forgets
         still, last = still + 1 if same else 0, frame
         if still <= SETTLE_FRAMES:

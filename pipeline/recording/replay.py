@@ -59,12 +59,27 @@ def replayed(
     strokes: bool = False,
     fps: float = DRAWN_FPS,
 ) -> Generator[Replayed, None, None]:
+    """What `replaying` gives, without the moments between."""
+    frames = replaying(engine, recording, changes, size=size, strokes=strokes, fps=fps)
+    with closing(frames):
+        yield from (each for each in frames if each is not None)
+
+
+def replaying(
+    engine: Engine,
+    recording: Recording,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    strokes: bool = False,
+    fps: float = DRAWN_FPS,
+) -> Generator[Replayed | None, None, None]:
     """Paint a recording once more, in a session of its own, which begins as the recording did.
 
     Its frames are sent as they were; a recording without frames is drawn once more, at `fps` frames a second, and one
     with both where `strokes` says so. `changes` are settings that go before the recorded ones all the time; `size`
-    (width, height) by default is the recorded one. Raises `RecordingError`, `SettingsError`, and what
-    `Session.translate` raises.
+    (width, height) by default is the recorded one. `None` comes while nothing is painted yet, for whoever may
+    close this. Raises `RecordingError`, `SettingsError`, and what `Session.translate` raises.
     """
     # Here, not above: `--help` should not wait for torch.
     from pipeline.frames.codec import fitted
@@ -73,6 +88,9 @@ def replayed(
     settings = engine.model.entry.defaults.changed(**recording.settings)
     with closing(engine.open(seed=recording.seed, size=size)) as session:
         for moment in moments_of(recording, max(size), strokes=strokes, fps=fps):
+            if moment is None:
+                yield None
+                continue
             settings = settings.changed(**moment.settings)
             asked = settings.changed(**changes or {})
             if moment.forgets:
@@ -81,8 +99,10 @@ def replayed(
             yield Replayed(moment.ms, fitted(moment.frame, size, asked.fit), translation)
 
 
-def written(frames: Iterable[Replayed], out: Path, *, side_by_side: bool = False) -> Generator[Replayed, None, None]:
-    """Write what `replayed` gives to `out`, a folder or a file whose suffix says its kind; give each frame on.
+def written(
+    frames: Iterable[Replayed | None], out: Path, *, side_by_side: bool = False
+) -> Generator[Replayed | None, None, None]:
+    """Write what `replaying` gives to `out`, a folder or a file whose suffix says its kind; give each frame on.
 
     A file appears when all frames have come, a folder's files one by one. Raises `RecordingError` or `VideoError`;
     then, or if this is closed before the last frame, no file is written.
@@ -90,25 +110,26 @@ def written(frames: Iterable[Replayed], out: Path, *, side_by_side: bool = False
     check_out(out)
     with opened_file(out) as file:
         for each in frames:
-            picture = each.translation.picture
-            file.write(each.ms, beside(each.frame, picture) if side_by_side else picture)
+            if each is not None:
+                picture = each.translation.picture
+                file.write(each.ms, beside(each.frame, picture) if side_by_side else picture)
             yield each
         file.commit()
 
 
 def write_replay(
-    frames: Generator[Replayed, None, None],
+    frames: Generator[Replayed | None, None, None] | Generator[Replayed, None, None],
     out: Path,
     *,
     side_by_side: bool = False,
     progress: Callable[[Replayed], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> ReplayReport:
-    """Write what `replayed` gives to `out`, as `written` does. `progress` gets every frame; once `stop` says so, `out`
-    is finished with what there is. Raises what `written` and `replayed` raise."""
+    """Write what `replaying` gives to `out`, as `written` does. `progress` gets every frame; once `stop` says so, `out`
+    is finished with what there is. Raises what `written` and `replaying` raise."""
     count, stopped = 0, False
 
-    def until_stopped() -> Generator[Replayed, None, None]:
+    def until_stopped() -> Generator[Replayed | None, None, None]:
         nonlocal stopped
         for each in frames:
             yield each
@@ -118,9 +139,10 @@ def write_replay(
 
     with closing(frames):
         for each in written(until_stopped(), out, side_by_side=side_by_side):
-            count += 1
-            if progress is not None:
-                progress(each)
+            if each is not None:
+                count += 1
+                if progress is not None:
+                    progress(each)
     return ReplayReport(count, stopped)
 
 
@@ -191,7 +213,7 @@ def _replayed_to(arguments: argparse.Namespace, recording: Recording) -> ReplayR
         total = moment_count(recording, strokes=arguments.strokes)
         bar = stack.enter_context(tqdm(total=total, unit=" frames", dynamic_ncols=True, disable=None))
         stopped = stack.enter_context(stopped_by_signals())
-        frames = replayed(engine, recording, changes, size=engine.size, strokes=arguments.strokes, fps=arguments.fps)
+        frames = replaying(engine, recording, changes, size=engine.size, strokes=arguments.strokes, fps=arguments.fps)
         return write_replay(
             frames,
             arguments.out,

@@ -6,7 +6,8 @@ point, with round ends. A layer is premultiplied colour with opacity, uint8 `[S,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -33,6 +34,8 @@ SUBPIXEL_BITS = 4
 CURVE_PIECE = 3.0
 """Units: curves are drawn as straight pieces of about this length."""
 MOST_PIECES = 32
+TURN_AWAY_S = 0.1
+"""How long a stroke is drawn before whoever waits for it can turn away."""
 FILL_TOLERANCE = 40
 """Of 255 in each channel: what a fill takes for the colour that it was set on."""
 
@@ -58,57 +61,100 @@ def _blended(layer: Layer, mask: Mask, box: Box, target: tuple[int, int, int, in
 
 def stroke_mask(points: Sequence[Point], side: int) -> tuple[Mask, Box]:
     """What a stroke covers of a square of `side` pixels, and where."""
-    return _drawn(curves(points), side)
+    ink = StrokeInk(points, side)
+    for _ in ink.drawn_to(len(points)):
+        pass
+    return ink.covered()
 
 
-def _drawn(pieces: Sequence[tuple[float, Places]], side: int, filled: bool = False) -> tuple[Mask, Box]:
-    """What lines of such widths, or the area inside of them, cover of a square of `side` pixels, and where."""
+class StrokeInk:
+    """What a stroke covers of a square of `side` pixels while it is drawn: each of its pieces is drawn once."""
+
+    def __init__(self, points: Sequence[Point], side: int) -> None:
+        self._points, self._side = points, side
+        self._fine = np.zeros((side * OVERSAMPLING,) * 2, np.uint8)
+        self._last: Places = np.array(points[0][:2], np.float64)
+        self._middle = self._last
+        self._count = 0
+        self._low: Places = np.full(2, np.inf)
+        self._high: Places = np.full(2, -np.inf)
+
+    def drawn_to(self, count: int) -> Iterator[None]:
+        """Draw the first `count` points, and give a moment to turn away whenever `TURN_AWAY_S` have gone by."""
+        began = time.monotonic()
+        while self._count < count:
+            self._take(self._points[self._count])
+            if time.monotonic() - began >= TURN_AWAY_S:
+                yield
+                began = time.monotonic()
+
+    def covered(self) -> tuple[Mask, Box]:
+        """What the points that were drawn cover, and where: the line ends at the last of them."""
+        point = self._points[self._count - 1]
+        end = _curve(self._middle, self._last, np.array(point[:2]))
+        low, high = self._reach(end, point.width)
+        top, bottom, left, right = box = _inside(low, high, self._side)
+        fine = self._fine[top * OVERSAMPLING : bottom * OVERSAMPLING, left * OVERSAMPLING : right * OVERSAMPLING].copy()
+        _draw(fine, end, point.width, self._side, (left, top))
+        return np.asarray(cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA), np.uint8), box
+
+    def _take(self, point: Point) -> None:
+        here: Places = np.array(point[:2])
+        piece = _curve(self._middle, self._last, here)
+        self._low, self._high = self._reach(piece, point.width)
+        _draw(self._fine, piece, point.width, self._side, (0, 0))
+        self._last, self._middle = here, (self._last + here) / 2
+        self._count += 1
+
+    def _reach(self, piece: Places, width: float) -> tuple[Places, Places]:
+        """From where to where, in pixels, the stroke goes with another piece."""
+        scale = self._side / CANVAS_SIDE
+        low, high = (piece.min(axis=0) - width) * scale, (piece.max(axis=0) + width) * scale
+        return np.minimum(self._low, low), np.maximum(self._high, high)
+
+
+def _draw(fine: Mask, places: Places, width: float, side: int, corner: tuple[int, int]) -> None:
+    """Draw a line on a finer mask, whose corner lies there."""
     scale = side / CANVAS_SIDE
-    box = _box([(places * scale, width * scale) for width, places in pieces], side)
-    top, bottom, left, right = box
+    thickness = max(1, round(width * scale * OVERSAMPLING))
+    fixed = _fixed((places * scale - corner) * OVERSAMPLING)
+    cv2.polylines(fine, [fixed], False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS)
+
+
+def _drawn(width: float, places: Places, side: int, filled: bool) -> tuple[Mask, Box]:
+    """What a line of such a width, or the area inside of it, covers of a square of `side` pixels, and where."""
+    scale = side / CANVAS_SIDE
+    low, high = (places.min(axis=0) - width) * scale, (places.max(axis=0) + width) * scale
+    top, bottom, left, right = box = _inside(low, high, side)
     fine = np.zeros(((bottom - top) * OVERSAMPLING, (right - left) * OVERSAMPLING), np.uint8)
-    for width, places in pieces:
-        fixed = _fixed((places * scale - (left, top)) * OVERSAMPLING)
-        if filled:
-            cv2.fillPoly(fine, [fixed], 255, cv2.LINE_8, SUBPIXEL_BITS)
-        else:
-            thickness = max(1, round(width * scale * OVERSAMPLING))
-            cv2.polylines(fine, [fixed], False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS)
+    if filled:
+        cv2.fillPoly(fine, [_fixed((places * scale - (left, top)) * OVERSAMPLING)], 255, cv2.LINE_8, SUBPIXEL_BITS)
+    else:
+        _draw(fine, places, width, side, (left, top))
     return np.asarray(cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA), np.uint8), box
 
 
-def _box(pieces: Sequence[tuple[Places, float]], side: int) -> Box:
-    """What lines through such places, in pixels, and of such widths can cover of a square; never empty."""
-    low = np.min([places.min(axis=0) - width for places, width in pieces], axis=0)
-    high = np.max([places.max(axis=0) + width for places, width in pieces], axis=0)
+def _inside(low: Places, high: Places, side: int) -> Box:
+    """The box from a low corner to a high one, in pixels, with a seam, inside of a square; never empty."""
     left, top = (int(each) for each in np.clip(np.floor(low) - 1, 0, side - 1))
     right, bottom = (int(each) for each in np.clip(np.ceil(high) + 1, 1, side))
     return top, max(bottom, top + 1), left, max(right, left + 1)
 
 
-def curves(points: Sequence[Point]) -> list[tuple[float, Places]]:
-    """The width of each piece of a stroke and the places `[N, 2]` along it, in units.
-
-    Quadratic curves from the middle of two points to the middle of the next two, with the point between as the one
-    that pulls: a fast hand draws no corners.
-    """
-    found = []
-    last = middle = np.array(points[0][:2])
-    for point in (*points, points[-1]):
-        here = np.array(point[:2])
-        following = (last + here) / 2
-        length = np.hypot(*(last - middle)) + np.hypot(*(following - last))
-        along = np.linspace(0, 1, 2 + min(MOST_PIECES, int(length / CURVE_PIECE)))[:, None]
-        found.append((point.width, (1 - along) ** 2 * middle + 2 * along * (1 - along) * last + along**2 * following))
-        last, middle = here, following
-    return found
+def _curve(middle: Places, last: Places, here: Places) -> Places:
+    """A quadratic curve from the middle of two points to the middle of the next two, with the point between as the one
+    that pulls: a fast hand draws no corners."""
+    following = (last + here) / 2
+    length = np.hypot(*(last - middle)) + np.hypot(*(following - last))
+    along = np.linspace(0, 1, 2 + min(MOST_PIECES, int(length / CURVE_PIECE)))[:, None]
+    return np.asarray((1 - along) ** 2 * middle + 2 * along * (1 - along) * last + along**2 * following)
 
 
 def shape_mask(shape: Shape, share: float, side: int) -> tuple[Mask, Box]:
     """What a shape covers of a square of `side` pixels when it has been pulled `share` of the way, and where."""
     start, end = np.array(shape.start), np.array(shape.end)
     outline = outline_of(shape.kind, start, start + (end - start) * share)
-    return _drawn([(shape.size, outline)], side, filled=shape.filled and shape.kind != "line")
+    return _drawn(shape.size, outline, side, filled=shape.filled and shape.kind != "line")
 
 
 def outline_of(kind: str, start: Places, end: Places) -> Places:

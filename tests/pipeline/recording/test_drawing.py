@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.frames.codec import Frame
+from pipeline.recording import drawing as module
 from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import (
     Clear,
@@ -31,7 +37,7 @@ def line(colour: tuple[int, int, int] = RED, y: float = 256, width: float = 40, 
 
 
 def drawing(*operations: Operation, side: int = 512, pictures: dict[str, Frame] | None = None) -> Drawing:
-    made = Drawing(side, pictures)
+    made = Drawing(side, (pictures or {}).__getitem__)
     for each in operations:
         made.do(each)
     return made
@@ -187,3 +193,66 @@ def test_undo_is_more_than_a_hundred_deep() -> None:
     for _ in range(149):
         made.do(Undo())
     assert at(made, 5, 5) == (0, 0, 0)
+
+
+LAYERS_OF_NOISE = ("picture", "ink", "ink2", "ink3", "ink4", "ink5", "ink6", "ink7")
+
+
+def noise(side: int) -> Frame:
+    picture = np.random.default_rng(0).integers(0, 256, (side, side, 4)).astype(np.uint8)
+    picture[..., 3] = 255
+    return picture
+
+
+def test_what_can_be_taken_back_takes_the_room_of_what_changed() -> None:
+    pictures = {"images/n.png": noise(512)}
+    made = drawing(
+        Restack(LAYERS_OF_NOISE), *(Pasted(each, "images/n.png") for each in LAYERS_OF_NOISE), pictures=pictures
+    )
+    before = made.picture()
+    tracemalloc.start()
+    for number in range(60):
+        made.do(line(y=100 + number))
+        made.do(Paper((number % 256, 0, 0)))
+    assert tracemalloc.get_traced_memory()[0] < 8 * 2**20
+    tracemalloc.stop()
+    for _ in range(120):
+        made.do(Undo())
+    assert np.array_equal(made.picture(), before)
+
+
+def test_the_oldest_is_forgotten_where_all_would_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_UNDO_BYTES", 4 * 2**20)
+    pictures = {"images/n.png": noise(512), "images/m.png": 255 - noise(512) // 2}
+    made = drawing(*(Pasted("ink", f"images/{name}.png") for name in "nm" * 5), pictures=pictures)
+    for _ in range(20):
+        made.do(Undo())
+    assert at(made, 100, 100) != WHITE
+    made.do(line())
+    seen = made.picture()
+    made.do(Undo())
+    made.do(Redo())
+    assert np.array_equal(made.picture(), seen)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(-600, 1200)] * 2, st.integers(0, 200)), min_size=1, max_size=12), st.data())
+def test_a_stroke_that_grows_is_what_it_is_at_once(places: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    points = tuple(Point(x / 2, y / 2, width, 10.0 * number) for number, (x, y, width) in enumerate(places))
+    stroke = Stroke("ink", "brush", RED, points)
+    growing = Drawing(64)
+    for ms in sorted(data.draw(st.lists(st.floats(0, 130), max_size=5))):
+        seen = growing.during(stroke, ms)
+        assert np.array_equal(seen, Drawing(64).during(stroke, ms))
+    growing.do(stroke)
+    assert np.array_equal(growing.picture(), drawing(stroke, side=64).picture())
+
+
+def test_whoever_waits_for_a_long_stroke_can_turn_away() -> None:
+    points = tuple(Point(512.0 * (number % 2), number % 512, 1024, number) for number in range(50_000))
+    made = Drawing(1024)
+    began = time.perf_counter()
+    turns = made.on_the_way(Stroke("ink", "brush", RED, points), 50_000)
+    for _ in range(3):
+        next(turns)
+    assert time.perf_counter() - began < 1
