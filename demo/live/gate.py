@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -13,6 +14,9 @@ from starlette.websockets import WebSocket
 from demo.live import wire
 
 FIRST_MESSAGE_S = 10.0
+
+HOME_PREFIX = 64
+"""The bits of an IPv6 address that say whose it is: one home has all of the addresses behind them (RFC 6177)."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,38 @@ def is_browser(connection: HTTPConnection) -> bool:
 
 
 def address_of(connection: HTTPConnection, behind_proxy: bool) -> str:
-    """The address that a connection counts for: its peer's, or the one that the proxy in front of us has seen.
+    """The address that a connection counts for: its peer's, or the one that the proxy in front of us has seen, as
+    `counted_address` writes it.
 
     Only the last hop of X-Forwarded-For is written by that proxy; all before it is what the client claims.
     """
     if behind_proxy:
         hops = [hop.strip() for line in connection.headers.getlist("x-forwarded-for") for hop in line.split(",")]
         if hops and hops[-1]:
-            return hops[-1]
-    return connection.client.host if connection.client else "unknown"
+            return counted_address(hops[-1])
+    return counted_address(connection.client.host) if connection.client else "unknown"
+
+
+def counted_address(text: str) -> str:
+    """One word for all addresses of one home: an IPv6 address is its network of `HOME_PREFIX` bits, an IPv4 address
+    written as IPv6 is the IPv4 address, and a port beside it is left out. What is no address stays as it is."""
+    try:
+        address = ip_address(without_port(text))
+    except ValueError:
+        return text
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    # As a number, because a link's own address names the link behind a percent sign.
+    return str(IPv6Network((int(address), HOME_PREFIX), strict=False))
+
+
+def without_port(text: str) -> str:
+    """An address as some proxies write it, 192.0.2.1:443 or [2001:db8::1]:443, without its port."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def asks_for_login(connection: HTTPConnection) -> bool:

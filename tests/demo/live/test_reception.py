@@ -173,6 +173,15 @@ def test_one_address_has_no_more_than_its_share_in_and_in_line(house: House) -> 
     assert host.connect("dora", x_forwarded_for="1.2.3.4, 5.6.7.8")[1] == place(2, 2)
 
 
+def test_one_home_s_ipv6_addresses_have_one_share(house: House) -> None:
+    host = house(behind_proxy=True, visitors_per_address=1)
+    host.connect("anna", x_forwarded_for="2001:db8:1:2::1")
+    with host.client.websocket_connect(SOCKET_PATH, headers={"x-forwarded-for": "2001:db8:1:2::2"}) as bert:
+        bert.send_json({"token": host.live.mint("bert")})
+        assert closing(bert)[0] == wire.CLOSE_FULL
+    assert host.connect("cleo", x_forwarded_for="2001:db8:1:3::1")[1]["type"] == "hello"
+
+
 def test_without_a_proxy_nobody_chooses_their_address(house: House) -> None:
     host = house(visitors_per_address=1)
     host.connect("anna", x_forwarded_for="1.1.1.1")
