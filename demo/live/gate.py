@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
-from starlette.websockets import WebSocket
 
 from demo.live import wire
-
-FIRST_MESSAGE_S = 10.0
 
 HOME_PREFIX = 64
 """The bits of an IPv6 address that say whose it is: one home has all of the addresses behind them (RFC 6177)."""
@@ -104,15 +100,6 @@ def guest_of(connection: HTTPConnection, tokens: wire.Tokens, token: object, beh
         return None
     name = tokens.visitor(token, user)
     return None if name is None else Guest(name, user, address_of(connection, behind_proxy))
-
-
-async def first_token(socket: WebSocket) -> object:
-    """The token of the first message, or `None` where none comes in time or in form."""
-    try:
-        message = await asyncio.wait_for(socket.receive(), FIRST_MESSAGE_S)
-    except asyncio.TimeoutError:
-        return None
-    return wire.parsed(message.get("text") or "").get("token")
 
 
 async def limited_body(request: Request, maximum_bytes: int) -> bytes | None:

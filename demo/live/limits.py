@@ -40,6 +40,26 @@ class HostLimits:
     queue_length: int = _number(
         32, 0, 1000, 1, "visitors", "Queue length", "How many may wait in line; 0 sends newcomers away.", integer=True
     )
+    greetings: int = _number(
+        64,
+        1,
+        10000,
+        1,
+        "sockets",
+        "Greetings",
+        "How many sockets that have not said who they are may be open; the longest silent make room.",
+        integer=True,
+    )
+    greetings_per_address: int = _number(
+        16,
+        1,
+        10000,
+        1,
+        "sockets",
+        "Greetings of one address",
+        "How many of these may be of one address.",
+        integer=True,
+    )
     frames_per_second: float = _number(
         30.0,
         1.0,

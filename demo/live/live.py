@@ -18,6 +18,7 @@ from demo import assets
 from demo.live import gate, wire
 from demo.live.connection import Connection
 from demo.live.gate import Guest
+from demo.live.greetings import Greetings, SentAwayError
 from demo.live.limits import HostLimits
 from demo.live.metrics import CONTENT_TYPE, Metrics
 from demo.live.output import OutputPages
@@ -40,7 +41,6 @@ TOKEN_HEADER = "x-rearview-token"
 ASK_EVERY_S = 2
 STUCK_S = 60.0
 FAREWELL_S = 1.5
-MAXIMUM_GREETINGS = 64
 
 TOKEN_SENTENCE = "This page's pass is not valid any more. A new one is being fetched."
 FOREIGN_SENTENCE = "This address serves its own page only."
@@ -72,7 +72,7 @@ class Live:
         self.reception = Reception(engine, self.limits, self.metrics)
         self._behind_proxy = behind_proxy
         self._tokens = wire.Tokens(secret)
-        self._greetings = 0
+        self._greetings = Greetings(self.limits.greetings, self.limits.greetings_per_address)
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.metrics.watch(
@@ -174,14 +174,14 @@ class Live:
 
     async def _greeted(self, socket: WebSocket) -> Guest | None:
         """Who says hello, or `None` where the socket was closed instead."""
-        if self._closing or self._greetings >= MAXIMUM_GREETINGS:
-            await socket.close(wire.CLOSE_AGAIN, CLOSING_SENTENCE if self._closing else CROWD_SENTENCE)
+        if self._closing:
+            await socket.close(wire.CLOSE_AGAIN, CLOSING_SENTENCE)
             return None
-        self._greetings += 1
         try:
-            token = await gate.first_token(socket)
-        finally:
-            self._greetings -= 1
+            token = await self._greetings.first_token(socket, gate.address_of(socket, self._behind_proxy))
+        except SentAwayError:
+            await socket.close(wire.CLOSE_AGAIN, CROWD_SENTENCE)
+            return None
         guest = gate.guest_of(socket, self._tokens, token, self._behind_proxy)
         if guest is None and socket.client_state is WebSocketState.CONNECTED:
             await socket.close(wire.CLOSE_TOKEN, TOKEN_SENTENCE)

@@ -12,6 +12,8 @@ OTHER = {
     "visitors": "3",
     "visitors_per_address": "2",
     "queue_length": "0",
+    "greetings": "5",
+    "greetings_per_address": "2",
     "frames_per_second": "12.5",
     "message_kb": "64",
     "session_seconds": "90",

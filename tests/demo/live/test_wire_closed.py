@@ -427,14 +427,53 @@ def test_half_a_message_is_nobody_s_trouble(live: Live, engine: StandInEngine) -
         assert engine.sessions[0].settings == []
 
 
-def test_a_crowd_that_says_nothing_leaves_the_door_open_for_others(
-    client: TestClient, live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("demo.live.live.MAXIMUM_GREETINGS", 2)
+def silent_crowd(stack: ExitStack, client: TestClient, *addresses: str) -> list[Any]:
+    """Sockets of these addresses that are open and say nothing, in their order."""
+    return [
+        stack.enter_context(client.websocket_connect(SOCKET_PATH, headers={"x-forwarded-for": address}))
+        for address in addresses
+    ]
+
+
+@pytest.fixture
+def narrow(engine: StandInEngine) -> Iterator[tuple[TestClient, Live]]:
+    """An app behind a proxy with room for three greetings, for two of one address."""
+    limits = HostLimits(queue_length=0, grace_seconds=0.1, greetings=3, greetings_per_address=2)
+    live = Live(engine, limits, behind_proxy=True)  # type: ignore[arg-type]
+    with TestClient(Starlette(routes=live.routes())) as client:
+        yield client, live
+    live.close()
+
+
+def closed_with(socket: Any) -> int:
+    return int(socket.receive()["code"])
+
+
+def test_a_crowd_that_says_nothing_keeps_nobody_out(narrow: tuple[TestClient, Live]) -> None:
+    client, live = narrow
     with ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(client.websocket_connect(SOCKET_PATH))
-        assert refusal(client, None) == wire.CLOSE_AGAIN
-    assert eventually(lambda: live._greetings == 0)
-    with client.websocket_connect(SOCKET_PATH) as socket:
-        assert greet(socket, live)["type"] == "hello"
+        crowd = silent_crowd(stack, client, "1.1.1.1", "1.1.1.1", "1.1.1.2")
+        honest = stack.enter_context(client.websocket_connect(SOCKET_PATH, headers={"x-forwarded-for": "9.9.9.9"}))
+        assert greet(honest, live)["type"] == "hello"
+        assert closed_with(crowd[0]) == wire.CLOSE_AGAIN
+        assert len(live._greetings) == 2
+    assert eventually(lambda: len(live._greetings) == 0)
+
+
+def test_an_address_with_its_share_of_greetings_makes_room_for_itself(narrow: tuple[TestClient, Live]) -> None:
+    client, live = narrow
+    with ExitStack() as stack:
+        crowd = silent_crowd(stack, client, "2001:db8::1", "2001:db8::2", "2001:db8::3")
+        assert closed_with(crowd[0]) == wire.CLOSE_AGAIN
+        assert greet(crowd[1], live)["type"] == "hello"
+        assert greet(crowd[2], live)["type"] == "hello"
+
+
+def test_who_says_nothing_is_sent_away_in_time(
+    narrow: tuple[TestClient, Live], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, live = narrow
+    monkeypatch.setattr("demo.live.greetings.FIRST_MESSAGE_S", 0.05)
+    with ExitStack() as stack:
+        assert closed_with(silent_crowd(stack, client, "1.1.1.1")[0]) == wire.CLOSE_TOKEN
+        assert len(live._greetings) == 0
