@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from demo import assets
 from demo.live import gate, wire
+from demo.live.closed_routes import closed_routes
 from demo.live.connection import Connection
 from demo.live.gate import Guest
 from demo.live.greetings import Greetings, SentAwayError
@@ -100,6 +101,7 @@ class Live:
             Route(POST_PATH, self.post, methods=["POST"], name="rearview-frame"),
             Route(METRICS_PATH, self.read_metrics, name="rearview-metrics"),
             Route(HEALTH_PATH, self.health, name="rearview-health"),
+            *closed_routes(),
             *assets.routes(),
             *OutputPages(self.reception.outputs).routes(),
         ]

@@ -17,6 +17,7 @@ from demo.page.looks import SUBMITTED, build_blend, build_looks, studio_facts, w
 from demo.page.lora import Styles, build_styles
 from demo.page.presets import EXAMPLES, Example
 from demo.page.replay import build_replay_tab
+from demo.page.uploaded_only import UploadedOnly
 from demo.page.video import KEPT_FILES, MAXIMUM_UPLOAD, build_video_tab, wire_video_tab
 from demo.page.video_jobs import VideoJobs
 from demo.words import WORDS, word
@@ -98,7 +99,7 @@ def launch_options() -> dict[str, Any]:
 def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     """The page whose canvas talks to `live`, and whose videos are translated by the same engine; `styles` are those
     that the host has beside the model."""
-    with gr.Blocks(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
+    with UploadedOnly(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
         gr.HTML(html_template=assets.markup("page/head.html"), apply_default_css=False, elem_id="head")
         with gr.Row(elem_id="studio"):

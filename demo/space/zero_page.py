@@ -16,8 +16,10 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from demo.live import wire
+from demo.live.closed_routes import closed_routes
 from demo.live.live import HEALTH_PATH, POST_PATH, SOCKET_PATH, json_response
 from demo.page.page import FIRST_SEED
+from demo.page.uploaded_only import UploadedOnly
 from demo.page.video import KEPT_FILES
 from demo.space.zero import DUPLICATE, READABLE, Calls, Outcome, check_video, frames_within_a_call
 from demo.words import word
@@ -32,7 +34,7 @@ HEIGHT = 384
 
 def build(calls: Calls, title: str, defaults: FrameSettings, space: str) -> gr.Blocks:
     """The page of the Space `space` (USER/NAME), whose model is called `title` and begins with `defaults`."""
-    with gr.Blocks(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
+    with UploadedOnly(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         notice = f'<p role="note">{html.escape(word("zero.why"))}</p>'
         gr.HTML(notice, apply_default_css=False, elem_id="zero_notice")
         gr.Button(word("zero.duplicate"), link=DUPLICATE.format(space=space), link_target="_blank", size="md")
@@ -147,6 +149,7 @@ class NotLive:
             WebSocketRoute(SOCKET_PATH, self.socket, name="rearview-live"),
             Route(POST_PATH, self.post, methods=["POST"], name="rearview-frame"),
             Route(HEALTH_PATH, self.health, name="rearview-health"),
+            *closed_routes(),
         ]
 
     async def socket(self, socket: WebSocket) -> None:
