@@ -16,6 +16,7 @@ import gradio as gr
 from PIL import Image
 
 from demo.words import word
+from pipeline.compute.host import give_freed_memory_back
 from pipeline.errors import RearviewError
 from pipeline.recording.archive import SUFFIX
 from pipeline.recording.moments import moment_count
@@ -80,6 +81,8 @@ def painted_again(engine: Engine, file: Path, wanted: Wanted, every_s: float = L
     except Exception:  # the person gets a sentence, the log the rest
         logger.exception("a recording failed")
         yield View(word("render.failed"))
+    finally:
+        give_freed_memory_back()
 
 
 def _painted_into(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.compute.host import give_freed_memory_back
 from pipeline.errors import RearviewError, VideoError
 from pipeline.settings import FrameSettings, SettingsError
 from pipeline.video.reader import VideoFacts, facts_of
@@ -87,6 +88,7 @@ class VideoJob:
                         progress=self._count,
                         preview=self._show,
                         stop=self._should_stop,
+                        longest_side=MAXIMUM_SIDE,
                     )
                 self.out = out if self.report.frames else None
             except READABLE as error:
@@ -96,6 +98,7 @@ class VideoJob:
                 self.error = FAILED_SENTENCE
             finally:
                 self.ended.set()
+                give_freed_memory_back()
             # The page copies the file to where it serves it from; a page that has gone never does.
             self._fetched.wait(FETCH_WITHIN_S)
             self.pair = None
@@ -124,20 +127,33 @@ class VideoJobs:
         self._maximum_jobs = maximum_jobs
         self._maximum_frames = maximum_frames
         self._jobs: dict[str, VideoJob] = {}
+        self._beginning: set[str] = set()
         self._lock = Lock()
 
     def start(self, visitor: str, source: Path, settings: FrameSettings) -> VideoJob:
         """Begin with the video `source` of `visitor`; raises `VideoError` or `BusyError`."""
-        check_limits(source.name, facts_of(source), self._maximum_frames)
-        with self._lock:
-            self._jobs = {name: job for name, job in self._jobs.items() if not job.ended.is_set()}
-            if visitor in self._jobs:
-                raise BusyError("Your last video is still being painted. Wait for it, or stop it.")
-            if len(self._jobs) >= self._maximum_jobs:
-                places = "The one place" if self._maximum_jobs == 1 else f"All {self._maximum_jobs} places"
-                raise BusyError(f"{places} for videos are taken. Try again in a minute.")
+        # Looking into a file decodes a frame of it, so that only whoever has a place may.
+        with self._place_for(visitor):
+            check_limits(source.name, facts_of(source, MAXIMUM_SIDE), self._maximum_frames)
             job = self._jobs[visitor] = VideoJob(self._open_session, source, settings, self._maximum_frames)
         return job
+
+    @contextmanager
+    def _place_for(self, visitor: str) -> Iterator[None]:
+        """Hold a place while a job of `visitor` is made; raises `BusyError` where there is none."""
+        with self._lock:
+            self._jobs = {name: job for name, job in self._jobs.items() if not job.ended.is_set()}
+            if visitor in self._jobs or visitor in self._beginning:
+                raise BusyError("Your last video is still being painted. Wait for it, or stop it.")
+            if len(self._jobs) + len(self._beginning) >= self._maximum_jobs:
+                places = "The one place" if self._maximum_jobs == 1 else f"All {self._maximum_jobs} places"
+                raise BusyError(f"{places} for videos are taken. Try again in a minute.")
+            self._beginning.add(visitor)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._beginning.discard(visitor)
 
     def stop(self, visitor: str) -> None:
         """Finish the video of `visitor` with what there is."""

@@ -62,7 +62,7 @@ def frames_within_a_call(steps: int) -> int:
 
 def check_video(source: Path, settings: FrameSettings) -> None:
     """Raise `VideoError` unless the whole video `source` can be painted in one call."""
-    facts, most = facts_of(source), frames_within_a_call(settings.steps)
+    facts, most = facts_of(source, MAXIMUM_SIDE), frames_within_a_call(settings.steps)
     if facts.frames is not None and facts.frames > most:
         raise VideoError(
             f"{source.name} came with {facts.frames} frames; needed: at most {most} with {settings.steps} steps, which "
@@ -139,7 +139,7 @@ class Calls:
 
         def video_seconds(source: Path, out: Path, settings: FrameSettings) -> float:
             # Where the file does not say how many, as many as there may be.
-            frames = facts_of(source).frames or frames_within_a_call(settings.steps)
+            frames = facts_of(source, MAXIMUM_SIDE).frames or frames_within_a_call(settings.steps)
             return call_seconds(frames, settings.steps)
 
         self.picture: Callable[[np.ndarray, FrameSettings], Outcome] = spaces.GPU(duration=picture_seconds)(picture)

@@ -32,13 +32,20 @@ def keep_freed_memory() -> bool:
     """Let the C library keep what a frame frees for the next one; returns whether it was told so.
 
     By default glibc hands large blocks back to the system at once, and every frame faults their pages in again. This
-    holds for the whole process, so a program decides it, not the engine. Elsewhere than on glibc nothing is done.
+    holds for the whole process, so a program decides it, not the engine. Elsewhere than on glibc nothing is done. What
+    takes far more than a frame, such as a video, has to `give_freed_memory_back` when it ends.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(ctypes.util.find_library("c")).mallopt
     wanted = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_ARENA_MAX, 1))
     return all([mallopt(name, value) == 1 for name, value in wanted])
+
+
+def give_freed_memory_back() -> None:
+    """Let the system have what the C library keeps of freed memory; the next frames fault their pages in once more."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(ctypes.util.find_library("c")).malloc_trim(0)
 
 
 def hush() -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
 
 LONGEST_VIDEO_SIDE = 8192
+"""Of every frame: those after the first may be of another size, and none is decoded that is larger than its square."""
 UNKNOWN_COLORSPACE = 2
 HD_LINES = 720
 """Files that do not name their colours follow BT.601 below this height, BT.709 from it on, as players take it."""
@@ -61,13 +62,15 @@ class SourceFrame:
     turned: bool
 
 
-def facts_of(path: Path) -> VideoFacts:
-    """Open the video at `path` and look at its first frame; raises `VideoError` where there is none."""
-    with VideoReader(path) as reader:
+def facts_of(path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> VideoFacts:
+    """Open the video at `path` and look at its first frame; raises `VideoError` where there is none, or where a side is
+    longer than `longest_side`."""
+    with VideoReader(path, longest_side) as reader:
         first = next((piece for piece in reader.pieces() if isinstance(piece, SourceFrame)), None)
         if first is None:
             raise VideoError(
-                f"{path.name} came without a frame that can be read; needed: one at least. Check the file."
+                f"{path.name} came without a frame that can be read; needed: one at least, of at most {longest_side} "
+                "pixels a side. Check the file."
             )
         seconds = reader.seconds
         rate = reader.stream.average_rate
@@ -82,10 +85,13 @@ class VideoReader:
     """A video file that is open for reading; a context manager. Raises `VideoError` where it holds no video.
 
     Of what was read so far, `reached` is the time in seconds of the latest piece, `damaged` the number of pieces that
-    could not be decoded, and `broken_off` whether the file could not be read any further.
+    could not be decoded, and `broken_off` whether the file could not be read any further. A piece with more pixels than
+    the square of `longest_side` is never decoded: it counts as damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> None:
+        # FFmpeg asks before it allocates a frame, whatever the frame before it was; also while it opens the file.
+        bound = {"max_pixels": str(longest_side**2)}
         self.reached = 0.0
         self.damaged = 0
         self.broken_off = False
@@ -93,14 +99,15 @@ class VideoReader:
             try:
                 file = undo.enter_context(path.open("rb"))
                 self._container: InputContainer = undo.enter_context(
-                    av.open(file, "r", options=READ_OPTIONS, metadata_errors="replace")
+                    av.open(file, "r", options=READ_OPTIONS | bound, metadata_errors="replace")
                 )
             except (OSError, FFmpegError) as error:
                 raise VideoError(
                     f"{path.name} cannot be read as a video ({reason_of(error)}); needed: a whole file that FFmpeg "
                     "knows. Check the file."
                 ) from error
-            self.stream = self._video_stream(path)
+            self.stream = self._video_stream(path, longest_side)
+            self.stream.codec_context.options = bound
             self.audio = self._container.streams.audio
             self._undo = undo.pop_all()
         self.time_base = self.stream.time_base or Fraction(1, 1000)
@@ -167,17 +174,16 @@ class VideoReader:
         runs_on = self._container.format.flags & cast(int, Flags.ts_discont.value)
         return Fraction(self._container.start_time or 0, av.time_base) if runs_on else Fraction(0)
 
-    def _video_stream(self, path: Path) -> VideoStream:
+    def _video_stream(self, path: Path, longest_side: int) -> VideoStream:
         """The first video that is no cover picture."""
         streams = self._container.streams.video
         stream = next((each for each in streams if not each.disposition & Disposition.attached_pic), None)
         if stream is None or stream.codec_context is None:
             raise VideoError(f"{path.name} came without a video that can be decoded; needed: one. Choose another file.")
         size = (stream.codec_context.width, stream.codec_context.height)
-        if max(size) > LONGEST_VIDEO_SIDE:
+        if max(size) > longest_side:
             raise VideoError(
-                f"{path.name} came with {size[0]}x{size[1]} pixels; needed: at most {LONGEST_VIDEO_SIDE} a side. "
-                "Shrink it."
+                f"{path.name} came with {size[0]} x {size[1]} pixels; needed: at most {longest_side} a side. Shrink it."
             )
         return stream
 

@@ -23,7 +23,7 @@ from pipeline.options import (
     stopped_by_signals,
 )
 from pipeline.settings import FIT, FrameSettings, SettingsError
-from pipeline.video.reader import SourceFrame, VideoReader, facts_of
+from pipeline.video.reader import LONGEST_VIDEO_SIDE, SourceFrame, VideoReader, facts_of
 from pipeline.video.writer import TARGETS, VideoWriter, check_paths, even
 
 if TYPE_CHECKING:
@@ -76,22 +76,24 @@ def translate_video(
     progress: Callable[[int, int | None], None] | None = None,
     preview: Callable[[Frame, Frame], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    longest_side: int = LONGEST_VIDEO_SIDE,
 ) -> VideoReport:
     """Translate the video `source` into the file `out`, whose suffix says its kind; it appears when it is finished.
 
     Every frame keeps its own time, and sound is copied. One frame is held at a time. After each, `preview` gets the
     source frame and the painted one, `[H, W, 3]` each, and `progress` the numbers of frames done and expected. Once
     `stop` says so, or `KeyboardInterrupt` comes, `out` is finished with what there is. Raises `VideoError` and what
-    `translated_frames` raises; then nothing is written, and a file that was at `out` stays.
+    `translated_frames` raises; then nothing is written, and a file that was at `out` stays. No frame is decoded that is
+    larger than the square of `longest_side`.
     """
     from pipeline.frames.codec import restored_size
 
     check_paths(source, out)
-    facts = facts_of(source)
+    facts = facts_of(source, longest_side)
     size = even(restored_size(facts.size, session.size, settings.fit))
     flagged_before = session.flagged
     ending: Ending = "whole"
-    with VideoReader(source) as reader, VideoWriter(out, size, facts.pixel_aspect, reader) as writer:
+    with VideoReader(source, longest_side) as reader, VideoWriter(out, size, facts.pixel_aspect, reader) as writer:
         try:
             for piece in reader.pieces():
                 if not isinstance(piece, SourceFrame):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +29,30 @@ def corners(size: tuple[int, int]) -> Frame:
     frame[: height // 2, : width // 2], frame[: height // 2, width // 2 :] = RED, GREEN
     frame[height // 2 :, : width // 2], frame[height // 2 :, width // 2 :] = BLUE, GREY
     return frame
+
+
+def write_loose_avi(path: Path, said: int, sides: Sequence[int]) -> Path:
+    """A video of JPEGs: square frames of these `sides`, each of which says its own, under a header that has `said`."""
+    frames = [_grey_jpeg(side) for side in sides]
+    count = len(frames)
+    main = struct.pack("<14L", 40_000, 0, 0, 0x10, count, 0, 1, 0, said, said, 0, 0, 0, 0)
+    stream = b"vidsMJPG" + struct.pack("<LHHLLLLLLLLHHHH", 0, 0, 0, 0, 1, 25, 0, count, 0, 0, 0, 0, 0, said, said)
+    picture = struct.pack("<LllHH4sLllLL", 40, said, said, 1, 24, b"MJPG", 3 * said**2, 0, 0, 0, 0)
+    streams = _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", picture))
+    head = _chunk(b"LIST", b"hdrl" + _chunk(b"avih", main) + streams)
+    movie = _chunk(b"LIST", b"movi" + b"".join(_chunk(b"00dc", each) for each in frames))
+    path.write_bytes(_chunk(b"RIFF", b"AVI " + head + movie))
+    return path
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<L", len(content)) + content + bytes(len(content) % 2)
+
+
+def _grey_jpeg(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (side, side), 128).save(file, "JPEG", quality=10)
+    return file.getvalue()
 
 
 def write_clip(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -164,6 +165,32 @@ def test_places_are_counted_and_given_back(clip: Path, gate: Gate) -> None:
     third = jobs.start("carl", clip, PAD)
     for job in (first, second, third):
         job.close()
+
+
+def test_nobody_s_file_is_looked_into_before_they_have_a_place(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, go_on, looks = Event(), Event(), []
+
+    def facts_of(source: Path, longest_side: int) -> VideoFacts:
+        looks.append(source)
+        looking.set()
+        assert go_on.wait(60)
+        raise VideoError("It is none.")
+
+    monkeypatch.setattr(video_jobs, "facts_of", facts_of)
+    jobs = VideoJobs(Sessions(), maximum_jobs=1)
+    with ThreadPoolExecutor(1) as pool:
+        anna = pool.submit(jobs.start, "anna", clip, PAD)
+        assert looking.wait(60)
+        with pytest.raises(BusyError, match="place"):
+            jobs.start("bert", clip, PAD)
+        with pytest.raises(BusyError, match="last video"):
+            jobs.start("anna", clip, PAD)
+        go_on.set()
+        with pytest.raises(VideoError, match="It is none"):
+            anna.result()
+    assert looks == [clip]
+    with pytest.raises(VideoError, match="It is none"):
+        jobs.start("bert", clip, PAD)
 
 
 @pytest.mark.parametrize(

@@ -39,3 +39,23 @@ def test_the_libraries_are_quiet_but_a_download_shows_how_far_it_is(monkeypatch:
     hush()
     assert not are_progress_bars_disabled()
     assert not diffusers_logging.is_progress_bar_enabled()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
+def test_what_a_peak_has_freed_goes_back_to_the_system() -> None:
+    # In a process of its own: what is set there cannot be undone.
+    script = """
+from pipeline.compute.host import give_freed_memory_back, keep_freed_memory
+
+def resident() -> int:
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+keep_freed_memory()
+before = resident()
+peak = [b"x" * (1 << 20) for _ in range(64)]
+del peak
+assert resident() > before + 48
+give_freed_memory_back()
+assert resident() < before + 16
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

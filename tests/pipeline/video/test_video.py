@@ -30,7 +30,19 @@ from pipeline.settings import DECLARATIONS, RANGES, Choice
 from pipeline.video.reader import SourceFrame, VideoReader, facts_of, following_time, upright
 from pipeline.video.translate import _asked, main, parse, translate_video, translated_frames
 from pipeline.video.writer import TARGETS, check_paths
-from tests.support.clips import BLUE, GREEN, GREY, RED, Mirror, corners, read_clip, sound_of, write_clip, write_sound
+from tests.support.clips import (
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    Mirror,
+    corners,
+    read_clip,
+    sound_of,
+    write_clip,
+    write_loose_avi,
+    write_sound,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 PAD = FrameSettings(fit="pad")
@@ -423,6 +435,21 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         container.mux([*cover.encode(frame), *cover.encode(None)])
     with pytest.raises(VideoError, match="without a video"):
         facts_of(source)
+
+
+@pytest.mark.parametrize("sides", [(64, 80, 64), (80, 64, 64)])
+def test_a_frame_that_is_larger_than_the_bound_is_never_decoded(tmp_path: Path, sides: tuple[int, ...]) -> None:
+    source = write_loose_avi(tmp_path / "in.avi", 64, sides)
+    with VideoReader(source, longest_side=72) as reader:
+        frames = [piece.picture.shape for piece in reader.pieces() if isinstance(piece, SourceFrame)]
+    assert (frames, reader.damaged) == ([(64, 64, 3)] * 2, 1)
+    with VideoReader(source) as reader:
+        assert len(list(reader.pieces())) == 3
+
+
+def test_a_header_that_says_less_than_its_frames_opens_no_door(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="at most 72 pixels a side"):
+        facts_of(write_loose_avi(tmp_path / "in.avi", 64, (80, 80)), 72)
 
 
 def test_other_names_of_one_file_are_found(tmp_path: Path) -> None:
