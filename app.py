@@ -171,8 +171,13 @@ def safety_checker(word: str, device: Any, hub: Any) -> Any:
 def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) -> str:
     """The address at which `blocks` is open, with `routes` in front of its own from the first request on; raises
     `OSError` where the port is not to be had."""
+    from starlette.middleware import Middleware
+
+    from demo.live.limits import limits_of
+    from demo.live.uploads import BoundedBodies
     from demo.page import page
 
+    bounded = Middleware(BoundedBodies, limits=limits_of(arguments), behind_proxy=arguments.behind_proxy)
     _, address, shared = blocks.launch(
         server_name=arguments.host,
         server_port=arguments.port,
@@ -184,7 +189,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         run_history=False,
         state_session_capacity=page.KEPT_PAGES,
         quiet=True,
-        app_kwargs={"routes": routes},
+        app_kwargs={"routes": routes, "middleware": [bounded]},
         **page.launch_options(),
     )
     return shared or address

@@ -138,6 +138,7 @@ class PageReplica(WithEngine):
     def __init__(self, plan: Replica, *, on_gpu: bool, secret: bytes, auth: tuple[str, str] | None) -> None:
         super().__init__(plan, on_gpu=on_gpu, secret=secret)
         self._auth = auth
+        self._behind_proxy = plan.behind_proxy
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """What Ray serves."""
@@ -145,6 +146,7 @@ class PageReplica(WithEngine):
         # Here, not above: the engines need no Gradio.
         from gradio import mount_gradio_app
 
+        from demo.live.uploads import BoundedBodies
         from demo.page import page as demo_page
 
         routes = self._live.routes()
@@ -152,6 +154,7 @@ class PageReplica(WithEngine):
         blocks = demo_page.build(self._live)
         options = demo_page.launch_options()
         mount_gradio_app(app, blocks, path="/", auth=self._auth, ssr_mode=False, run_history=False, **options)
+        app.add_middleware(BoundedBodies, limits=self._live.limits, behind_proxy=self._behind_proxy)
         app.add_middleware(SayingGoodbye)
         return app
 

@@ -101,6 +101,12 @@ class HostLimits:
         "How many may watch the output page of one visitor; 0 gives visitors none.",
         integer=True,
     )
+    upload_mb: int = _number(
+        8000, 1, 1_000_000, 1, "MB", "Uploads", "How much all may upload within an hour.", integer=True
+    )
+    upload_mb_per_address: int = _number(
+        1000, 1, 1_000_000, 1, "MB", "Uploads of one address", "How much of it may be of one address.", integer=True
+    )
     budget_mb: int = _number(
         1024, 1, 524288, 1, "MB", "Byte budget", "How much the memories of all visitors may take.", integer=True
     )
@@ -113,6 +119,16 @@ class HostLimits:
     def byte_budget(self) -> int:
         """What `Engine` is given for all sessions, in bytes."""
         return self.budget_mb * _MEGABYTE
+
+    @property
+    def upload_bytes(self) -> int:
+        """What all may upload within an hour, in bytes."""
+        return self.upload_mb * _MEGABYTE
+
+    @property
+    def upload_bytes_per_address(self) -> int:
+        """What one address may upload within an hour, in bytes."""
+        return self.upload_mb_per_address * _MEGABYTE
 
     @property
     def message_bytes(self) -> int:

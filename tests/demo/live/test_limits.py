@@ -21,6 +21,8 @@ OTHER = {
     "when_idle": "forget",
     "grace_seconds": "0",
     "watchers": "0",
+    "upload_mb": "900",
+    "upload_mb_per_address": "200",
     "budget_mb": "300",
 }
 

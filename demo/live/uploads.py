@@ -1,0 +1,112 @@
+"""What strangers may send to Gradio's routes: how much, how slowly, and that what breaks off leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from demo.live import gate
+from demo.live.limits import HostLimits
+from demo.words import word
+
+UPLOAD_PATH = "/gradio_api/upload"
+COUNTED_FOR_S = 3600.0
+"""How long what was sent counts for its sender; the page keeps files for about as long."""
+
+PATIENCE_S = 20.0
+SENT_WITHIN_S = 900.0
+LARGEST_WORDS = 4 * 1024 * 1024
+"""Of a request that is no upload, unless the page's own messages may be larger."""
+
+
+class Sent:
+    """How many bytes each address has sent lately, and all of them together."""
+
+    def __init__(self, most: int, most_of_address: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._most_of_address = most_of_address
+        self._clock = clock
+        # By the minute, so that a thousand small pieces are no more to remember than a large one.
+        self._minutes: dict[int, Counter[str]] = {}
+        self._of_address: Counter[str] = Counter()
+
+    def room_for(self, address: str) -> int:
+        """How many bytes more `address` may send now."""
+        self._forget_before(self._clock() - COUNTED_FOR_S)
+        return min(self._most - self._of_address.total(), self._most_of_address - self._of_address[address])
+
+    def add(self, address: str, size: int) -> None:
+        """Count what came now."""
+        minute = int(self._clock() // 60)
+        self._minutes.setdefault(minute, Counter())[address] += size
+        self._of_address[address] += size
+
+    def _forget_before(self, moment: float) -> None:
+        for minute in [each for each in self._minutes if 60 * (each + 1) < moment]:
+            # Whoever has nothing left to count is forgotten.
+            self._of_address -= self._minutes.pop(minute)
+
+
+class BoundedBodies:
+    """ASGI middleware around Gradio's app: the body of every request is bounded in bytes and in time."""
+
+    def __init__(self, app: ASGIApp, limits: HostLimits, behind_proxy: bool) -> None:
+        self._app = app
+        self._behind_proxy = behind_proxy
+        self._largest_words = max(LARGEST_WORDS, limits.message_bytes)
+        self._sent = Sent(limits.upload_bytes, limits.upload_bytes_per_address)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        await self._app(scope, self._bounded(scope, receive), send)
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive` that raises as soon as a body is too large, too slow or broken off, and says nothing of what comes
+        after it. Gradio deletes what it has written of an upload only where the parser of its parts fails."""
+        address = gate.address_of(HTTPConnection(scope), self._behind_proxy)
+        is_upload = scope["path"].rstrip("/").endswith(UPLOAD_PATH)
+        is_form = Headers(scope=scope).get("content-type", "").startswith("multipart/")
+        until = time.monotonic() + SENT_WITHIN_S
+        size, is_whole = 0, False
+
+        async def received() -> Message:
+            nonlocal size, is_whole
+            if is_whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), min(PATIENCE_S, max(0.0, until - time.monotonic())))
+            except asyncio.TimeoutError:
+                raise refusal(is_form, 408, word("doors.slow")) from None
+            if message["type"] == "http.disconnect":
+                if is_form:
+                    raise MultiPartException("The upload broke off.")
+                return message
+            is_whole = not message.get("more_body", False)
+            size += len(message.get("body", b""))
+            if is_upload:
+                self._take(address, len(message.get("body", b"")), is_form)
+            elif size > self._largest_words:
+                raise refusal(is_form, 413, word("doors.large", size=self._largest_words // 1024))
+            return message
+
+        return received
+
+    def _take(self, address: str, size: int, is_form: bool) -> None:
+        if size > self._sent.room_for(address):
+            raise refusal(is_form, 413, word("doors.uploads"))
+        self._sent.add(address, size)
+
+
+def refusal(is_form: bool, status: int, sentence: str) -> Exception:
+    """What ends the reading of a body."""
+    return MultiPartException(sentence) if is_form else HTTPException(status, sentence)
