@@ -21,19 +21,30 @@ class ByteBudget:
     @property
     def taken(self) -> int:
         """Bytes put aside by all holders."""
-        return sum(self._held.values())
+        with self._lock:
+            return sum(self._held.values())
+
+    def held_by(self, holder: Hashable) -> int:
+        """Bytes that `holder` has put aside."""
+        with self._lock:
+            return self._held.get(holder, 0)
 
     def hold(self, holder: Hashable, nbytes: int) -> None:
         """Let `holder` have `nbytes` from now on, in the place of what it had; raises `NoRoomError` and changes nothing
         where the others leave less."""
         with self._lock:
-            free = self.nbytes - self.taken + self._held.get(holder, 0)
+            free = self.nbytes - sum(self._held.values()) + self._held.get(holder, 0)
             if nbytes > free:
                 left = max(0, free) / MIB
                 raise NoRoomError(
                     f"a memory of {nbytes / MIB:.1f} MiB was asked for; needed: at most the {left:.1f} MiB that other "
                     "visitors leave. Choose a smaller bank or fewer steps, or try again in a minute."
                 )
+            self._held[holder] = nbytes
+
+    def settle(self, holder: Hashable, nbytes: int) -> None:
+        """Count `nbytes` of `holder` from now on: what lives already, and is refused no more."""
+        with self._lock:
             self._held[holder] = nbytes
 
     def give_back(self, holder: Hashable) -> None:

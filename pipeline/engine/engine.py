@@ -19,6 +19,7 @@ from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
 from pipeline.engine.budget import ByteBudget
 from pipeline.engine.graphs import Graphs, unet_runner
+from pipeline.engine.holdings import Holdings
 from pipeline.engine.lanes import Lanes, Observer, Outcome, Request, Tick
 from pipeline.engine.mailbox import Mailbox, cancel
 from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
@@ -110,6 +111,7 @@ class Engine:
         self._observers: list[Observer] = []
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
+        self._holdings = None if self._budget is None else Holdings(self._budget)
         self._examples: dict[str, StreamState] = {}
         self._mailbox = Mailbox()
         # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
@@ -182,7 +184,8 @@ class Engine:
             session = Session(self, 0, self.size)
             self._mailbox.open(session)
             grey = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
-            self._queued(session, grey, FrameSettings(memory=settings.memory)).result()
+            asked = Asked(grey, FrameSettings(memory=settings.memory), session.seed)
+            self._queued(Request(session, asked, Future())).result()
             self._examples[settings.memory] = session.state
             session.close()
         width, height = size or self.size
@@ -209,12 +212,12 @@ class Engine:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAXIMUM_SEED:
             raise SettingsError(f"seed came as {seed!r}; needed: a whole number from 0 to {MAXIMUM_SEED}. Send one.")
         session = Session(self, seed, self.checked_size(size or self.size))
-        if self._budget is not None:
-            self._budget.hold(session, self.session_nbytes(size=session.size))
+        if self._holdings is not None:
+            self._holdings.open(session, self.session_nbytes(size=session.size))
         try:
             self._mailbox.open(session)
         except SessionClosedError:
-            self.release(session)
+            self.forget(session)
             raise
         return session
 
@@ -233,35 +236,33 @@ class Engine:
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
     ) -> Future[Translation]:
         """Queue a fitted frame of an open session; `Session.submit` is the way in."""
+        future: Future[Translation] = Future()
         try:
             settings = self.asking(settings)
-            if self._budget is not None:
-                size = (frame.shape[1], frame.shape[0])
-                self._budget.hold(session, self.session_nbytes(settings, size))
+            if self._holdings is not None:
+                nbytes = self.session_nbytes(settings, (frame.shape[1], frame.shape[0]))
+                self._holdings.add(session, future, nbytes)
         except (NoRoomError, SettingsError) as error:
-            refused: Future[Translation] = Future()
-            refused.set_exception(error)
-            return refused
-        return self._queued(session, frame, settings, with_map)
+            future.set_exception(error)
+            return future
+        return self._queued(Request(session, Asked(frame, settings, session.seed, with_map), future))
 
-    def _queued(
-        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
-    ) -> Future[Translation]:
-        request = Request(session, Asked(frame, settings, session.seed, with_map), Future())
+    def _queued(self, request: Request) -> Future[Translation]:
         self._mailbox.put(request)
         return request.future
 
     def forget(self, session: Session) -> None:
         """Drop a session and its waiting frame; `Session.close` is the way in."""
         dropped = self._mailbox.forget(session)
-        self.release(session)
+        if self._holdings is not None:
+            self._holdings.close(session)
         if dropped is not None:
             cancel(dropped)
 
     def release(self, session: Session) -> None:
-        """Let others have the bytes of a session that is parked or gone."""
-        if self._budget is not None:
-            self._budget.give_back(session)
+        """Let others have the bytes of a session that is parked."""
+        if self._holdings is not None:
+            self._holdings.park(session, 0)
 
     def change(self, kind: str, function: Callable[[Model], T]) -> Future[T]:
         """Run `function(model)` on the engine's thread between two UNet calls; what it returns or raises comes with the

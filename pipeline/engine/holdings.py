@@ -1,0 +1,73 @@
+"""What each open session puts aside of the byte budget, from when it is opened until it is closed.
+
+The budget equals what lives: a session holds the most of what its state comes to and of what each of its frames will
+leave; a frame's part ends with its future, whatever becomes of it, and everything ends with the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from concurrent.futures import Future
+from threading import RLock
+
+from pipeline.engine.budget import ByteBudget
+from pipeline.engine.session import Session, Translation
+from pipeline.errors import SessionClosedError
+
+_STATE = "state"
+"""The part of what the last frame left; the others are named by the futures of frames on their way."""
+
+
+class Holdings:
+    """The parts of all open sessions. May be used from any thread."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._parts: dict[Session, dict[Hashable, int]] = {}
+        # Entered again where a future that is done already calls back at once.
+        self._lock = RLock()
+
+    def open(self, session: Session, nbytes: int) -> None:
+        """Let a session have `nbytes` for its state; raises `NoRoomError`."""
+        with self._lock:
+            self._budget.hold(session, nbytes)
+            self._parts[session] = {_STATE: nbytes}
+
+    def add(self, session: Session, future: Future[Translation], nbytes: int) -> None:
+        """Let a session have at least `nbytes` until `future` is done, and for what its frame leaves from then on.
+
+        Raises `NoRoomError`, or `SessionClosedError` for a session that is not open any more.
+        """
+        with self._lock:
+            parts = self._parts.get(session)
+            if parts is None:
+                raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
+            self._budget.hold(session, max(nbytes, *parts.values()))
+            parts[future] = nbytes
+        future.add_done_callback(lambda done: self._end(session, done))
+
+    def park(self, session: Session, nbytes: int) -> None:
+        """Let a session have only `nbytes` for its state, beside what its frames on their way will leave."""
+        with self._lock:
+            if session in self._parts:
+                self._parts[session][_STATE] = nbytes
+                self._settle(session)
+
+    def close(self, session: Session) -> None:
+        """Take back all that a session has, if anything; it gets nothing more."""
+        with self._lock:
+            self._parts.pop(session, None)
+            self._budget.give_back(session)
+
+    def _end(self, session: Session, future: Future[Translation]) -> None:
+        with self._lock:
+            parts = self._parts.get(session)
+            if parts is None or (nbytes := parts.pop(future, None)) is None:
+                return
+            painted = not future.cancelled() and future.exception() is None
+            if painted and not session.parked:
+                parts[_STATE] = max(nbytes, session.nbytes)
+            self._settle(session)
+
+    def _settle(self, session: Session) -> None:
+        self._budget.settle(session, max(self._parts[session].values()))
