@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from pipeline.compute.packing import convolutions_packed
 from pipeline.engine.budget import ByteBudget
 from pipeline.engine.graphs import Graphs, unet_runner
 from pipeline.engine.holdings import Holdings
-from pipeline.engine.lanes import Lanes, Observer, Outcome, Request, Tick
+from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Tick
 from pipeline.engine.mailbox import Mailbox, cancel
 from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
 from pipeline.engine.serving import unet_served
@@ -39,14 +40,11 @@ from pipeline.models.load import Model
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsError
 
-NO_BANK = (
-    "The device's memory is full: your pictures go on without a memory of the past. Reset the memory to try again "
-    "when others have left."
-)
 MAXIMUM_ROWS = 16
 """Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -114,6 +112,7 @@ class Engine:
         self._holdings = None if self._budget is None else Holdings(self._budget)
         self._examples: dict[str, StreamState] = {}
         self._mailbox = Mailbox()
+        self._under_way: dict[Future[Translation], Request] = {}
         # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
         cv2.setNumThreads(1)
         with ExitStack() as undo:
@@ -312,26 +311,47 @@ class Engine:
             for request, outcome in outcomes:
                 answer(request.future, outcome)
             self._apply_changes()
+            outcomes = self._moved_on(requests)
+
+    def _moved_on(self, requests: Sequence[Request]) -> list[Outcome]:
+        """What came of these frames and of those under way in one tick. What nobody has foreseen ends all of them, and
+        never the thread: everybody would wait for ever."""
+        self._under_way.update((request.future, request) for request in requests)
+        try:
             outcomes = self._lanes.enter(requests) + self._lanes.tick()
+        except Exception as error:
+            # They learn it from their futures.
+            log.exception("a tick failed, and all frames under way with it")
+            self._lanes.give_up()
+            outcomes = [(request, error) for request in self._under_way.values()]
+        for request, _ in outcomes:
+            self._under_way.pop(request.future, None)
+        return outcomes
 
     def _apply_changes(self) -> None:
         for change in self._mailbox.taken_changes():
             if not change.future.set_running_or_notify_cancel():
                 continue
-            settle(self.model.device)
             try:
-                result, error = change.function(self.model), None
+                result, error = self._changed_by(change.function), None
             except Exception as raised:  # noqa: BLE001 - it belongs to whoever waits for this change
                 result, error = None, raised
-            settle(self.model.device)
-            self._prompts.forget()
-            for session in self._mailbox.sessions:
-                session.repaint()
             # Last, so that whoever has waited sees the change in the next picture.
             if error is None:
                 change.future.set_result(result)
             else:
                 change.future.set_exception(error)
+
+    def _changed_by(self, function: Callable[[Model], T]) -> T:
+        """What `function` makes of the model; nobody holds on to what the old one painted, even where it fails."""
+        settle(self.model.device)
+        try:
+            return function(self.model)
+        finally:
+            settle(self.model.device)
+            self._prompts.forget()
+            for session in self._mailbox.sessions:
+                session.repaint()
 
 
 def settle(device: torch.device) -> None:

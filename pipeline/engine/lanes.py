@@ -24,6 +24,10 @@ from pipeline.engine.translator import Asked, Past, Translator, UnderWay
 from pipeline.frames.codec import Frame
 from pipeline.guides.safety import FLAGGED
 
+NO_BANK = (
+    "The device's memory is full: your pictures go on without a memory of the past. Reset the memory to try again "
+    "when others have left."
+)
 FINISHERS = 8
 """Frames whose pictures are steadied at once; they wait for nothing but cores."""
 
@@ -130,9 +134,21 @@ class Lanes:
         return outcomes
 
     def _place(self, request: Request) -> Place:
-        lane, state = self._lanes.get(request.session, []), request.session.unpark(self._device)
+        request, state = self._brought_back(request)
+        lane = self._lanes.get(request.session, [])
         follows = bool(lane) and lane[-1].origin is state
         return Place(request, lane[-1].frame if follows else state, state, time.perf_counter())
+
+    def _brought_back(self, request: Request) -> tuple[Request, StreamState]:
+        """A session's state on the device, and its frame: without a bank where the device has no memory left for that
+        of a session that comes back."""
+        session = request.session
+        try:
+            return request, session.unpark(self._device)
+        except torch.OutOfMemoryError:
+            session.refuse_bank(NO_BANK)
+        asked = replace(request.asked, settings=without_bank(request.asked.settings))
+        return replace(request, asked=asked), session.unpark(self._device)
 
     def _begun(self, places: Sequence[Place]) -> list[UnderWay]:
         return self._translator.begun_together([(place.request.asked, place.past) for place in places])
@@ -145,6 +161,10 @@ class Lanes:
             # Who was idle is not owed the rows of that time.
             others = [self._served[each] for each in self._lanes if each is not session]
             self._served[session] = max(self._served.get(session, 0), min(others, default=0))
+
+    def give_up(self) -> None:
+        """Drop all frames under way."""
+        self._lanes.clear()
 
     def tick(self) -> list[Outcome]:
         """Let the frames that are ready pass their next step; the outcomes of those that came to an end.

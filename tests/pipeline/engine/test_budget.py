@@ -11,6 +11,7 @@ import torch
 
 from pipeline import Engine, FrameSettings, Model, NoRoomError, Session, SessionClosedError
 from pipeline.engine.budget import MIB, ByteBudget
+from pipeline.engine.lanes import Lanes
 from pipeline.frames.codec import Frame
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1)
@@ -156,4 +157,40 @@ def test_a_device_without_room_for_one_frame_says_so_and_goes_on(
         session.translate(frames[0], LIVELY)
     assert session.notice
     session.reset()
+    played(session, frames[:2], LIVELY)
+
+
+def test_a_device_too_full_for_a_memory_that_comes_back_goes_on_without_it(
+    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back, other = engine.open(), engine.open()
+    for each in (back, other):
+        played(each, frames[:2], LIVELY)
+    back.park(keep=True)
+    with monkeypatch.context() as patch:
+
+        def full(self: Any, row: Any, device: torch.device) -> Any:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        patch.setattr(type(engine.memory), "moved", full)
+        told = back.submit(frames[2], LIVELY).result(30)
+    assert "memory is full" in told.notice and told.bank_fill == 0
+    assert not other.submit(frames[2], LIVELY).result(30).notice
+    back.reset()
+    assert back.submit(frames[0], LIVELY).result(30).bank_fill == 1.0
+
+
+def test_an_error_that_nobody_foresaw_ends_the_frames_under_way_and_not_the_thread(
+    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, other = engine.open(), engine.open()
+    with monkeypatch.context() as patch:
+
+        def broken(self: Any, entry: Any) -> None:
+            raise ValueError("nobody foresaw this")
+
+        patch.setattr(Lanes, "_past", broken)
+        failed = [each.submit(frames[0], LIVELY) for each in (session, other)]
+        assert all(isinstance(each.exception(30), ValueError) for each in failed)
+    assert engine.alive
     played(session, frames[:2], LIVELY)

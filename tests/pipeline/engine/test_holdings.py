@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pipeline import Engine, FrameSettings, Model, NoRoomError, Session, SessionClosedError
 from pipeline.engine.lanes import Request
+from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 
 LIVELY = FrameSettings(fusion_threshold=0.0, bank_interval=1)
@@ -104,6 +106,7 @@ class Visits(RuleBasedStateMachine):
         self.open: list[Session] = []
         self.sent: list[Future[Any]] = []
         self.numbers = np.random.default_rng(0)
+        self.patch = pytest.MonkeyPatch()
 
     def any_of(self, index: int) -> Session:
         return self.open[index % len(self.open)]
@@ -134,7 +137,10 @@ class Visits(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(index=st.integers(0, 7), keep=st.booleans())
     def park(self, index: int, keep: bool) -> None:
-        self.any_of(index).park(keep)
+        try:
+            self.any_of(index).park(keep)
+        except torch.OutOfMemoryError:
+            assert keep
 
     @precondition(lambda self: self.open)
     @rule(index=st.integers(0, 7), size=st.sampled_from(SIZES))
@@ -149,6 +155,21 @@ class Visits(RuleBasedStateMachine):
     @rule()
     def change(self) -> None:
         self.engine.change("nothing", lambda model: None).result(PATIENCE_S)
+
+    @rule(stage=st.sampled_from(("begun_together", "stepped", "decoded", "moved")), times=st.integers(1, 3))
+    def run_out_of_memory(self, stage: str, times: int) -> None:
+        """At the next calls of a stage, as on a device whose memory is full."""
+        owner: Any = type(self.engine.memory) if stage == "moved" else Translator
+        real, left = getattr(owner, stage), [times]
+
+        def full(*args: Any) -> Any:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(*args)
+
+        self.patch.undo()
+        self.patch.setattr(owner, stage, full)
 
     @rule()
     def rest(self) -> None:
@@ -167,6 +188,7 @@ class Visits(RuleBasedStateMachine):
         assert self.engine.alive
 
     def teardown(self) -> None:
+        self.patch.undo()
         for session in self.open:
             session.close()
         assert not wait(self.sent, PATIENCE_S).not_done
@@ -177,7 +199,7 @@ def test_the_budget_equals_what_lives(counting: Engine) -> None:
     run_state_machine_as_test(
         lambda: Visits(counting),
         settings=settings(
-            max_examples=12,
+            max_examples=40,
             stateful_step_count=16,
             deadline=None,
             derandomize=True,
