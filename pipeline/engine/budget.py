@@ -24,6 +24,11 @@ class ByteBudget:
         with self._lock:
             return sum(self._held.values())
 
+    @property
+    def free(self) -> int:
+        """Bytes that nobody has put aside."""
+        return max(0, self.nbytes - self.taken)
+
     def held_by(self, holder: Hashable) -> int:
         """Bytes that `holder` has put aside."""
         with self._lock:

@@ -110,6 +110,7 @@ class Engine:
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
         self._holdings = None if self._budget is None else Holdings(self._budget)
+        self._parks_beside = model.device.type == "cpu"
         self._examples: dict[str, StreamState] = {}
         self._mailbox = Mailbox()
         self._under_way: dict[Future[Translation], Request] = {}
@@ -259,9 +260,10 @@ class Engine:
             cancel(dropped)
 
     def release(self, session: Session) -> None:
-        """Let others have the bytes of a session that is parked."""
+        """Let others have the bytes of a session that is parked: all of them, or, where what it keeps lies in the very
+        memory that the budget is of, those that it does not keep."""
         if self._holdings is not None:
-            self._holdings.park(session, 0)
+            self._holdings.park(session, session.nbytes if self._parks_beside else 0)
 
     def change(self, kind: str, function: Callable[[Model], T]) -> Future[T]:
         """Run `function(model)` on the engine's thread between two UNet calls; what it returns or raises comes with the

@@ -6,7 +6,7 @@ leave; a frame's part ends with its future, whatever becomes of it, and everythi
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from concurrent.futures import Future
 from threading import RLock
 
@@ -30,7 +30,7 @@ class Holdings:
     def open(self, session: Session, nbytes: int) -> None:
         """Let a session have `nbytes` for its state; raises `NoRoomError`."""
         with self._lock:
-            self._budget.hold(session, nbytes)
+            self._hold(session, nbytes)
             self._parts[session] = {_STATE: nbytes}
 
     def add(self, session: Session, future: Future[Translation], nbytes: int) -> None:
@@ -42,15 +42,19 @@ class Holdings:
             parts = self._parts.get(session)
             if parts is None:
                 raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
-            self._budget.hold(session, max(nbytes, *parts.values()))
+            self._hold(session, max(nbytes, *parts.values()))
             parts[future] = nbytes
         future.add_done_callback(lambda done: self._end(session, done))
 
     def park(self, session: Session, nbytes: int) -> None:
-        """Let a session have only `nbytes` for its state, beside what its frames on their way will leave."""
+        """Let a session have only `nbytes` for its state, beside what its frames on their way will leave. It gives way
+        to others where they need the room, after those that were parked before it."""
         with self._lock:
-            if session in self._parts:
-                self._parts[session][_STATE] = nbytes
+            # A frame may have brought it back already.
+            parts = self._parts.pop(session, None) if session.parked else None
+            if parts is not None:
+                # At the end: sessions are kept in the order in which they were opened or parked.
+                self._parts[session] = {**parts, _STATE: nbytes}
                 self._settle(session)
 
     def close(self, session: Session) -> None:
@@ -58,6 +62,19 @@ class Holdings:
         with self._lock:
             self._parts.pop(session, None)
             self._budget.give_back(session)
+
+    def _hold(self, session: Session, nbytes: int) -> None:
+        """Put aside `nbytes`; parked memories are forgotten for it, if that is enough, those parked longest first."""
+        parked = [each for each, parts in self._parts.items() if each is not session and gives_way(each, parts)]
+        more = nbytes - self._budget.held_by(session) - self._budget.free
+        if more <= sum(self._budget.held_by(each) for each in parked):
+            for each in parked:
+                if nbytes - self._budget.held_by(session) <= self._budget.free:
+                    break
+                if each.forget_parked():
+                    self._parts[each][_STATE] = 0
+                    self._settle(each)
+        self._budget.hold(session, nbytes)
 
     def _end(self, session: Session, future: Future[Translation]) -> None:
         with self._lock:
@@ -71,3 +88,8 @@ class Holdings:
 
     def _settle(self, session: Session) -> None:
         self._budget.settle(session, max(self._parts[session].values()))
+
+
+def gives_way(session: Session, parts: Mapping[Hashable, int]) -> bool:
+    """Whether a session only keeps a memory, for a frame that has not come yet."""
+    return session.parked and len(parts) == 1 and parts[_STATE] > 0

@@ -156,12 +156,21 @@ class Session:
 
     def park(self, keep: bool) -> None:
         """Free the device of an idle session's state: `keep` moves it to the CPU, else it is forgotten. It comes back
-        with the next frame; one that is being translated now leaves nothing."""
+        with the next frame, unless others needed its room meanwhile; one that is being translated now leaves nothing.
+        """
         with self._lock:
             state = self._state.moved(self._engine.memory, torch.device("cpu")) if keep else self._state.forgotten()
             # Another object in any case: a frame under way must not commit what it began with.
             self._state, self._parked = replace(state), True
         self._engine.release(self)
+
+    def forget_parked(self) -> bool:
+        """The engine's call where others need the room: forget what is parked. Returns whether the session waits
+        parked."""
+        with self._lock:
+            if self._parked:
+                self._state = self._state.forgotten()
+            return self._parked
 
     def unpark(self, device: torch.device) -> StreamState:
         """The engine's call before a frame: the state, on `device`."""

@@ -92,8 +92,10 @@ def test_a_bank_that_does_not_fit_beside_the_others_is_refused_frame_by_frame(
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_parked_session_leaves_its_place_and_comes_back_with_its_next_frame(
-    two_fit: Engine, frames: list[Frame], keep: bool
+    two_fit: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch, keep: bool
 ) -> None:
+    # As on a card: what is parked lies elsewhere.
+    monkeypatch.setattr(two_fit, "_parks_beside", False)
     session, stays = two_fit.open(seed=1), two_fit.open(seed=1)
     assert same(played(session, frames[:3], LIVELY), played(stays, frames[:3], LIVELY))
     session.park(keep)
@@ -105,6 +107,32 @@ def test_a_parked_session_leaves_its_place_and_comes_back_with_its_next_frame(
     back, expected = played(session, frames[3:6], LIVELY), played(stays, frames[3:6], LIVELY)
     assert not session.parked and session.frames == 6
     assert same(back, expected) is keep
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_what_is_parked_in_the_budgets_own_memory_is_counted_until_others_need_the_room(
+    two_fit: Engine, frames: list[Frame], crowded: bool
+) -> None:
+    session, stays = two_fit.open(seed=1), two_fit.open(seed=1)
+    assert same(played(session, frames[:3], LIVELY), played(stays, frames[:3], LIVELY))
+    session.park(keep=True)
+    assert two_fit._budget is not None
+    assert two_fit._budget.taken >= two_fit.nbytes > stays.nbytes
+    if crowded:
+        third = two_fit.open()
+        assert session.parked and session.nbytes == 0
+        third.close()
+    back, expected = played(session, frames[3:6], LIVELY), played(stays, frames[3:6], LIVELY)
+    assert same(back, expected) is not crowded
+
+
+def test_nothing_that_is_parked_gives_way_to_what_would_not_fit_even_then(two_fit: Engine, frames: list[Frame]) -> None:
+    parked, other = two_fit.open(), two_fit.open()
+    played(parked, frames[:2], LIVELY)
+    parked.park(keep=True)
+    with pytest.raises(NoRoomError):
+        other.translate(frames[0], LIVELY.changed(bank_frames=4.0, steps=4))
+    assert parked.nbytes > 0
 
 
 def test_a_closed_engine_holds_nothing(tiny_model: Model) -> None:

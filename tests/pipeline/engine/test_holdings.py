@@ -183,7 +183,7 @@ class Visits(RuleBasedStateMachine):
     def look(self) -> None:
         """On the engine's thread, where no frame ends in between."""
         assert taken(self.engine) == sum(held_by(self.engine, session) for session in self.open)
-        assert all(held_by(self.engine, session) >= session.nbytes for session in self.open if not session.parked)
+        assert all(held_by(self.engine, session) >= session.nbytes for session in self.open)
         assert self.engine.session_count == len(self.open)
         assert self.engine.alive
 
