@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d, cross_entropy
 
 from training.meaning.latents import Latents, colour_map, read_latents
 from training.meaning.looking import look, predict, without_memory
-from training.meaning.team import Team, mean_over_rows
+from training.meaning.team import Team
 from training.meaning.vocabulary import add_words
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.export import export, load_parts
@@ -132,6 +132,11 @@ def drawn_batch(latents: Latents, numbers: dict[str, int], rng: np.random.Genera
         [phrase(rng, each, STYLE_WORDS) for each in facts],
         torch.tensor([numbers[each.things[0][0]] for each in facts]),
     )
+
+
+def mean_over_rows(values: Tensor) -> Tensor:
+    """`[B, ...]` to `[B]`."""
+    return values.flatten(1).mean(1)
 
 
 def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor) -> Tensor:

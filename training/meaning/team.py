@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import distributed, multiprocessing, nn
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for another one: sheets and checkpoints are made by the first alone."""
@@ -92,8 +92,3 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
-
-
-def mean_over_rows(values: Tensor) -> Tensor:
-    """`[B, ...]` to `[B]`."""
-    return values.flatten(1).mean(1)
