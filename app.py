@@ -287,6 +287,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             memory=arguments.memory,
             memory_weights=arguments.memory_weights,
             byte_budget=limits.byte_budget,
+            largest_area=limits.frame_area,
             safety=safety_checker(arguments.safety, model.device, hub),
             control=control,
             graphs=arguments.graphs,

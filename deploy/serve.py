@@ -195,7 +195,13 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     # Named, because Ray does not hide the GPUs of others from a replica that has none.
     model = load_model(plan.model, device="cuda" if on_gpu else "cpu")
     memories = loadable_memories(model)
-    engine = Engine(model, memory=plan.memory, byte_budget=limits.byte_budget, memories=memories)
+    engine = Engine(
+        model,
+        memory=plan.memory,
+        byte_budget=limits.byte_budget,
+        memories=memories,
+        largest_area=limits.frame_area,
+    )
     return Live(engine, limits, behind_proxy=plan.behind_proxy, secret=secret)
 
 

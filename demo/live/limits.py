@@ -107,6 +107,15 @@ class HostLimits:
     upload_mb_per_address: int = _number(
         1000, 1, 1_000_000, 1, "MB", "Uploads of one address", "How much of it may be of one address.", integer=True
     )
+    frame_area: float = _number(
+        2.25,
+        1.0,
+        64.0,
+        0.25,
+        "times",
+        "Frame area",
+        "How much larger than the model's own size a recording may be painted; everybody waits for each such frame.",
+    )
     budget_mb: int = _number(
         1024, 1, 524288, 1, "MB", "Byte budget", "How much the memories of all visitors may take.", integer=True
     )

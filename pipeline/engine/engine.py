@@ -29,7 +29,7 @@ from pipeline.engine.session import Session, Translation
 from pipeline.engine.stream import StreamState
 from pipeline.engine.streams import streams_for
 from pipeline.engine.translator import Asked, Translator
-from pipeline.errors import ModelError, NoRoomError, SessionClosedError
+from pipeline.errors import FrameError, ModelError, NoRoomError, SessionClosedError
 from pipeline.frames.codec import LONGEST_SIDE, Frame, pixels_per_latent
 from pipeline.guides.control import Control
 from pipeline.guides.depth import depth_model_for
@@ -66,6 +66,7 @@ class Engine:
         memory_weights: str | PathLike[str] | None = None,
         memories: Sequence[str] = (),
         hub: Hub | None = None,
+        largest_area: float | None = None,
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
@@ -74,11 +75,15 @@ class Engine:
         reads them from the folder `memory_weights`, by default the one of its name in the model's. `memories` are those
         that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those
         that read depth name a depth model, a folder or one that comes from `hub`, by default the Hugging Face hub.
+        Sessions may work at `largest_area` times the area of `size`, by default at any: while a frame of theirs passes
+        a step, everybody waits.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
         self.model = model
+        self._most_pixels: float | None = None
         self.size = self.checked_size(size or (model.native_size, model.native_size))
+        self._most_pixels = None if largest_area is None else largest_area * self.size[0] * self.size[1]
         if control is not None and control.unet is not model.unet:
             raise ModelError(
                 f"control {control.name!r} was loaded for another model than {model.name!r}; needed: its own. "
@@ -107,7 +112,7 @@ class Engine:
             streams=streams_for(model.device),
         )
         self._observers: list[Observer] = []
-        self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room)
+        self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room, self.size[0] * self.size[1])
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
         self._holdings = None if self._budget is None else Holdings(self._budget)
         self._parks_beside = model.device.type == "cpu"
@@ -230,7 +235,21 @@ class Engine:
                     f"size came as {size}; needed: (width, height) in multiples of {multiple}, at most {LONGEST_SIDE}. "
                     "Round it."
                 )
+        if self._most_pixels is not None and size[0] * size[1] > self._most_pixels:
+            square = int(self._most_pixels**0.5) // multiple * multiple
+            raise SettingsError(
+                f"size came as {size}; needed: no more pixels than {square} x {square} has, because everybody's frames "
+                "are painted one after another here. Choose a smaller size."
+            )
         return size
+
+    def allows(self, size: tuple[int, int]) -> bool:
+        """Whether a session may work at `size`."""
+        try:
+            self.checked_size(size)
+        except SettingsError:
+            return False
+        return True
 
     def submit(
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
@@ -275,9 +294,10 @@ class Engine:
         """
         return self._mailbox.put_change(kind, function)
 
-    def _make_room(self) -> Session | None:
-        """Take the bank from the session that came last, of those that may have one: the device's memory is full."""
-        for session in reversed(self._mailbox.sessions):
+    def _make_room(self, only: Session | None) -> Session | None:
+        """Take the bank from `only`, or from the session that came last, of those that may have one: the device's
+        memory is full."""
+        for session in reversed(self._mailbox.sessions) if only is None else (only,):
             if not session.notice:
                 session.refuse_bank(NO_BANK)
                 return session
@@ -311,7 +331,7 @@ class Engine:
         while outcomes or self._lanes or not self._mailbox.closed:
             requests = self._mailbox.taken(self._lanes.has_room, can_wait=not (outcomes or self._lanes))
             for request, outcome in outcomes:
-                answer(request.future, outcome)
+                answer(request, outcome)
             self._apply_changes()
             outcomes = self._moved_on(requests)
 
@@ -362,9 +382,21 @@ def settle(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def answer(future: Future[Translation], outcome: Translation | Exception) -> None:
+def answer(request: Request, outcome: Translation | Exception) -> None:
     """Give whoever waits for a frame its picture, or what became of it."""
     if isinstance(outcome, Translation):
-        future.set_result(outcome)
+        request.future.set_result(outcome)
+    elif isinstance(outcome, torch.OutOfMemoryError):
+        # Without its cause, whose traceback would keep the tensors of the call alive.
+        request.future.set_exception(FrameError(no_memory_for(request.asked)))
     else:
-        future.set_exception(outcome)
+        request.future.set_exception(outcome)
+
+
+def no_memory_for(asked: Asked) -> str:
+    """Why a frame that the device has no room for comes to nothing."""
+    height, width = asked.frame.shape[:2]
+    return (
+        f"a frame of {width} x {height} pixels came, and the device has no memory left to paint it; needed: less. "
+        "Choose a smaller size or a guidance of 1, or try again when others have left."
+    )

@@ -91,18 +91,24 @@ class Lanes:
         translator: Translator,
         maximum_rows: int,
         observer: Observer,
-        make_room: Callable[[], Session | None],
+        make_room: Callable[[Session | None], Session | None],
+        ordinary_pixels: int,
     ) -> None:
         """`make_room` takes the bank from a session, which it returns, where the device's memory is not enough even for
-        one frame; `None` where no session has one."""
+        one frame: from the one that it is given, or from any; `None` where there is none to take. A frame of
+        `ordinary_pixels` or less counts as its rows, a larger one as so many times more."""
         self._translator = translator
         self._device = translator.model.device
         self._maximum_rows = maximum_rows
         self._observer = observer
         self._make_room = make_room
+        self._ordinary_pixels = ordinary_pixels
+        self._most_passed = 0.0
+        # The virtual time of the fair order: the least that anybody in the last call had been served before it.
+        self._now = 0.0
         self._lanes: dict[Session, list[Entry]] = {}
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="rearview-finisher")
-        self._served: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
+        self._served: WeakKeyDictionary[Session, float] = WeakKeyDictionary()
 
     def close(self) -> None:
         """End the threads beside that of the lanes."""
@@ -158,9 +164,8 @@ class Lanes:
         lane = self._lanes.get(session, [])
         self._lanes[session] = [*lane, entry]
         if not lane:
-            # Who was idle is not owed the rows of that time.
-            others = [self._served[each] for each in self._lanes if each is not session]
-            self._served[session] = max(self._served.get(session, 0), min(others, default=0))
+            # Who was idle is not owed the rows of that time; who comes back at once keeps what it has had.
+            self._served[session] = max(self._served.get(session, 0.0), self._now)
 
     def give_up(self) -> None:
         """Drop all frames under way."""
@@ -173,8 +178,9 @@ class Lanes:
         """
         outcomes: list[Outcome] = []
         chosen = self._chosen()
+        self._now = max(self._now, min((self._served[each.request.session] for each in chosen), default=0.0))
         for entry in chosen:
-            self._served[entry.request.session] += entry.frame.batch_rows
+            self._served[entry.request.session] += self._cost(entry.frame)
         for group in by_shape(chosen):
             outcomes += self._step(group)
         outcomes += self._finish(self._heads(decoded=True))
@@ -197,17 +203,22 @@ class Lanes:
         follows = index > 0 and lane[index - 1].origin is entry.origin
         return lane[index - 1].frame if follows else entry.origin
 
+    def _cost(self, frame: UnderWay) -> float:
+        """Rows of a frame's next step, as many times as its area is that of an ordinary frame."""
+        height, width = frame.frame_size
+        return frame.batch_rows * max(1.0, height * width / self._ordinary_pixels)
+
     def _chosen(self) -> list[Entry]:
         """The entries of the next tick: first the oldest frame of each lane, then the second ones, and so on; lanes
         that have had the fewest rows first (start-time fair queueing: Goyal, Vin, Cheng, SIGCOMM 1996)."""
         chosen: list[Entry] = []
-        rows = 0
+        rows = 0.0
         fewest_first = sorted(self._lanes, key=lambda session: self._served[session])
         for place in zip_longest(*(self._lanes[session] for session in fewest_first)):
             for entry in place:
                 if entry is None or not entry.frame.is_ready(self._past(entry)):
                     continue
-                rows += entry.frame.batch_rows
+                rows += self._cost(entry.frame)
                 if chosen and rows > self._maximum_rows:
                     return chosen
                 chosen.append(entry)
@@ -219,13 +230,15 @@ class Lanes:
         rows = sum(entry.frame.batch_rows for entry in entries)
         outcomes: list[Outcome] = []
         # What fails rewinds the frames behind it, which may be in this very call: results first, failures after them.
+        costs = [self._cost(entry.frame) for entry in entries]
         settled = [
             (entry, self._stepped_in_less(entry) if isinstance(result, torch.OutOfMemoryError) else result)
             for entry, result in settled_apart(self._stepped, entries)
         ]
-        for entry, result in settled:
+        for (entry, result), cost in zip(settled, costs, strict=True):
             if isinstance(result, UnderWay):
                 entry.frame = result
+                self._most_passed = max(self._most_passed, cost)
         for entry, result in settled:
             if isinstance(result, Exception):
                 outcomes += self._failed(entry, result)
@@ -237,9 +250,11 @@ class Lanes:
         return self._translator.stepped([(entry.frame, self._past(entry)) for entry in entries])
 
     def _stepped_in_less(self, entry: Entry) -> UnderWay | Exception:
-        """A step of a frame for which there was no memory, once more after each bank that is given up."""
+        """A step of a frame for which there was no memory, once more after each bank that is given up: those of others
+        only for a frame no larger than one that has passed a step before, because what never fits would take all."""
+        only = None if self._cost(entry.frame) <= self._most_passed else entry.request.session
         result: UnderWay | Exception = torch.OutOfMemoryError("the device has no memory left for one frame")
-        while isinstance(result, torch.OutOfMemoryError) and (refused := self._make_room()) is not None:
+        while isinstance(result, torch.OutOfMemoryError) and (refused := self._make_room(only)) is not None:
             if refused is entry.request.session:
                 self._begin_without_bank(entry)
             ((_, result),) = settled_apart(self._stepped, [entry])

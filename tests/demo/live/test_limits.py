@@ -23,6 +23,7 @@ OTHER = {
     "watchers": "0",
     "upload_mb": "900",
     "upload_mb_per_address": "200",
+    "frame_area": "4",
     "budget_mb": "300",
 }
 

@@ -80,3 +80,15 @@ def test_what_cannot_be_painted_gets_a_sentence(
     file.write_bytes(b"no recording")
     assert "cannot be read" in seen(engine, file, Wanted())[0][0].status
     assert engine.session_count == 0
+
+
+def test_what_is_larger_than_the_host_allows_gets_a_sentence(
+    tiny_model: Model, frames: list[Frame], tmp_path: Path
+) -> None:
+    file = tmp_path / "large.rearview"
+    file.write_bytes(packed(replace(sent(frames[:3]), size=(2048, 2048))))
+    with Engine(tiny_model, largest_area=2.25) as engine:
+        (view,) = seen(engine, file, Wanted())[0]
+        assert "size came as (2048, 2048)" in view.status and "smaller" in view.status
+        (view,) = seen(engine, file, Wanted(side=64))[0]
+        assert "size came as (64, 64)" in view.status

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import Engine, FrameSettings, Model, NoRoomError, Session, SessionClosedError
+from pipeline import Engine, FrameError, FrameSettings, Model, NoRoomError, Session, SessionClosedError
 from pipeline.engine.budget import MIB, ByteBudget
 from pipeline.engine.lanes import Lanes
+from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
+from pipeline.settings import SettingsError
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1)
 
@@ -176,7 +178,7 @@ def test_a_device_without_room_for_one_frame_says_so_and_goes_on(
     engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = engine.open()
-    with monkeypatch.context() as patch, pytest.raises(torch.OutOfMemoryError):
+    with monkeypatch.context() as patch, pytest.raises(FrameError, match="32 x 32 pixels.*smaller size"):
 
         def full(*args: Any, **kwargs: Any) -> Any:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -222,3 +224,32 @@ def test_an_error_that_nobody_foresaw_ends_the_frames_under_way_and_not_the_thre
         assert all(isinstance(each.exception(30), ValueError) for each in failed)
     assert engine.alive
     played(session, frames[:2], LIVELY)
+
+
+def test_a_frame_that_can_never_fit_is_refused_and_takes_nobodys_bank(
+    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitors = [engine.open() for _ in range(3)]
+    for each in visitors:
+        played(each, frames[:2], LIVELY)
+    stepped = Translator.stepped
+
+    def full(self: Translator, together: Any) -> Any:
+        if any(frame.frame_size[0] > 48 for frame, _ in together):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return stepped(self, together)
+
+    monkeypatch.setattr(Translator, "stepped", full)
+    with pytest.raises(FrameError, match="64 x 64 pixels.*smaller size"):
+        engine.open(size=(64, 64)).translate(frames[0])
+    told = [each.submit(frames[2], LIVELY).result(30) for each in visitors]
+    assert all(each.bank_fill == 1.0 and not each.notice for each in told)
+
+
+def test_where_many_paint_no_session_is_larger_than_the_host_says(tiny_model: Model) -> None:
+    with Engine(tiny_model, size=(32, 32), largest_area=2.25) as engine:
+        assert engine.allows((48, 48)) and engine.allows((64, 32)) and not engine.allows((64, 48))
+        with pytest.raises(SettingsError, match=r"\(64, 64\).*48 x 48.*smaller"):
+            engine.open(size=(64, 64))
+        with pytest.raises(SettingsError, match="48 x 48"):
+            engine.open().resize((2048, 2048))

@@ -40,6 +40,7 @@ class Visitor:
     commits: int = 0
     outcomes: list[Translation | Exception] = field(default_factory=list)
     notice: str = ""
+    side: int = TINY_SIZE
 
     def unpark(self, device: torch.device) -> StreamState:
         return self.state
@@ -51,7 +52,7 @@ class Visitor:
         return self.commits
 
     def frame(self, number: int) -> Frame:
-        return fitted(moving_square((number + 2 * self.seed) % 12), (TINY_SIZE, TINY_SIZE), "crop")
+        return fitted(moving_square((number + 2 * self.seed) % 12), (self.side, self.side), "crop")
 
     def asked(self, number: int) -> Asked:
         return Asked(self.frame(number), self.settings[number % len(self.settings)], self.seed)
@@ -74,7 +75,7 @@ class Ground:
 
     def __init__(self, translator: Translator, maximum_rows: int = 16) -> None:
         self.ticks: list[Tick] = []
-        self.lanes = Lanes(translator, maximum_rows, self.ticks.append, lambda: None)
+        self.lanes = Lanes(translator, maximum_rows, self.ticks.append, lambda only: None, TINY_SIZE**2)
 
     def send(self, visitor: Visitor) -> bool:
         """Let the visitor's next frame set out, if there is room for it."""
@@ -373,6 +374,16 @@ def test_visitors_share_ticks_fairly_when_not_all_fit(translator: Translator, ro
     assert all(tick.rows <= rows for tick in ground.ticks)
     painted = [len(each.outcomes) * each.settings[0].steps for each in visitors]
     assert max(painted) - min(painted) <= 2 and sum(painted) >= 24 * rows - 4
+
+
+def test_a_larger_frame_counts_as_so_many_more_rows(translator: Translator) -> None:
+    small, large = Visitor(1, [LIVELY]), Visitor(2, [LIVELY], side=2 * TINY_SIZE)
+    ground = Ground(translator, maximum_rows=4)
+    for _ in range(20):
+        for each in (large, small):
+            ground.send(each)
+        ground.tick()
+    assert len(small.outcomes) == pytest.approx(4 * len(large.outcomes), abs=4)
 
 
 def test_what_fails_stands_alone() -> None:
