@@ -24,6 +24,7 @@ from pipeline.engine.holdings import Holdings
 from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Tick
 from pipeline.engine.mailbox import Mailbox, cancel
 from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
+from pipeline.engine.reading import ReadingRoom
 from pipeline.engine.serving import unet_served
 from pipeline.engine.session import Session, Translation
 from pipeline.engine.stream import StreamState
@@ -118,6 +119,7 @@ class Engine:
         self._parks_beside = model.device.type == "cpu"
         self._examples: dict[str, StreamState] = {}
         self._mailbox = Mailbox()
+        self._reading = ReadingRoom(self._prompts)
         self._under_way: dict[Future[Translation], Request] = {}
         # Its workers would wait beside PyTorch's, and results would depend on how many cores a machine has.
         cv2.setNumThreads(1)
@@ -328,23 +330,31 @@ class Engine:
         it out of the mailbox.
         """
         outcomes: list[Outcome] = []
-        while outcomes or self._lanes or not self._mailbox.closed:
-            requests = self._mailbox.taken(self._lanes.has_room, can_wait=not (outcomes or self._lanes))
+        while outcomes or self._lanes or self._reading or not self._mailbox.closed:
+            at_rest = not (outcomes or self._lanes or self._reading)
+            requests = self._mailbox.taken(self._has_room, can_wait=at_rest)
             for request, outcome in outcomes:
                 answer(request, outcome)
             self._apply_changes()
             outcomes = self._moved_on(requests)
+
+    def _has_room(self, request: Request) -> bool:
+        return self._lanes.has_room(request, before=self._reading.waiting(request.session))
 
     def _moved_on(self, requests: Sequence[Request]) -> list[Outcome]:
         """What came of these frames and of those under way in one tick. What nobody has foreseen ends all of them, and
         never the thread: everybody would wait for ever."""
         self._under_way.update((request.future, request) for request in requests)
         try:
-            outcomes = self._lanes.enter(requests) + self._lanes.tick()
+            self._reading.enter(requests)
+            outcomes = self._reading.closed()
+            outcomes += self._lanes.enter(self._reading.read(self._lanes.served, self._lanes.charge))
+            outcomes += self._lanes.tick()
         except Exception as error:
             # They learn it from their futures.
             log.exception("a tick failed, and all frames under way with it")
             self._lanes.give_up()
+            self._reading.give_up()
             outcomes = [(request, error) for request in self._under_way.values()]
         for request, _ in outcomes:
             self._under_way.pop(request.future, None)

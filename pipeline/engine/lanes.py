@@ -118,11 +118,19 @@ class Lanes:
         """Whether any frame is under way."""
         return bool(self._lanes)
 
-    def has_room(self, request: Request) -> bool:
-        """Whether the frame may set out now, beside those of its session that are under way. One whose picture is on
-        its way from the device leaves its place to the next."""
+    def has_room(self, request: Request, before: int = 0) -> bool:
+        """Whether the frame may set out now, beside those of its session that are under way, and behind `before` more.
+        One whose picture is on its way from the device leaves its place to the next."""
         under_way = [each for each in self._lanes.get(request.session, ()) if each.arriving is None]
-        return len(under_way) < request.asked.settings.frames_under_way
+        return len(under_way) + before < request.asked.settings.frames_under_way
+
+    def served(self, session: Session) -> float:
+        """How many rows a session has had, in the fair order: who was idle is not owed those of that time."""
+        return max(self._served.get(session, 0.0), self._now)
+
+    def charge(self, session: Session, rows: float) -> None:
+        """Count what was done for a session beside its rows."""
+        self._served[session] = self.served(session) + rows
 
     def enter(self, requests: Sequence[Request]) -> list[Outcome]:
         """Let frames set out, each of another session and behind those of it; the outcomes of those that could not."""
@@ -164,8 +172,7 @@ class Lanes:
         lane = self._lanes.get(session, [])
         self._lanes[session] = [*lane, entry]
         if not lane:
-            # Who was idle is not owed the rows of that time; who comes back at once keeps what it has had.
-            self._served[session] = max(self._served.get(session, 0.0), self._now)
+            self._served[session] = self.served(session)
 
     def give_up(self) -> None:
         """Drop all frames under way."""

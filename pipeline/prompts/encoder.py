@@ -74,6 +74,8 @@ class PromptEncoder:
         pyparsing.ParserElement.enable_packrat()
         self._is_xl = len(encoders) == 2
         self._encoders = tuple(encoders)
+        self.readings = 0
+        """Of chunks, by a text encoder, so far: what prompts have cost."""
         self.forget()
 
     def forget(self) -> None:
@@ -91,7 +93,11 @@ class PromptEncoder:
             )
             for each in self._encoders
         ]
-        self._cache: OrderedDict[str, PromptEmbeddings] = OrderedDict()
+        self._cache: OrderedDict[str, PromptEmbeddings | PromptError] = OrderedDict()
+
+    def knows(self, prompt: str) -> bool:
+        """Whether `encode` has its answer at once."""
+        return prompt in self._cache
 
     def encode(self, prompt: str) -> PromptEmbeddings:
         """Prompt embeddings, tokens `[1, 77 * chunks, C]`, with a pooled `[1, P]` where the model has two encoders.
@@ -101,14 +107,23 @@ class PromptEncoder:
         that of the first 75 tokens as they are written: weights and blends do not act in it, as in Compel.
         Raises `PromptError` for a prompt that cannot be understood.
         """
-        if prompt in self._cache:
-            self._cache.move_to_end(prompt)
-            return self._cache[prompt]
-        embeddings = self._encoded(prompt)
-        self._cache[prompt] = embeddings
+        if prompt not in self._cache:
+            self._remember(prompt)
+        self._cache.move_to_end(prompt)
+        known = self._cache[prompt]
+        if isinstance(known, PromptError):
+            raise PromptError(*known.args)
+        return known
+
+    def _remember(self, prompt: str) -> None:
+        """What a prompt comes to, also that it cannot be understood: to find that out may take as long."""
+        try:
+            self._cache[prompt] = self._encoded(prompt)
+        except PromptError as error:
+            # Without what it stands on, which would be kept alive.
+            self._cache[prompt] = PromptError(*error.args)
         if len(self._cache) > CACHED_PROMPTS:
             self._cache.popitem(last=False)
-        return embeddings
 
     def encode_batch(self, prompts: Sequence[str], blend: PromptBlend | None = None) -> PromptEmbeddings:
         """One row a prompt: the frame's own, blended, then what it is guided away from; the shorter ones continued with
@@ -201,6 +216,7 @@ class PromptEncoder:
                 f"the prompt came with weights below 1 or blends that take {readings} readings of it; needed: at most "
                 f"{MOST_READINGS}. Put such words together, as in (old red)0.5, or blend fewer prompts."
             )
+        self.readings += readings
 
     def _chunks(self, fragments: Sequence[Fragment]) -> int:
         """How many chunks Compel makes of the fragments of one prompt."""
