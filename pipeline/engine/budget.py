@@ -43,7 +43,7 @@ class ByteBudget:
                 left = max(0, free) / MIB
                 raise NoRoomError(
                     f"a memory of {nbytes / MIB:.1f} MiB was asked for; needed: at most the {left:.1f} MiB that other "
-                    "visitors leave. Choose a smaller bank or fewer steps, or try again in a minute."
+                    "visitors leave. Choose a smaller bank, fewer steps or a smaller size, or try again in a minute."
                 )
             self._held[holder] = nbytes
 

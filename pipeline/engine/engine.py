@@ -18,8 +18,10 @@ import torch
 
 from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
+from pipeline.compute.peak import PeakBytes
 from pipeline.engine.budget import ByteBudget
 from pipeline.engine.graphs import Graphs, unet_runner
+from pipeline.engine.guidance import branch_count
 from pipeline.engine.holdings import Holdings
 from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Tick
 from pipeline.engine.mailbox import Mailbox, cancel
@@ -117,6 +119,7 @@ class Engine:
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
         self._holdings = None if self._budget is None else Holdings(self._budget)
         self._parks_beside = model.device.type == "cpu"
+        self._row_peak = 0
         self._examples: dict[str, StreamState] = {}
         self._mailbox = Mailbox()
         self._reading = ReadingRoom(self._prompts)
@@ -136,6 +139,8 @@ class Engine:
         if self._budget is not None:
             for name in self.memory_names:
                 self.session_nbytes(self.asking(FrameSettings(memory=name)))  # type: ignore[arg-type]
+            if largest_area is not None and largest_area > 1:
+                self._row_peak = self.change("peak", lambda _: peak_of_a_frame(translator, self.size)).result()
 
     def __enter__(self) -> Engine:
         return self
@@ -262,7 +267,7 @@ class Engine:
             settings = self.asking(settings)
             if self._holdings is not None:
                 nbytes = self.session_nbytes(settings, (frame.shape[1], frame.shape[0]))
-                self._holdings.add(session, future, nbytes)
+                self._holdings.add(session, future, nbytes, self._passing_nbytes(frame, settings))
         except (NoRoomError, SettingsError) as error:
             future.set_exception(error)
             return future
@@ -271,6 +276,12 @@ class Engine:
     def _queued(self, request: Request) -> Future[Translation]:
         self._mailbox.put(request)
         return request.future
+
+    def _passing_nbytes(self, frame: Frame, settings: FrameSettings) -> int:
+        """Bytes that a frame takes while it is painted, beyond those that one of the engine's size takes, for which the
+        host has room beside the budget. Attention may take as many as the square of the area."""
+        share = frame.shape[0] * frame.shape[1] / (self.size[0] * self.size[1])
+        return round(self._row_peak * branch_count(settings, 0) * max(0.0, share**2 - 1))
 
     def forget(self, session: Session) -> None:
         """Drop a session and its waiting frame; `Session.close` is the way in."""
@@ -384,6 +395,14 @@ class Engine:
             self._prompts.forget()
             for session in self._mailbox.sessions:
                 session.repaint()
+
+
+def peak_of_a_frame(translator: Translator, size: tuple[int, int]) -> int:
+    """Bytes of all tensors that live at once while a frame of `size` (width, height) is painted with one row a step."""
+    grey = np.full((size[1], size[0], 3), 128, np.uint8)
+    with PeakBytes() as counted:
+        translator.translated(Asked(grey, FrameSettings(), 0), StreamState())
+    return int(counted.peak)
 
 
 def settle(device: torch.device) -> None:

@@ -33,8 +33,9 @@ class Holdings:
             self._hold(session, nbytes)
             self._parts[session] = {_STATE: nbytes}
 
-    def add(self, session: Session, future: Future[Translation], nbytes: int) -> None:
-        """Let a session have at least `nbytes` until `future` is done, and for what its frame leaves from then on.
+    def add(self, session: Session, future: Future[Translation], nbytes: int, passing: int = 0) -> None:
+        """Let a session have at least `nbytes` and `passing` more until `future` is done, and `nbytes` for what its
+        frame leaves from then on.
 
         Raises `NoRoomError`, or `SessionClosedError` for a session that is not open any more.
         """
@@ -42,9 +43,9 @@ class Holdings:
             parts = self._parts.get(session)
             if parts is None:
                 raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
-            self._hold(session, max(nbytes, *parts.values()))
-            parts[future] = nbytes
-        future.add_done_callback(lambda done: self._end(session, done))
+            self._hold(session, max(nbytes + passing, *parts.values()))
+            parts[future] = nbytes + passing
+        future.add_done_callback(lambda done: self._end(session, done, nbytes))
 
     def park(self, session: Session, nbytes: int) -> None:
         """Let a session have only `nbytes` for its state, beside what its frames on their way will leave. It gives way
@@ -76,10 +77,10 @@ class Holdings:
                     self._settle(each)
         self._budget.hold(session, nbytes)
 
-    def _end(self, session: Session, future: Future[Translation]) -> None:
+    def _end(self, session: Session, future: Future[Translation], nbytes: int) -> None:
         with self._lock:
             parts = self._parts.get(session)
-            if parts is None or (nbytes := parts.pop(future, None)) is None:
+            if parts is None or parts.pop(future, None) is None:
                 return
             painted = not future.cancelled() and future.exception() is None
             if painted and not session.parked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -253,3 +254,19 @@ def test_where_many_paint_no_session_is_larger_than_the_host_says(tiny_model: Mo
             engine.open(size=(64, 64))
         with pytest.raises(SettingsError, match="48 x 48"):
             engine.open().resize((2048, 2048))
+
+
+def test_a_larger_frame_holds_what_it_takes_while_it_is_painted(tiny_model: Model, frames: list[Frame]) -> None:
+    with Engine(tiny_model, size=(32, 32), byte_budget=2**30, largest_area=4) as engine:
+        assert engine._budget is not None
+        session = engine.open(size=(64, 64))
+        at_rest = engine._budget.taken
+        started, go_on = Event(), Event()
+        engine.change("waits", lambda model: started.set() or go_on.wait(30))
+        assert started.wait(30)
+        painted = session.submit(frames[0])
+        assert engine._budget.taken > 10 * at_rest
+        go_on.set()
+        painted.result(30)
+        engine.change("settles", lambda model: None).result(30)
+        assert engine._budget.taken == at_rest
