@@ -11,10 +11,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from pipeline import Engine, FrameSettings, Model, NoRoomError, Session, SessionClosedError
-from pipeline.engine.lanes import Request
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 
@@ -53,24 +59,29 @@ def held_by(engine: Engine, session: Session) -> int:
     return engine._budget.held_by(session)
 
 
-def before_it_is_put(engine: Engine, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    """Let something happen between the moment in which a frame's bytes are counted and its way into the mailbox."""
-    put = engine._mailbox.put
+MOMENTS = ("before it is counted", "before it is put")
 
-    def late(request: Request) -> None:
+
+def on_its_way_in(engine: Engine, monkeypatch: pytest.MonkeyPatch, moment: str, happens: Callable[[], object]) -> None:
+    """Let something happen at a moment of a frame's way into the mailbox."""
+    owner, name = (engine, "asking") if moment == MOMENTS[0] else (engine._mailbox, "put")
+    real = getattr(owner, name)
+
+    def late(each: Any) -> Any:
         happens()
-        put(request)
+        return real(each)
 
-    monkeypatch.setattr(engine._mailbox, "put", late)
+    monkeypatch.setattr(owner, name, late)
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_who_leaves_while_a_frame_is_on_its_way_in_leaves_nothing_held(
-    counting: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+    counting: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     for _ in range(20):
         session = counting.open()
         with monkeypatch.context() as patch, pytest.raises(SessionClosedError):
-            before_it_is_put(counting, patch, session.close)
+            on_its_way_in(counting, patch, moment, session.close)
             session.submit(frames[0], LIVELY.changed(bank_frames=2.0))
     assert taken(counting) == 0
 
@@ -111,6 +122,12 @@ class Visits(RuleBasedStateMachine):
     def any_of(self, index: int) -> Session:
         return self.open[index % len(self.open)]
 
+    @initialize()
+    def two_have_painted(self) -> None:
+        for _ in range(2):
+            self.come(SIZES[0])
+            self.submit(-1, LIVELY, waits=True)
+
     @rule(size=st.sampled_from(SIZES))
     def come(self, size: tuple[int, int]) -> None:
         try:
@@ -127,16 +144,34 @@ class Visits(RuleBasedStateMachine):
             wait(self.sent[-1:], PATIENCE_S)
 
     @precondition(lambda self: self.open)
-    @rule(index=st.integers(0, 7))
-    def leave(self, index: int) -> None:
+    @rule(index=st.integers(0, 7), asked=st.sampled_from(ASKED))
+    def leave(self, index: int, asked: FrameSettings) -> None:
+        """While one frame is under way and another waits."""
         session = self.any_of(index)
+        self.sent += [session.submit(np.zeros((40, 48, 3), np.uint8), each) for each in (LIVELY, asked)]
         self.open.remove(session)
         session.close()
         assert held_by(self.engine, session) == 0 == session.nbytes
 
     @precondition(lambda self: self.open)
-    @rule(index=st.integers(0, 7), keep=st.booleans())
-    def park(self, index: int, keep: bool) -> None:
+    @rule(index=st.integers(0, 7), asked=st.sampled_from(ASKED[:5]), moment=st.sampled_from(MOMENTS))
+    def leave_while_a_frame_is_on_its_way_in(self, index: int, asked: FrameSettings, moment: str) -> None:
+        session = self.any_of(index)
+        self.open.remove(session)
+        with pytest.MonkeyPatch.context() as patch:
+            on_its_way_in(self.engine, patch, moment, session.close)
+            try:
+                session.submit(np.zeros((40, 48, 3), np.uint8), asked)
+            except SessionClosedError:
+                return
+        # It did not fit, and was never put.
+        session.close()
+
+    @precondition(lambda self: self.open)
+    @rule(index=st.integers(0, 7), keep=st.booleans(), sends=st.booleans())
+    def park(self, index: int, keep: bool, sends: bool) -> None:
+        if sends:
+            self.submit(index, LIVELY, waits=False)
         try:
             self.any_of(index).park(keep)
         except torch.OutOfMemoryError:
@@ -151,10 +186,6 @@ class Visits(RuleBasedStateMachine):
     @rule(index=st.integers(0, 7))
     def reset(self, index: int) -> None:
         self.any_of(index).reset()
-
-    @rule()
-    def change(self) -> None:
-        self.engine.change("nothing", lambda model: None).result(PATIENCE_S)
 
     @rule(stage=st.sampled_from(("begun_together", "stepped", "decoded", "moved")), times=st.integers(1, 3))
     def run_out_of_memory(self, stage: str, times: int) -> None:
@@ -178,6 +209,7 @@ class Visits(RuleBasedStateMachine):
 
     @invariant()
     def nobody_else_holds_anything(self) -> None:
+        """Asked by a change of the model, which is one more thing that may come in between."""
         self.engine.change("looks", lambda model: self.look()).result(PATIENCE_S)
 
     def look(self) -> None:
@@ -199,8 +231,8 @@ def test_the_budget_equals_what_lives(counting: Engine) -> None:
     run_state_machine_as_test(
         lambda: Visits(counting),
         settings=settings(
-            max_examples=40,
-            stateful_step_count=16,
+            max_examples=20,
+            stateful_step_count=20,
             deadline=None,
             derandomize=True,
             database=None,
