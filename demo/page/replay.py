@@ -136,7 +136,7 @@ def build_replay_tab(engine: Engine) -> None:
             with gr.Row():
                 steps = gr.Dropdown(steps_choices, value=same, label=word("render.steps"), elem_id="render_steps")
                 size = gr.Dropdown(
-                    [same, *(str(side) for side in SIDES if engine.allows((side, side)))],
+                    [same, *(str(side) for side in SIDES if engine.sizes.allows((side, side)))],
                     value=same,
                     label=word("render.size"),
                     info=word("render.size_help"),

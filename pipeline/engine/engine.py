@@ -29,11 +29,12 @@ from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
 from pipeline.engine.reading import ReadingRoom
 from pipeline.engine.serving import unet_served
 from pipeline.engine.session import Session, Translation
+from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
 from pipeline.engine.streams import streams_for
 from pipeline.engine.translator import Asked, Translator
 from pipeline.errors import FrameError, ModelError, NoRoomError, SessionClosedError
-from pipeline.frames.codec import LONGEST_SIDE, Frame, pixels_per_latent
+from pipeline.frames.codec import Frame, pixels_per_latent
 from pipeline.guides.control import Control
 from pipeline.guides.depth import depth_model_for
 from pipeline.guides.safety import SafetyChecker
@@ -84,16 +85,15 @@ class Engine:
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
         self.model = model
-        self._most_pixels: float | None = None
-        self.size = self.checked_size(size or (model.native_size, model.native_size))
-        self._most_pixels = None if largest_area is None else largest_area * self.size[0] * self.size[1]
+        side = pixels_per_latent(model.vae)
+        self.size = Sizes(side).checked(size or (model.native_size, model.native_size))
+        self.sizes = Sizes(side, None if largest_area is None else largest_area * self.size[0] * self.size[1])
         if control is not None and control.unet is not model.unet:
             raise ModelError(
                 f"control {control.name!r} was loaded for another model than {model.name!r}; needed: its own. "
                 "Load it again with this one."
             )
         self.control = control
-        side = pixels_per_latent(model.vae)
         kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
         self.kernel = str(kernels)
         given = None if memory_weights is None else Path(memory_weights)
@@ -223,7 +223,7 @@ class Engine:
         `NoRoomError` where its bytes do not fit beside those of the others."""
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAXIMUM_SEED:
             raise SettingsError(f"seed came as {seed!r}; needed: a whole number from 0 to {MAXIMUM_SEED}. Send one.")
-        session = Session(self, seed, self.checked_size(size or self.size))
+        session = Session(self, seed, self.sizes.checked(size or self.size))
         if self._holdings is not None:
             self._holdings.open(session, self.session_nbytes(size=session.size))
         try:
@@ -232,31 +232,6 @@ class Engine:
             self.forget(session)
             raise
         return session
-
-    def checked_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """`size` (width, height) if the model can work at it; raises `SettingsError`."""
-        multiple = pixels_per_latent(self.model.vae)
-        for side in size:
-            if isinstance(side, bool) or not isinstance(side, int) or side % multiple or not 0 < side <= LONGEST_SIDE:
-                raise SettingsError(
-                    f"size came as {size}; needed: (width, height) in multiples of {multiple}, at most {LONGEST_SIDE}. "
-                    "Round it."
-                )
-        if self._most_pixels is not None and size[0] * size[1] > self._most_pixels:
-            square = int(self._most_pixels**0.5) // multiple * multiple
-            raise SettingsError(
-                f"size came as {size}; needed: no more pixels than {square} x {square} has, because everybody's frames "
-                "are painted one after another here. Choose a smaller size."
-            )
-        return size
-
-    def allows(self, size: tuple[int, int]) -> bool:
-        """Whether a session may work at `size`."""
-        try:
-            self.checked_size(size)
-        except SettingsError:
-            return False
-        return True
 
     def submit(
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
 from pipeline.errors import FrameError, PictureError, SessionClosedError
 from pipeline.frames.codec import Frame, Picture, as_frame, fitted
@@ -57,7 +58,8 @@ class Server(Protocol):
     @property
     def has_map(self) -> bool: ...
 
-    def checked_size(self, size: tuple[int, int]) -> tuple[int, int]: ...
+    @property
+    def sizes(self) -> Sizes: ...
 
     def submit(
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool
@@ -126,7 +128,7 @@ class Session:
 
         The first frame of another size clears the memory.
         """
-        self.size = self._engine.checked_size(size)
+        self.size = self._engine.sizes.checked(size)
 
     def reset(self) -> int:
         """Forget all past frames, also one that is being translated now: the next is as if it were the first.

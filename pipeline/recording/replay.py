@@ -84,7 +84,7 @@ def replaying(
     # Here, not above: `--help` should not wait for torch.
     from pipeline.frames.codec import fitted
 
-    size = engine.checked_size(size or recording.size)
+    size = engine.sizes.checked(size or recording.size)
     settings = engine.model.entry.defaults.changed(**recording.settings)
     with closing(engine.open(seed=recording.seed, size=size)) as session:
         for moment in moments_of(recording, max(size), strokes=strokes, fps=fps):
