@@ -174,7 +174,7 @@ def build_replay_tab(engine: Engine) -> None:
 
     def paint(
         source: str | None,
-        words: str,
+        words: str | None,
         chosen_steps: str,
         chosen_size: str,
         chosen_memory: str,
@@ -186,7 +186,8 @@ def build_replay_tab(engine: Engine) -> None:
             return
         numbers = [None if each == same else int(each) for each in (chosen_steps, chosen_size)]
         kept = None if chosen_memory == same else chosen_memory
-        for view in painted_again(engine, Path(source), Wanted(*numbers, kept, words, draws, both)):
+        # A script's call may hold nothing where the page holds a text.
+        for view in painted_again(engine, Path(source), Wanted(*numbers, kept, words or "", draws, both)):
             yield updates(view)
 
     outputs = [start, stop, status, video, picture]

@@ -19,6 +19,7 @@ from demo.live.live import SOCKET_PATH, Live
 from demo.page import page
 from demo.page.lora import AGAIN, Loras, Styles, appended, shown
 from pipeline import Engine, Model, read_loras
+from pipeline.engine.sizes import Sizes
 from pipeline.models.lora import SCALE
 from pipeline.models.lora_files import LoraShelf
 from pipeline.models.textual_inversion import Embedding, EmbeddingShelf
@@ -50,7 +51,7 @@ def loras(model: Model, tmp_path: Path) -> Iterator[Loras]:
 def page_of() -> Any:
     """What a page asks of the wire it belongs to."""
     model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True), title="A model")
-    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",))
+    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
     return SimpleNamespace(mint=str, leave=str, engine=engine)
 
 

@@ -14,6 +14,7 @@ from gradio.state_holder import StateHolder
 from demo import assets
 from demo.page import page
 from demo.page.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, chosen, compose
+from pipeline.engine.sizes import Sizes
 from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
@@ -23,7 +24,9 @@ def live_with(control: str | None, guides: bool = True, memories: Sequence[str] 
     """What a page asks of an engine with a control, or without one, whose model guidance helps, or not, and which has
     these memories."""
     model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides), title="A model")
-    engine = SimpleNamespace(model=model, control_name=control, memory_name=memories[0], memory_names=memories)
+    engine = SimpleNamespace(
+        model=model, control_name=control, memory_name=memories[0], memory_names=memories, sizes=Sizes(8)
+    )
     return SimpleNamespace(mint=str, leave=str, engine=engine)
 
 

@@ -17,6 +17,7 @@ from demo.live.closed_routes import closed_routes
 from demo.page import page
 from demo.page.uploaded_only import file_paths
 from demo.words import word
+from pipeline.engine.sizes import Sizes
 from pipeline.settings import FrameSettings
 
 pytestmark = [
@@ -78,7 +79,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True), title="A model")
-    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",))
+    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
     blocks = page.build(SimpleNamespace(mint=lambda *_: "", leave=str, engine=engine))  # type: ignore[arg-type]
     _, url, _ = blocks.launch(
         prevent_thread_lock=True,
