@@ -281,6 +281,7 @@ def test_a_cancelled_job_ends_after_the_frame_under_way(
     job = slow.client.submit(**source, api_name=f"/{endpoint}")
     assert sessions.reached.wait(60)
     job.cancel()
+    assert eventually(job.done)
     sessions.opened.set()
     assert eventually(lambda: sessions.made[0].closed)
     assert sessions.made[0].frames <= 2
