@@ -147,11 +147,16 @@ def end_in_time(seconds: float) -> None:
     timer.start()
 
 
-def harden(server: Any, maximum_message_bytes: int) -> None:
-    """What Gradio's `launch` does not set: messages are refused by their announced length, the kernel drops a peer that
-    reads nothing, and open connections do not keep a server that ends."""
+def harden(server: Any, arguments: argparse.Namespace) -> None:
+    """What Gradio's `launch` does not set: connections are bounded, messages are refused by their announced length, the
+    kernel drops a peer that reads nothing, and open connections do not keep a server that ends."""
+    from demo.live.limits import limits_of
+    from demo.live.peers import bound_connections
+
+    limits = limits_of(arguments)
+    bound_connections(server.config, limits, arguments.behind_proxy)
     # Twice the limit: up to there the page gets its own sentence.
-    server.config.ws_max_size = 2 * maximum_message_bytes
+    server.config.ws_max_size = 2 * limits.message_bytes
     server.config.timeout_graceful_shutdown = OPEN_CONNECTIONS_S
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         for listener in (each for opened in server.servers for each in opened.sockets):
@@ -173,11 +178,12 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
     `OSError` where the port is not to be had."""
     from starlette.middleware import Middleware
 
+    from demo.live.crowd import BoundedCrowd
     from demo.live.limits import limits_of
     from demo.live.uploads import BoundedBodies
     from demo.page import page
 
-    bounded = Middleware(BoundedBodies, limits=limits_of(arguments), behind_proxy=arguments.behind_proxy)
+    bounds = {"limits": limits_of(arguments), "behind_proxy": arguments.behind_proxy}
     _, address, shared = blocks.launch(
         server_name=arguments.host,
         server_port=arguments.port,
@@ -189,7 +195,10 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         run_history=False,
         state_session_capacity=page.KEPT_PAGES,
         quiet=True,
-        app_kwargs={"routes": routes, "middleware": [bounded]},
+        app_kwargs={
+            "routes": routes,
+            "middleware": [Middleware(each, **bounds) for each in (BoundedCrowd, BoundedBodies)],
+        },
         **page.launch_options(),
     )
     return shared or address
@@ -210,7 +219,6 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     spaces = zero.prepare()
 
     # Only now: what comes before torch is used imitates the GPU that is not there yet.
-    from demo.live.limits import limits_of
     from demo.space import zero_page
     from pipeline.errors import RearviewError
 
@@ -232,7 +240,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
         address = launched(blocks, zero_page.NotLive().routes(), arguments)
     except OSError as error:
         no_port(arguments, error)
-    harden(blocks.server, limits_of(arguments).message_bytes)
+    harden(blocks.server, arguments)
     sys.stdout.write(f"Rearview is open at {address}\n")
     sys.stdout.flush()
     stopped.wait()
@@ -306,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         engine.close()
         no_port(arguments, error)
-    harden(blocks.server, limits.message_bytes)
+    harden(blocks.server, arguments)
     sys.stdout.write(f"Rearview is open at {address}\n")
     sys.stdout.flush()
     stopped.wait()

@@ -146,6 +146,7 @@ class PageReplica(WithEngine):
         # Here, not above: the engines need no Gradio.
         from gradio import mount_gradio_app
 
+        from demo.live.crowd import BoundedCrowd
         from demo.live.uploads import BoundedBodies
         from demo.page import page as demo_page
 
@@ -154,7 +155,8 @@ class PageReplica(WithEngine):
         blocks = demo_page.build(self._live)
         options = demo_page.launch_options()
         mount_gradio_app(app, blocks, path="/", auth=self._auth, ssr_mode=False, run_history=False, **options)
-        app.add_middleware(BoundedBodies, limits=self._live.limits, behind_proxy=self._behind_proxy)
+        for each in (BoundedBodies, BoundedCrowd):
+            app.add_middleware(each, limits=self._live.limits, behind_proxy=self._behind_proxy)
         app.add_middleware(SayingGoodbye)
         return app
 

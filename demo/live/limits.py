@@ -101,6 +101,39 @@ class HostLimits:
         "How many may watch the output page of one visitor; 0 gives visitors none.",
         integer=True,
     )
+    connections: int = _number(
+        512, 8, 100_000, 1, "connections", "Connections", "How many connections may be open in all.", integer=True
+    )
+    connections_per_address: int = _number(
+        64,
+        4,
+        100_000,
+        1,
+        "connections",
+        "Connections of one address",
+        "How many of them may be of one address; behind a proxy, its requests under way.",
+        integer=True,
+    )
+    streams_per_address: int = _number(
+        32,
+        2,
+        100_000,
+        1,
+        "streams",
+        "Event streams of one address",
+        "How many of its requests may be streams of events; an open page holds two at most.",
+        integer=True,
+    )
+    downloads_per_address: int = _number(
+        16,
+        1,
+        100_000,
+        1,
+        "downloads",
+        "Downloads of one address",
+        "How many files may be on their way to one address.",
+        integer=True,
+    )
     upload_mb: int = _number(
         8000, 1, 1_000_000, 1, "MB", "Uploads", "How much all may upload within an hour.", integer=True
     )

@@ -23,6 +23,9 @@ COUNTED_FOR_S = 3600.0
 
 PATIENCE_S = 20.0
 SENT_WITHIN_S = 900.0
+LEAST_BYTES_A_SECOND = 2048
+"""What a sender we have waited for longer than `PATIENCE_S` in all has to have come up to: the slowest of phones do."""
+
 LARGEST_WORDS = 4 * 1024 * 1024
 """Of a request that is no upload, unless the page's own messages may be larger."""
 
@@ -77,16 +80,19 @@ class BoundedBodies:
         is_upload = scope["path"].rstrip("/").endswith(UPLOAD_PATH)
         is_form = Headers(scope=scope).get("content-type", "").startswith("multipart/")
         until = time.monotonic() + SENT_WITHIN_S
-        size, is_whole = 0, False
+        size, waited_s, is_whole = 0, 0.0, False
 
         async def received() -> Message:
-            nonlocal size, is_whole
+            nonlocal size, waited_s, is_whole
             if is_whole:
                 return await receive()
+            begun = time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), min(PATIENCE_S, max(0.0, until - time.monotonic())))
+                message = await asyncio.wait_for(receive(), min(patience_s(size, waited_s), max(0.0, until - begun)))
             except asyncio.TimeoutError:
                 raise refusal(is_form, 408, word("doors.slow")) from None
+            # Only while we wait: how long we take ourselves is not the sender's pace.
+            waited_s += time.monotonic() - begun
             if message["type"] == "http.disconnect":
                 if is_form:
                     raise MultiPartException("The upload broke off.")
@@ -105,6 +111,12 @@ class BoundedBodies:
         if size > self._sent.room_for(address):
             raise refusal(is_form, 413, word("doors.uploads"))
         self._sent.add(address, size)
+
+
+def patience_s(size: int, waited_s: float) -> float:
+    """How long to wait for the next piece of a body of which `size` bytes have come in `waited_s` seconds of waiting:
+    until its sender has fallen behind for `PATIENCE_S`, which whoever keeps up never does."""
+    return max(0.0, min(PATIENCE_S, PATIENCE_S + size / LEAST_BYTES_A_SECOND - waited_s))
 
 
 def refusal(is_form: bool, status: int, sentence: str) -> Exception:

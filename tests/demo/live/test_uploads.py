@@ -15,7 +15,15 @@ from starlette.testclient import TestClient
 
 from demo.live import uploads
 from demo.live.limits import HostLimits
-from demo.live.uploads import COUNTED_FOR_S, UPLOAD_PATH, BoundedBodies, Sent
+from demo.live.uploads import (
+    COUNTED_FOR_S,
+    LEAST_BYTES_A_SECOND,
+    PATIENCE_S,
+    UPLOAD_PATH,
+    BoundedBodies,
+    Sent,
+    patience_s,
+)
 from demo.words import word
 
 MEGABYTE = 1024 * 1024
@@ -117,6 +125,14 @@ def test_an_upload_that_stands_still_is_ended(app: App, folder: Path, monkeypatc
     answers = asgi_upload(app, bytes(1000), then=None)
     assert word("doors.slow").encode() in answers[1]["body"]
     assert files_in(folder) == []
+
+
+def test_a_sender_is_waited_for_who_keeps_up() -> None:
+    assert patience_s(0, 0.0) == PATIENCE_S
+    assert patience_s(100 * LEAST_BYTES_A_SECOND, 80.0) == PATIENCE_S
+    assert patience_s(100 * LEAST_BYTES_A_SECOND, 110.0) == pytest.approx(PATIENCE_S - 10)
+    # A byte a second, and a byte every 19 seconds.
+    assert patience_s(20, 20.1) == patience_s(2, 38.0) == 0
 
 
 def test_words_are_no_way_to_send_much(client: TestClient) -> None:
