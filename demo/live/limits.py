@@ -102,10 +102,10 @@ class HostLimits:
         integer=True,
     )
     connections: int = _number(
-        512, 8, 100_000, 1, "connections", "Connections", "How many connections may be open in all.", integer=True
+        768, 8, 100_000, 1, "connections", "Connections", "How many connections may be open in all.", integer=True
     )
     connections_per_address: int = _number(
-        64,
+        96,
         4,
         100_000,
         1,
