@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from demo.live import uploads
+from demo.live.leftovers import LEFT_FOR_S
 from demo.live.limits import HostLimits
 from demo.live.uploads import (
     COUNTED_FOR_S,
+    FILE_COSTS,
     LEAST_BYTES_A_SECOND,
     PATIENCE_S,
     UPLOAD_PATH,
@@ -125,6 +129,63 @@ def test_an_upload_that_stands_still_is_ended(app: App, folder: Path, monkeypatc
     answers = asgi_upload(app, bytes(1000), then=None)
     assert word("doors.slow").encode() in answers[1]["body"]
     assert files_in(folder) == []
+
+
+def posted(client: TestClient, body: bytes, content_type: str = "multipart/form-data; boundary=X") -> Any:
+    return client.post(UPLOAD_PATH, content=body, headers={"content-type": content_type})
+
+
+def part(disposition: str, content: bytes) -> bytes:
+    return f"--X\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + content + b"\r\n"
+
+
+FILE = part('name="files"; filename="a.bin"', b"whole")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FILE + part('name="text"', bytes(1000)) + b"--X--\r\n",
+        FILE + part('name="files"', b"no file") + b"--X--\r\n",
+        FILE + part('name="other"; filename="b.bin"', b"nobody takes it") + b"--X--\r\n",
+        FILE + b"--X\r\nNo-Disposition: a\r\n\r\nb\r\n--X--\r\n",
+        FILE,
+        FILE + b"--X",
+        b"no parts",
+    ],
+)
+@pytest.mark.parametrize("kind", ["multipart/form-data", "Multipart/Form-Data"])
+def test_an_upload_is_whole_files_and_else_leaves_nothing(
+    body: bytes, kind: str, client: TestClient, folder: Path
+) -> None:
+    refused = posted(client, body, f"{kind}; boundary=X")
+    assert (refused.status_code, refused.text) == (400, word("doors.parts"))
+    assert files_in(folder) == []
+
+
+def test_a_form_without_a_boundary_is_refused(client: TestClient) -> None:
+    assert posted(client, FILE, "multipart/form-data").status_code == 400
+
+
+def test_empty_files_count_too(client: TestClient) -> None:
+    refused = posted(client, (2 * MEGABYTE // FILE_COSTS) * part('name="files"; filename="a"', b"") + b"--X--\r\n")
+    assert (refused.status_code, refused.text) == (400, word("doors.uploads"))
+
+
+def test_what_uploads_leave_is_swept_after_an_hour(client: TestClient, folder: Path) -> None:
+    now = time.time()
+    for name, age in (("tmpabcd1234", 2), ("tmpabcd1235", 0.5), ("mine.txt", 2)):
+        (folder / name).touch()
+        os.utime(folder / name, 2 * (now - age * LEFT_FOR_S,))
+    for name, file in ((64 * "a", None), (64 * "b", "kept.png")):
+        (folder / name).mkdir()
+        if file:
+            (folder / name / file).touch()
+        os.utime(folder / name, 2 * (now - 2 * LEFT_FOR_S,))
+    uploaded(client, "1.1.1.1", 1)
+    left = {each.name for each in folder.iterdir()}
+    assert {"tmpabcd1235", "mine.txt", 64 * "b"} <= left
+    assert not {"tmpabcd1234", 64 * "a"} & left
 
 
 def test_a_sender_is_waited_for_who_keeps_up() -> None:
