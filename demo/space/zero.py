@@ -131,7 +131,13 @@ class Calls:
             try:
                 with open_engine() as engine, closing(engine.open()) as session:
                     report = translate_video(
-                        session, source, out, settings, progress=count, stop=lambda: painted >= most
+                        session,
+                        source,
+                        out,
+                        settings,
+                        progress=count,
+                        stop=lambda: painted >= most,
+                        longest_side=MAXIMUM_SIDE,
                     )
                 return Outcome(report=report)
             except READABLE as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.data_classes import ImageData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -50,6 +51,28 @@ def build(calls: Calls, title: str, defaults: FrameSettings, space: str) -> gr.B
     return page
 
 
+def picture_file() -> gr.Image:
+    """A place for a picture whose file comes as it is: Gradio opens and decodes whatever a file announces."""
+    place = gr.Image(label=word("zero.original"), type="filepath", height=HEIGHT)
+    # No class of its own: beside the module of one, Gradio writes a file as it is imported.
+    place.preprocess = path_of  # type: ignore[method-assign]
+    return place
+
+
+def path_of(payload: ImageData | None) -> str | None:
+    """Where an uploaded picture lies."""
+    return None if payload is None else payload.path
+
+
+def opened_frame(source: str) -> np.ndarray:
+    """The picture in a file as a frame `[H, W, 3]`; raises `PictureError`."""
+    # Here, not above: it imports torch, which has to wait for the host's library. As bytes: the words of an error would
+    # tell where files lie here.
+    from pipeline.frames.codec import as_frame
+
+    return as_frame(Path(source).read_bytes())
+
+
 def _settings(defaults: FrameSettings) -> dict[str, gr.components.Component]:
     settings: dict[str, gr.components.Component] = {}
     with gr.Row():
@@ -76,14 +99,14 @@ def _settings(defaults: FrameSettings) -> dict[str, gr.components.Component]:
 
 def _picture_tab(calls: Calls, settings: Mapping[str, gr.components.Component], defaults: FrameSettings) -> None:
     with gr.Row():
-        source = gr.Image(label=word("zero.original"), type="numpy", image_mode="RGB", height=HEIGHT)
+        source = picture_file()
         painted = gr.Image(label=word("zero.painted"), interactive=False, height=HEIGHT)
     start = gr.Button(word("zero.paint_picture"), variant="primary", elem_id="paint_picture")
 
-    def paint(frame: np.ndarray | None, *values: Any) -> np.ndarray | None:
-        if frame is None:
+    def paint(source: str | None, *values: Any) -> np.ndarray | None:
+        if source is None:
             raise gr.Error(word("zero.no_picture"), print_exception=False)
-        return answered(lambda: calls.picture(frame, asked(settings, values, defaults))).picture
+        return answered(lambda: calls.picture(opened_frame(source), asked(settings, values, defaults))).picture
 
     start.click(paint, [source, *settings.values()], painted, api_name="paint_picture")
 

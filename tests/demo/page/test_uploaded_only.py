@@ -124,13 +124,21 @@ def test_no_event_of_the_page_fetches_an_address(served: Served, outside: Outsid
     assert outside.asked == []
 
 
-def test_a_script_s_call_with_an_address_ends_with_the_sentence(served: Served, outside: Outside) -> None:
-    event = next(each for each in served.config["dependencies"] if each["api_name"] == "translate_picture")
-    values = [named(outside.address), *(None for _ in event["inputs"][1:])]
-    begun = served.client.post("gradio_api/call/translate_picture", json={"data": values}).json()
-    came = served.client.get(f"gradio_api/call/translate_picture/{begun['event_id']}")
-    assert SENTENCE in came.text
+@pytest.mark.parametrize("route", ["call", "call/v2"])
+@pytest.mark.parametrize("name", ["picture", "frames", "video"])
+def test_a_script_s_call_with_an_address_ends_with_the_sentence(
+    served: Served, outside: Outside, route: str, name: str
+) -> None:
+    path = f"gradio_api/{route}/translate_{name}"
+    file = [named(outside.address)] if name == "frames" else named(outside.address)
+    begun = served.client.post(path, json={name: file} if route == "call/v2" else {"data": [file]}).json()
+    assert SENTENCE in served.client.get(f"{path}/{begun['event_id']}").text
     assert outside.asked == []
+
+
+def test_nobody_has_a_recording_cut(served: Served) -> None:
+    answer = served.client.post("gradio_api/process_recording", files={"video": ("a.webm", b"none")})
+    assert (answer.status_code, answer.text) == (403, word("doors.recordings"))
 
 
 @pytest.mark.parametrize("kind", ["file", "proxy"])

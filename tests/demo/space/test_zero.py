@@ -14,6 +14,8 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from gradio.data_classes import ImageData
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -22,7 +24,7 @@ from demo.live.live import HEALTH_PATH, POST_PATH, SOCKET_PATH
 from demo.space import zero, zero_page
 from demo.space.zero import Calls, Outcome, call_seconds, check_video, frames_within_a_call
 from pipeline import Engine, FrameSettings, Model
-from pipeline.errors import VideoError
+from pipeline.errors import PictureError, VideoError
 from pipeline.frames.codec import Frame
 from pipeline.models.load import load_model_to_lend
 from tests.support.clips import read_clip, write_clip
@@ -87,6 +89,30 @@ def test_a_video_that_does_not_fit_into_a_call_is_refused(
     # A file that does not tell its length is cut where the call ends.
     cut = calls.video(source, tmp_path / "out.mp4", FrameSettings(steps=2))
     assert cut.report is not None and (cut.report.frames, cut.report.ending) == (4, "stopped")
+
+
+def test_a_call_decodes_no_frame_that_is_larger_than_the_page_takes(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_clip(tmp_path / "in.mp4")
+    facts = zero.facts_of(source)
+    monkeypatch.setattr(zero, "facts_of", lambda *_: facts)
+    monkeypatch.setattr(zero, "MAXIMUM_SIDE", 16)
+    assert "at most 16" in calls.video(source, tmp_path / "out.mp4", FrameSettings(steps=2)).error
+
+
+def test_a_picture_s_file_is_read_by_our_own_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = zero_page.picture_file()
+    file = tmp_path / "a.png"
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", lambda *_, **__: pytest.fail("Gradio has opened it"))
+        path = source.preprocess(ImageData(path=str(file), orig_name="a.png"))
+    assert path == str(file) and source.preprocess(None) is None
+    Image.new("RGB", (30, 20), "red").save(file)
+    assert zero_page.opened_frame(str(file)).shape == (20, 30, 3)
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(PictureError, match="needed"):
+        zero_page.opened_frame(str(file))
 
 
 def test_what_is_wrong_comes_back_as_a_sentence(spaces: StandIn, tiny_model: Model, tmp_path: Path) -> None:
