@@ -29,6 +29,7 @@ _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_UNPACKED = (b"zTXt", b"iTXt", b"iCCP")
 _TIFF_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 """Of one value of each type."""
 _TIFF_INNER = (34665, 34853, 40965)
@@ -61,6 +62,20 @@ def parts_of(kind: str, data: bytes) -> Parts:
         return _READERS.get(kind, Parts)(data)
     except (struct.error, IndexError) as error:
         raise PartsError("it is cut off, or its parts have no order") from error
+
+
+def check_scans_of_video(packet: bytes) -> None:
+    """Raise `PartsError` where a packet of JPEGs in a video may have more than `MOST_SCANS` scans. It may hold two
+    fields, so that all that begins like a scan counts, also in what a field keeps beside it."""
+    _check("scans", packet.count(bytes([0xFF, _SOS])), MOST_SCANS)
+
+
+def check_png_of_video(packet: bytes) -> None:
+    """Raise `PartsError` where a PNG in a video has texts or profiles that its decoder would unpack to any length, or
+    more parts than it needs."""
+    for count, (name, _, _) in enumerate(_chunks(packet, len(_PNG_START), ">I4s", name_first=False, trailer=4)):
+        _check("chunks", count, FREE_PARTS + len(packet) // BYTES_A_PART)
+        _check(f"{name!r} chunks", int(name in _PNG_UNPACKED), 0)
 
 
 def _jpeg(data: bytes) -> Parts:

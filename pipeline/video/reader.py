@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import VideoError
+from pipeline.video.codecs import check_codec, is_in_bounds
 from pipeline.video.ffmpeg import BT709, GUESSED_RATE, reason_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class VideoReader:
 
     Of what was read so far, `reached` is the time in seconds of the latest piece, `damaged` the number of pieces that
     could not be decoded, and `broken_off` whether the file could not be read any further. A piece with more pixels than
-    the square of `longest_side` is never decoded: it counts as damaged.
+    the square of `longest_side`, or one of more parts than a picture needs, is never decoded: it counts as damaged.
     """
 
     def __init__(self, path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> None:
@@ -162,6 +163,9 @@ class VideoReader:
 
     def _decoded(self, packet: Packet[Any]) -> list[VideoFrame]:
         """The frames that `packet` completes; none where it is damaged, because those after it may be whole."""
+        if not is_in_bounds(self.stream.codec_context.name, packet):
+            self.damaged += 1
+            return []
         try:
             return self.stream.decode(packet)
         except FFmpegError:
@@ -180,6 +184,7 @@ class VideoReader:
         stream = next((each for each in streams if not each.disposition & Disposition.attached_pic), None)
         if stream is None or stream.codec_context is None:
             raise VideoError(f"{path.name} came without a video that can be decoded; needed: one. Choose another file.")
+        check_codec(path.name, stream.codec_context.name)
         size = (stream.codec_context.width, stream.codec_context.height)
         if max(size) > longest_side:
             raise VideoError(

@@ -33,11 +33,15 @@ def corners(size: tuple[int, int]) -> Frame:
 
 def write_loose_avi(path: Path, said: int, sides: Sequence[int]) -> Path:
     """A video of JPEGs: square frames of these `sides`, each of which says its own, under a header that has `said`."""
-    frames = [_grey_jpeg(side) for side in sides]
+    return write_avi_of(path, said, [_grey_jpeg(side) for side in sides])
+
+
+def write_avi_of(path: Path, said: int, frames: Sequence[bytes], codec: bytes = b"MJPG") -> Path:
+    """A video of these pictures' files, under a header that has `said` that each is square and of such a side."""
     count = len(frames)
     main = struct.pack("<14L", 40_000, 0, 0, 0x10, count, 0, 1, 0, said, said, 0, 0, 0, 0)
-    stream = b"vidsMJPG" + struct.pack("<LHHLLLLLLLLHHHH", 0, 0, 0, 0, 1, 25, 0, count, 0, 0, 0, 0, 0, said, said)
-    picture = struct.pack("<LllHH4sLllLL", 40, said, said, 1, 24, b"MJPG", 3 * said**2, 0, 0, 0, 0)
+    stream = b"vids" + codec + struct.pack("<LHHLLLLLLLLHHHH", 0, 0, 0, 0, 1, 25, 0, count, 0, 0, 0, 0, 0, said, said)
+    picture = struct.pack("<LllHH4sLllLL", 40, said, said, 1, 24, codec, 3 * said**2, 0, 0, 0, 0)
     streams = _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", picture))
     head = _chunk(b"LIST", b"hdrl" + _chunk(b"avih", main) + streams)
     movie = _chunk(b"LIST", b"movi" + b"".join(_chunk(b"00dc", each) for each in frames))
