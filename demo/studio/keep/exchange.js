@@ -28,6 +28,8 @@ function fits({ minimum, maximum, integer, maximum_length, choices }, value) {
 }
 
 function shortened(value) {
+  // What a file nests need not know how it becomes a text, and may be as deep as the file is long.
+  if (value !== null && typeof value === "object") return Array.isArray(value) ? "[…]" : "{…}";
   const text = String(value);
   return text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS)}…` : text;
 }

@@ -45,6 +45,7 @@ from pipeline.recording.recording import (
     read_recording,
     recording_of,
 )
+from tests.support.outside import JSON, SAME_EACH_RUN, changed_json
 
 
 def encoded(kind: str, size: tuple[int, int] = (9, 7)) -> bytes:
@@ -305,3 +306,12 @@ def test_a_spoilt_byte_never_does_worse_than_a_sentence(data: st.DataObject) -> 
             found.picture(name)
     except RecordingError:
         pass
+
+
+@SAME_EACH_RUN
+@given(changed_json(contents()) | JSON)
+def test_changed_words_never_do_worse_than_a_sentence(found: Any) -> None:
+    try:
+        assert read_recording(packed(recording_of(found, WHOLE.files))).size == tuple(found["size"])
+    except RecordingError as error:
+        assert "needed" in str(error)
