@@ -180,10 +180,16 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
 
     from demo.live.crowd import BoundedCrowd
     from demo.live.limits import limits_of
+    from demo.live.upload_names import BoundedUploadNames
     from demo.live.uploads import BoundedBodies
     from demo.page import page
 
-    bounds = {"limits": limits_of(arguments), "behind_proxy": arguments.behind_proxy}
+    whose = {"limits": limits_of(arguments), "behind_proxy": arguments.behind_proxy}
+    bounds = [
+        Middleware(BoundedCrowd, **whose),
+        Middleware(BoundedBodies, **whose),
+        Middleware(BoundedUploadNames),
+    ]
     _, address, shared = blocks.launch(
         server_name=arguments.host,
         server_port=arguments.port,
@@ -195,10 +201,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         run_history=False,
         state_session_capacity=page.KEPT_PAGES,
         quiet=True,
-        app_kwargs={
-            "routes": routes,
-            "middleware": [Middleware(each, **bounds) for each in (BoundedCrowd, BoundedBodies)],
-        },
+        app_kwargs={"routes": routes, "middleware": bounds},
         **page.launch_options(),
     )
     return shared or address

@@ -147,6 +147,7 @@ class PageReplica(WithEngine):
         from gradio import mount_gradio_app
 
         from demo.live.crowd import BoundedCrowd
+        from demo.live.upload_names import BoundedUploadNames
         from demo.live.uploads import BoundedBodies
         from demo.page import page as demo_page
 
@@ -155,6 +156,7 @@ class PageReplica(WithEngine):
         blocks = demo_page.build(self._live)
         options = demo_page.launch_options()
         mount_gradio_app(app, blocks, path="/", auth=self._auth, ssr_mode=False, run_history=False, **options)
+        app.add_middleware(BoundedUploadNames)
         for each in (BoundedBodies, BoundedCrowd):
             app.add_middleware(each, limits=self._live.limits, behind_proxy=self._behind_proxy)
         app.add_middleware(SayingGoodbye)
