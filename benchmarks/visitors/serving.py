@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.measuring import report
+from demo.live.limits import DEFAULTS
 from pipeline.models.load import default_device, default_dtype, find_entry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,6 +89,8 @@ def limits(visitors: int) -> dict[str, str]:
     return {
         "REARVIEW_VISITORS": str(visitors),
         "REARVIEW_VISITORS_PER_ADDRESS": str(2 * visitors),
+        "REARVIEW_CONNECTIONS_PER_ADDRESS": str(max(DEFAULTS["connections_per_address"], 4 * visitors)),
+        "REARVIEW_CONNECTIONS": str(max(DEFAULTS["connections"], 4 * visitors)),
         "REARVIEW_FRAMES_PER_SECOND": "1000",
     }
 
