@@ -79,16 +79,23 @@ async def visited(
     visit: Visit,
     *,
     abruptly: bool = False,
+    source: str | None = None,
 ) -> None:
     """Let the visitor whose page has that name come to the app at `address` (host:port), draw until `leaving` is set,
-    and go: with a goodbye, or `abruptly`, as a browser that crashes. Writes what happens into `visit`.
+    and go: with a goodbye, or `abruptly`, as a browser that crashes. Writes what happens into `visit`. Their socket
+    comes from the address `source`, by default from any of this machine.
 
     Raises `TurnedAwayError`, or `LoadError` where the app does something else than serve.
     """
     try:
         async with (
             _open_page(client, address, page) as token,
-            connect(f"ws://{address}{SOCKET_PATH}", compression=None, max_size=MAXIMUM_ANSWER_BYTES) as connection,
+            connect(
+                f"ws://{address}{SOCKET_PATH}",
+                compression=None,
+                max_size=MAXIMUM_ANSWER_BYTES,
+                local_addr=None if source is None else (source, 0),
+            ) as connection,
         ):
             size = await _greeted(connection, token, settings)
             await _Drawing(connection, visit, size).drawn(leaving)
