@@ -9,7 +9,7 @@ import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -93,6 +93,10 @@ class Live:
     def waiting(self) -> int:
         """How many guests wait in line."""
         return len(self.reception.line)
+
+    def address_of(self, request: HTTPConnection) -> str:
+        """The address that a request counts for."""
+        return gate.address_of(request, self._behind_proxy)
 
     def routes(self) -> list[BaseRoute]:
         """What comes in front of the routes of the page, whose last one takes every address."""
@@ -180,7 +184,7 @@ class Live:
             await socket.close(wire.CLOSE_AGAIN, CLOSING_SENTENCE)
             return None
         try:
-            token = await self._greetings.first_token(socket, gate.address_of(socket, self._behind_proxy))
+            token = await self._greetings.first_token(socket, self.address_of(socket))
         except SentAwayError:
             await socket.close(wire.CLOSE_AGAIN, CROWD_SENTENCE)
             return None

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import closing, contextmanager
@@ -19,17 +20,22 @@ import gradio as gr
 from gradio.components.api_component import Api
 from PIL import Image
 
+from demo.page.shares import Shares
 from demo.page.video import LOOK_EVERY_S, last_view
-from demo.page.video_jobs import MAXIMUM_JOBS, READABLE, VideoJobs
+from demo.page.video_jobs import READABLE, BusyError, VideoJobs
 from pipeline.errors import PictureError
 from pipeline.settings import DECLARATIONS, FIT, Choice, FrameSettings, Range, Text
 
 if TYPE_CHECKING:
     from pipeline import Session
 
-CALLS_AT_ONCE = 2
-"""Calls for pictures that are worked on at once; others wait in Gradio's queue, in the order in which they came."""
+CALLS_AT_ONCE, CALLS_AT_ONCE_OF_ADDRESS = 2, 1
+"""Calls for pictures that are worked on at once; others wait."""
+CALLS_WAITING, CALLS_WAITING_OF_ADDRESS = 16, 4
+"""Those that wait and those that are worked on, together."""
 CALLS_IN_LINE = 64
+"""In Gradio's queue, from which they come at once."""
+TURN_EVERY_S = 0.1
 MAXIMUM_PICTURES = 300
 FIRST_FIT = "pad"
 """All of a picture is painted, and it comes back in its own size."""
@@ -50,24 +56,33 @@ VIDEO_HELP = (
 
 
 def build_api(
-    page: gr.Blocks, open_session: Callable[[], Session], jobs: VideoJobs, first_settings: Mapping[str, Any]
+    page: gr.Blocks,
+    open_session: Callable[[], Session],
+    jobs: VideoJobs,
+    first_settings: Mapping[str, Any],
+    address_of: Callable[[gr.Request], str],
 ) -> None:
-    """Give `page` the endpoints that scripts may call; `first_settings` are what they begin with.
+    """Give `page` the endpoints that scripts may call; `first_settings` are what they begin with, and `address_of` says
+    whose share a call counts in.
 
-    Each call has a session of its own, which is closed with it, also when its caller cancels it or leaves. Calls wait
-    in Gradio's queue, which is bounded and which nobody gets past; videos share the places of `jobs` with the page's.
+    Each call has a session of its own, which is closed with it, also when its caller cancels it or leaves. Calls come
+    through Gradio's queue, which is bounded and which nobody gets past; videos share the places of `jobs` with the
+    page's.
     """
     page.queue(max_size=CALLS_IN_LINE, api_open=False)
     shown = gr.Progress()
+    line = Line()
 
     # Each is asked for its next value several times a second, and ends there if its caller is gone. None begins with
     # anything before its first: only from then on does Gradio know what it has to close.
-    def translate_picture(picture: str, **values: Any) -> Iterator[Any]:
-        for files in painted_files(open_session, [picture], values):
+    def translate_picture(request: gr.Request, picture: str, **values: Any) -> Iterator[Any]:
+        for files in line.in_turn(address_of(request), painted_files(open_session, [picture], values)):
             yield files[0] if files else gr.skip()
 
-    def translate_frames(frames: Sequence[str], progress: gr.Progress = shown, **values: Any) -> Iterator[Any]:
-        for files in painted_files(open_session, frames, values):
+    def translate_frames(
+        request: gr.Request, frames: Sequence[str], progress: gr.Progress = shown, **values: Any
+    ) -> Iterator[Any]:
+        for files in line.in_turn(address_of(request), painted_files(open_session, frames, values)):
             progress((len(files), len(frames)), unit="frames")
             yield files if len(files) == len(frames) else gr.skip()
 
@@ -76,7 +91,8 @@ def build_api(
     ) -> Iterator[tuple[Any, Any]]:
         yield gr.skip(), gr.skip()
         with told_as_errors():
-            job = jobs.start(str(request.session_hash), Path(video), FrameSettings(**values))
+            wanted = FrameSettings(**values)
+            job = jobs.start(str(request.session_hash), Path(video), wanted, address_of(request))
         with closing(job):
             while not job.ended.wait(LOOK_EVERY_S):
                 progress((job.frames, job.expected), unit="frames")
@@ -88,7 +104,7 @@ def build_api(
 
     settings = setting_parameters(first_settings)
     asked: dict[str, Any] = {"inputs_kwargs": settings, "show_progress": "hidden", "api_visibility": "public"}
-    together: dict[str, Any] = {"concurrency_limit": CALLS_AT_ONCE, "concurrency_id": "pictures"}
+    together: dict[str, Any] = {"concurrency_limit": CALLS_WAITING, "concurrency_id": "pictures"}
     gr.on(
         [],
         translate_picture,
@@ -116,7 +132,8 @@ def build_api(
         [_file("painted"), gr.Textbox(label="outcome", visible=False)],
         api_name="translate_video",
         api_description=VIDEO_HELP,
-        concurrency_limit=MAXIMUM_JOBS,
+        # The jobs count themselves.
+        concurrency_limit=None,
         **asked,
     )
 
@@ -152,6 +169,32 @@ def told_as_errors() -> Iterator[None]:
         yield
     except READABLE as error:
         raise gr.Error(str(error), print_exception=False) from error
+
+
+class Line:
+    """Where calls for pictures wait, each for the share of its address."""
+
+    def __init__(self) -> None:
+        self._waiting = Shares(CALLS_WAITING, CALLS_WAITING_OF_ADDRESS)
+        self._at_work = Shares(CALLS_AT_ONCE, CALLS_AT_ONCE_OF_ADDRESS)
+
+    def in_turn(self, address: str, painted: Iterator[list[str]]) -> Iterator[list[str]]:
+        """What `painted` gives, once it is the turn of `address`; before that nothing, again and again, so that whoever
+        iterates can turn away. Raises `gr.Error` where too many of the address wait."""
+        with told_as_errors(), closing(painted), self._waiting.held(address) as may_wait:  # type: ignore[type-var]
+            if not may_wait:
+                raise BusyError(
+                    f"a call came while others wait; needed: at most {CALLS_WAITING_OF_ADDRESS} of one address and "
+                    f"{CALLS_WAITING} in all. Send it when one of them is done."
+                )
+            yield []
+            while not self._at_work.take(address):
+                time.sleep(TURN_EVERY_S)
+                yield []
+            try:
+                yield from painted
+            finally:
+                self._at_work.give_back(address)
 
 
 def painted_files(

@@ -99,6 +99,11 @@ def launch_options() -> dict[str, Any]:
 def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     """The page whose canvas talks to `live`, and whose videos are translated by the same engine; `styles` are those
     that the host has beside the model."""
+
+    def address_of(request: gr.Request) -> str:
+        """The address that an event of the page counts for."""
+        return live.address_of(request.request)
+
     with UploadedOnly(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
         gr.HTML(html_template=assets.markup("page/head.html"), apply_default_css=False, elem_id="head")
@@ -118,7 +123,7 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                     with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
                         video = build_video_tab()
                     with gr.Tab(word("page.render"), elem_id="render_tab") as render_tab:
-                        build_replay_tab(live.engine)
+                        build_replay_tab(live.engine, address_of)
                 examples = gr.HTML(
                     html_template=_examples_html(EXAMPLES),
                     js_on_load=PICK_EXAMPLE,
@@ -144,8 +149,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         _wire_presets(presets, controls)
         _wire_token(page, canvas, live)
         jobs = VideoJobs(lambda: live.engine.open())
-        wire_video_tab(page, video, jobs, controls)
-        build_api(page, lambda: live.engine.open(), jobs, settings)
+        wire_video_tab(page, video, jobs, controls, address_of)
+        build_api(page, lambda: live.engine.open(), jobs, settings, address_of)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
         for tab in (video_tab, render_tab):

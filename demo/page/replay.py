@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from PIL import Image
 
+from demo.page.shares import Shares
 from demo.words import word
 from pipeline.compute.host import give_freed_memory_back
 from pipeline.errors import RearviewError
@@ -32,8 +33,9 @@ logger = logging.getLogger(__name__)
 MOST_FRAMES = 1800
 SIDES = (256, 384, 512, 768)
 LOOK_EVERY_S = 0.5
-AT_ONCE = 1
-"""Recordings of all visitors together; others wait in Gradio's queue."""
+AT_ONCE = 2
+OF_ADDRESS = 1
+"""Recordings that are painted at once, of all visitors together and of one address."""
 READABLE = (RearviewError, SettingsError)
 
 
@@ -123,8 +125,9 @@ def _outcome(frames: int, recording: Recording, engine: Engine) -> str:
     return word("render.done_other", frames=frames, recorded=recording.model, model=engine.model.title)
 
 
-def build_replay_tab(engine: Engine) -> None:
-    """The components of the tab, and what they do."""
+def build_replay_tab(engine: Engine, address_of: Callable[[gr.Request], str]) -> None:
+    """The components of the tab, and what they do; `address_of` says whose share an event counts in."""
+    places = Shares(AT_ONCE, OF_ADDRESS)
     same = word("render.as_recorded")
     idle = word("render.idle", frames=MOST_FRAMES, model=engine.model.title)
     steps_range = RANGES["steps"]
@@ -173,6 +176,7 @@ def build_replay_tab(engine: Engine) -> None:
         )
 
     def paint(
+        request: gr.Request,
         source: str | None,
         words: str | None,
         chosen_steps: str,
@@ -187,8 +191,13 @@ def build_replay_tab(engine: Engine) -> None:
         numbers = [None if each == same else int(each) for each in (chosen_steps, chosen_size)]
         kept = None if chosen_memory == same else chosen_memory
         # A script's call may hold nothing where the page holds a text.
-        for view in painted_again(engine, Path(source), Wanted(*numbers, kept, words or "", draws, both)):
-            yield updates(view)
+        wanted = Wanted(*numbers, kept, words or "", draws, both)
+        with places.held(address_of(request)) as has_place:
+            if not has_place:
+                yield updates(View(word("render.busy")))
+                return
+            for view in painted_again(engine, Path(source), wanted):
+                yield updates(view)
 
     outputs = [start, stop, status, video, picture]
     run = start.click(
@@ -197,7 +206,8 @@ def build_replay_tab(engine: Engine) -> None:
         outputs,
         show_progress="hidden",
         api_visibility="private",
-        concurrency_limit=AT_ONCE,
+        # The places count themselves: Gradio would let one address fill its line.
+        concurrency_limit=None,
     )
     stop.click(
         lambda: updates(View(idle)), None, outputs, cancels=[run], show_progress="hidden", api_visibility="private"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,10 +132,14 @@ def build_video_tab() -> VideoTab:
 
 
 def wire_video_tab(
-    page: gr.Blocks, tab: VideoTab, jobs: VideoJobs, settings: Mapping[str, gr.components.Component]
+    page: gr.Blocks,
+    tab: VideoTab,
+    jobs: VideoJobs,
+    settings: Mapping[str, gr.components.Component],
+    address_of: Callable[[gr.Request], str],
 ) -> None:
     """Let `tab` translate with the values that the components of `settings`, by name, have when the button is
-    pressed."""
+    pressed; `address_of` says whose share an event counts in."""
 
     def paint(request: gr.Request, source: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
         if source is None:
@@ -143,7 +147,7 @@ def wire_video_tab(
             return
         try:
             wanted = FrameSettings(**dict(zip(settings, values, strict=True)), fit="pad")
-            job = jobs.start(str(request.session_hash), Path(source), wanted)
+            job = jobs.start(str(request.session_hash), Path(source), wanted, address_of(request))
         except READABLE as error:
             yield updates(tab, View(str(error)))
             return

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAXIMUM_JOBS = 2
+JOBS_OF_ADDRESS = 1
 MAXIMUM_FRAMES = 1800
 MAXIMUM_SIDE = 4096
 FETCH_WITHIN_S = 60.0
@@ -114,7 +115,7 @@ class VideoJob:
 
 
 class VideoJobs:
-    """The videos of all visitors: at most one each, and `maximum_jobs` together."""
+    """The videos of all visitors: at most one each, `maximum_jobs` together, and `JOBS_OF_ADDRESS` of one address."""
 
     def __init__(
         self,
@@ -128,27 +129,34 @@ class VideoJobs:
         self._maximum_frames = maximum_frames
         self._jobs: dict[str, VideoJob] = {}
         self._beginning: set[str] = set()
+        self._address_of: dict[str, str] = {}
         self._lock = Lock()
 
-    def start(self, visitor: str, source: Path, settings: FrameSettings) -> VideoJob:
-        """Begin with the video `source` of `visitor`; raises `VideoError` or `BusyError`."""
+    def start(self, visitor: str, source: Path, settings: FrameSettings, address: str = "") -> VideoJob:
+        """Begin with the video `source` of `visitor`, who counts for `address`, if that is known; raises `VideoError`
+        or `BusyError`."""
         # Looking into a file decodes a frame of it, so that only whoever has a place may.
-        with self._place_for(visitor):
+        with self._place_for(visitor, address):
             check_limits(source.name, facts_of(source, MAXIMUM_SIDE), self._maximum_frames)
             job = self._jobs[visitor] = VideoJob(self._open_session, source, settings, self._maximum_frames)
         return job
 
     @contextmanager
-    def _place_for(self, visitor: str) -> Iterator[None]:
+    def _place_for(self, visitor: str, address: str) -> Iterator[None]:
         """Hold a place while a job of `visitor` is made; raises `BusyError` where there is none."""
         with self._lock:
             self._jobs = {name: job for name, job in self._jobs.items() if not job.ended.is_set()}
             if visitor in self._jobs or visitor in self._beginning:
                 raise BusyError("Your last video is still being painted. Wait for it, or stop it.")
-            if len(self._jobs) + len(self._beginning) >= self._maximum_jobs:
+            busy = {*self._jobs, *self._beginning}
+            self._address_of = {name: self._address_of[name] for name in busy}
+            if address and list(self._address_of.values()).count(address) >= JOBS_OF_ADDRESS:
+                raise BusyError("A video of your address is being painted already. Try again when it is done.")
+            if len(busy) >= self._maximum_jobs:
                 places = "The one place" if self._maximum_jobs == 1 else f"All {self._maximum_jobs} places"
                 raise BusyError(f"{places} for videos are taken. Try again in a minute.")
             self._beginning.add(visitor)
+            self._address_of[visitor] = address
         try:
             yield
         finally:

@@ -260,7 +260,7 @@ def slow(stage: list[Sessions]) -> Iterator[Served]:
         return stage[-1].open()
 
     with gr.Blocks(analytics_enabled=False) as blocks:
-        build_api(blocks, opened, VideoJobs(opened), page.first_settings())
+        build_api(blocks, opened, VideoJobs(opened), page.first_settings(), lambda _: "192.0.2.1")
     yield from served(blocks)
 
 
@@ -300,14 +300,17 @@ def test_a_caller_who_leaves_leaves_nothing(slow: Served, sessions: Sessions, fi
     assert eventually(lambda: sessions.made[0].closed)
 
 
-def test_calls_wait_for_those_before_them(slow: Served, sessions: Sessions, files: list[Path]) -> None:
+def test_calls_of_an_address_wait_for_each_other_and_too_many_are_refused(
+    slow: Served, sessions: Sessions, files: list[Path]
+) -> None:
     pictures = [handle_file(each) for each in files[:2]]
-    jobs = [slow.client.submit(frames=pictures, api_name="/translate_frames") for _ in range(3)]
-    assert eventually(lambda: len(sessions.made) == api.CALLS_AT_ONCE)
-    assert sessions.reached.wait(60)
-    assert len(sessions.made) == api.CALLS_AT_ONCE
+    calls = api.CALLS_WAITING_OF_ADDRESS + 1
+    jobs = [slow.client.submit(frames=pictures, api_name="/translate_frames") for _ in range(calls)]
+    assert sessions.reached.wait(60) and eventually(lambda: any(job.done() for job in jobs))
+    assert len(sessions.made) == api.CALLS_AT_ONCE_OF_ADDRESS
     sessions.opened.set()
-    assert [len(job.result(60)) for job in jobs] == [2] * 3
+    refusals = [str(error) for job in jobs if (error := job.exception(60)) is not None]
+    assert len(refusals) == 1 and "at most 4 of one address" in refusals[0]
     assert all(session.closed for session in sessions.made)
 
 

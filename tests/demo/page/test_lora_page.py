@@ -52,7 +52,7 @@ def page_of() -> Any:
     """What a page asks of the wire it belongs to."""
     model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True), title="A model")
     engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
-    return SimpleNamespace(mint=str, leave=str, engine=engine)
+    return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 
 
 def config_of(styles: Styles | None) -> dict[str, dict[str, Any]]:

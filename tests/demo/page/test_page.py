@@ -27,7 +27,7 @@ def live_with(control: str | None, guides: bool = True, memories: Sequence[str] 
     engine = SimpleNamespace(
         model=model, control_name=control, memory_name=memories[0], memory_names=memories, sizes=Sizes(8)
     )
-    return SimpleNamespace(mint=str, leave=str, engine=engine)
+    return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 
 
 def built(control: str | None, guides: bool = True, memories: Sequence[str] = ("none", "causal")) -> dict[str, Any]:

@@ -167,6 +167,19 @@ def test_places_are_counted_and_given_back(clip: Path, gate: Gate) -> None:
         job.close()
 
 
+def test_one_address_leaves_a_place_for_others(clip: Path, gate: Gate) -> None:
+    jobs = VideoJobs(Sessions(gate), maximum_jobs=2)
+    first = jobs.start("anna", clip, PAD, "192.0.2.1")
+    with pytest.raises(BusyError, match="of your address"):
+        jobs.start("bert", clip, PAD, "192.0.2.1")
+    other = jobs.start("carl", clip, PAD, "192.0.2.2")
+    gate.opened.set()
+    assert first.ended.wait(60)
+    again = jobs.start("bert", clip, PAD, "192.0.2.1")
+    for job in (first, other, again):
+        job.close()
+
+
 def test_nobody_s_file_is_looked_into_before_they_have_a_place(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, go_on, looks = Event(), Event(), []
 
@@ -274,7 +287,7 @@ def test_words_of_a_file_cannot_become_markup() -> None:
 
 @pytest.fixture
 def built(engine: Engine) -> gr.Blocks:
-    live: Any = SimpleNamespace(mint=str, leave=str, engine=engine)
+    live: Any = SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 
     async def build() -> gr.Blocks:
         return page.build(live)
@@ -293,7 +306,7 @@ def painted(blocks: gr.Blocks, source: Path | None, **changes: Any) -> list[dict
     """What the button's event shows, moment by moment: id of the component -> its new value or properties."""
     paint = event(blocks, "paint")
     values = {**page.first_settings(), **changes}
-    request = SimpleNamespace(session_hash="anna")
+    request = SimpleNamespace(session_hash="anna", request="192.0.2.1")
     inputs = [values[each.elem_id] for each in paint.inputs[1:]]
     moments = paint.fn(request, source and str(source), *inputs)
     return [{each.elem_id: value for each, value in moment.items()} for moment in moments]
@@ -342,7 +355,7 @@ def test_without_a_file_there_is_a_sentence(built: gr.Blocks, tmp_path: Path) ->
 def test_a_page_that_closes_in_the_middle_gives_all_back(built: gr.Blocks, engine: Engine, clip: Path) -> None:
     paint = event(built, "paint")
     inputs = [page.first_settings()[each.elem_id] for each in paint.inputs[1:]]
-    moments = paint.fn(SimpleNamespace(session_hash="anna"), str(clip), *inputs)
+    moments = paint.fn(SimpleNamespace(session_hash="anna", request="192.0.2.1"), str(clip), *inputs)
     next(moments)
     (job,) = (each for each in threading.enumerate() if each.name == "rearview-video")
     moments.close()
