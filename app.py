@@ -180,6 +180,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
 
     from demo.live.crowd import BoundedCrowd
     from demo.live.limits import limits_of
+    from demo.live.streams import EndedStreams
     from demo.live.upload_names import BoundedUploadNames
     from demo.live.uploads import BoundedBodies
     from demo.page import page
@@ -189,6 +190,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         Middleware(BoundedCrowd, **whose),
         Middleware(BoundedBodies, **whose),
         Middleware(BoundedUploadNames),
+        Middleware(EndedStreams),
     ]
     _, address, shared = blocks.launch(
         server_name=arguments.host,
@@ -268,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Here, not above: a wrong word on the command line should not wait for torch.
     from demo.space.spacefile import is_zero
-    from pipeline.compute.host import hush, keep_freed_memory
+    from pipeline.compute.host import give_freed_memory_back, hush, keep_freed_memory, now_and_then
 
     if is_zero(os.environ):
         serve_calls(arguments, stopped)
@@ -284,6 +286,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipeline.models.hub import Hub
 
     keep_freed_memory()
+    now_and_then(give_freed_memory_back)
     limits = limits_of(arguments)
     hub = Hub(offline=arguments.offline)
     try:

@@ -147,6 +147,7 @@ class PageReplica(WithEngine):
         from gradio import mount_gradio_app
 
         from demo.live.crowd import BoundedCrowd
+        from demo.live.streams import EndedStreams
         from demo.live.upload_names import BoundedUploadNames
         from demo.live.uploads import BoundedBodies
         from demo.page import page as demo_page
@@ -159,6 +160,7 @@ class PageReplica(WithEngine):
         app.add_middleware(BoundedUploadNames)
         for each in (BoundedBodies, BoundedCrowd):
             app.add_middleware(each, limits=self._live.limits, behind_proxy=self._behind_proxy)
+        app.add_middleware(EndedStreams)
         app.add_middleware(SayingGoodbye)
         return app
 
@@ -186,11 +188,12 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     """The live wire of a new engine in this process."""
     # Here, not above: what builds the applications needs no torch.
     from pipeline import Engine, load_model
-    from pipeline.compute.host import hush, keep_freed_memory
+    from pipeline.compute.host import give_freed_memory_back, hush, keep_freed_memory, now_and_then
     from pipeline.engine.memory_choice import loadable_memories
 
     hush()
     keep_freed_memory()
+    now_and_then(give_freed_memory_back)
     # Whoever finds no place waits in Ray's proxy, not in the line of a replica while another may have a place.
     limits = replace(limits_from(os.environ), visitors=plan.places, queue_length=0)
     if isinstance(plan, Engines):
