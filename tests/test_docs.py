@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from demo.live.limits import DECLARATIONS, option_of
 from demo.space.spacefile import ROOT
 from pipeline.models.catalogue import CATALOGUE
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy" / "README.md", *DOCS]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "deploy" / "README.md", *DOCS]
 README = re.sub(r"\A---\n.*?^---\n", "", PAGES[0].read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 ROOMS = "pipeline|demo|training|benchmarks|deploy|examples|tests|docs|scripts"
 SHORT = 12
@@ -105,3 +106,9 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = re.findall(rf"(?<![\w/.:-])((?:{ROOMS})/[\w/.-]+\.(?:py|js|css|json|md|yaml))\b", text)
     assert {each for each in named if each == each.lower() and not (ROOT / each).exists()} == set()
+
+
+def test_every_limit_of_a_host_is_in_the_table_of_security() -> None:
+    table = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    # How long a closed page is waited for, and what a parked one keeps, keep nobody out.
+    assert [name for name in DECLARATIONS if option_of(name) not in table] == ["when_idle", "grace_seconds"]

@@ -96,11 +96,12 @@ def test_attacks_are_named_by_how_they_begin() -> None:
 def test_a_real_app_holds_out_against_every_attack_for_a_moment(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attack, "WARM_UP_PICTURES", 2)
     monkeypatch.setattr(attack, "REST_S", 1.0)
     monkeypatch.setattr(attack, "SETTLE_S", 0.2)
     monkeypatch.setattr(attack, "LAST_SETTLE_S", 0.2)
     monkeypatch.setattr(attacks, "LISTEN_S", 0.5)
-    attack.main(["--model", str(tiny_folder), "--minutes", "0.2", "--results", str(tmp_path)])
+    attack.main(["--model", str(tiny_folder), "--minutes", "0.1", "--results", str(tmp_path)])
     with (tmp_path / "attack-promises.csv").open(encoding="utf-8", newline="") as file:
         seen = {row["what"]: row["verdict"] for row in csv.DictReader(file)}
     for promise in (
