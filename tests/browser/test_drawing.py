@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from demo.words import word
-from tests.browser.conftest import AT_REST, eventually, visited
+from tests.browser.conftest import visited
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -44,14 +44,6 @@ BRING = """async ([way, name, type]) => {
     : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
   document.getElementById("canvas").dispatchEvent(event);
 }"""
-KEPT = """() => new Promise((resolve) => {
-  const request = indexedDB.open("rearview", 1);
-  request.onsuccess = () => {
-    const database = request.result;
-    const asked = database.transaction("drawing").objectStore("drawing").get("now");
-    asked.onsuccess = () => { database.close(); resolve(JSON.stringify(asked.result ?? null)); };
-  };
-})"""
 LISTEN = "() => { window.told = []; window.rearview.on('drawn', (op) => window.told.push(op)); }"
 APPLY = "async (operations) => { for (const each of operations) await window.rearview.drawing.apply(each); }"
 
@@ -497,35 +489,6 @@ def test_ink_lies_on_a_live_source_when_it_is_to(canvas: Page) -> None:
     canvas.click("#undo")
     canvas.evaluate("() => window.rearview.drawing.setBackdrop(null)")
     assert digest(canvas) == seen
-
-
-def test_the_drawing_and_the_tools_survive_a_reload(browser: Browser, quick_app: App) -> None:
-    with opened(browser, quick_app) as page:
-        page.click("#pause")
-        ink(page, colour=RED, size=40)
-        drag(page, (100, 100), (400, 400))
-        page.evaluate(BRING, ["drop", "blue.png", "image/png"])
-        page.wait_for_function("window.told.length === 2")
-        page.click("#layers")
-        page.click("#layer_add")
-        ink(page, tool="ellipse", colour="#123456", stabiliser=0.4)
-        drag(page, (100, 100), (400, 400))
-        seen = digest(page)
-        # The last that is kept, after everything else: what the new layer holds.
-        assert eventually(page, lambda: '"op":"picture","layer":"ink2"' in page.evaluate(KEPT))
-        page.reload(wait_until="domcontentloaded")
-        page.wait_for_selector('#input[data-drawn="yes"]', state="attached")
-        assert digest(page) == seen
-        expect(page.locator("#stabiliser")).to_have_value("40")
-        expect(page.locator("#draw_ellipse")).to_have_attribute("aria-pressed", "true")
-        page.wait_for_selector(f'{AT_REST}:not([data-frames="0"])')
-
-
-def test_where_nothing_can_be_kept_one_draws_all_the_same(browser: Browser, quick_app: App) -> None:
-    blocked = "indexedDB.open = () => { throw new DOMException('no', 'SecurityError'); };"
-    with opened(browser, quick_app, blocked) as page:
-        drag(page, (100, 100), (400, 400))
-        assert len(told(page)) == 1
 
 
 def test_on_a_phone_the_panels_fit_and_a_finger_draws(browser: Browser, quick_app: App) -> None:

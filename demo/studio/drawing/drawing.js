@@ -6,7 +6,8 @@
 //   play(operation, { speed = 1, signal }) -> Promise   over its own time; a signal that aborts has the rest drawn at once
 //   perform(operation) -> Promise     as `apply`, told as done by hand
 //   begin()                           an empty drawing on white paper; one undo brings back what was there
-//   described() -> Promise of operations   that make this drawing out of an empty one
+//   described() -> operations         that make this drawing out of an empty one
+//   describedNow()                    the same with the bytes of pictures, an ArrayBuffer, in place of Blobs
 //   setBackdrop(painter | null)       a live source in place of paper and picture; `compose()` when it has a new frame
 //   showInk(shown)                    whether ink lies on a live source and can be drawn there; else it hides the drawing
 //   openImage(address or Blob)        onto the layer "picture", in place of what was there
@@ -25,6 +26,12 @@ const PLAY_TICK_MS = 16;
 const JUMPS = ["undo", "redo", "clear", "picture"];
 
 const asBlob = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+
+// The same as bytes and at once: a page that is left waits for nothing.
+function bytesOf(canvas) {
+  const [, text] = canvas.toDataURL("image/png").split(",");
+  return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer;
+}
 
 // An address or a Blob as an image; rejects what no browser can decode.
 async function decoded(source) {
@@ -45,7 +52,7 @@ export function createDrawing(studio) {
   const shown = find("canvas").getContext("2d", { willReadFrequently: true });
   const layers = createLayers();
   const history = createHistory(layers);
-  const blobs = new WeakMap();
+  const pictures = new WeakMap();
   let backdrop = null;
   let inkShown = false;
   let busy = false;
@@ -135,6 +142,7 @@ export function createDrawing(studio) {
         busy = false;
         compose();
         studio.wire.changed();
+        events.emit("redrawn");
       },
     };
   }
@@ -166,30 +174,34 @@ export function createDrawing(studio) {
     settle({ op: "clear" }, true);
   }
 
-  async function blobOf(layer) {
-    const { edition } = layer;
-    const kept = blobs.get(layer);
-    if (kept?.edition === edition) return kept.blob;
-    const blob = isEmpty(layer) ? null : await asBlob(layer.context.canvas);
-    blobs.set(layer, { edition, blob });
-    return blob;
+  // The bytes of a layer, or null where nothing is on it.
+  function pictureOf(layer) {
+    const { edition, context } = layer;
+    if (pictures.get(layer)?.edition !== edition) {
+      pictures.set(layer, { edition, bytes: isEmpty(layer) ? null : bytesOf(context.canvas) });
+    }
+    return pictures.get(layer).bytes;
   }
 
-  async function described() {
-    const stack = [...layers.stack];
+  function describedNow() {
+    const { stack, paper } = layers;
     const looks = stack.map(({ name, visible, opacity }) => ({ op: "layer", layer: name, visible, opacity }));
-    const first = [{ op: "layers", order: stack.map(({ name }) => name) }, { op: "paper", colour: layers.paper }];
-    const images = await Promise.all(stack.map(blobOf));
-    const pictures = stack.map(({ name }, at) => ({ op: "picture", layer: name, image: images[at] }));
-    return [...first, ...pictures.filter(({ image }) => image), ...looks.filter((each) => !each.visible || each.opacity < 1)];
+    const first = [{ op: "layers", order: stack.map(({ name }) => name) }, { op: "paper", colour: paper }];
+    const images = stack.map((layer) => ({ op: "picture", layer: layer.name, image: pictureOf(layer) }));
+    return [...first, ...images.filter(({ image }) => image), ...looks.filter((each) => !each.visible || each.opacity < 1)];
   }
 
-  // A drawing of another visit in place of an untouched one; there is nothing to undo.
+  function described() {
+    const blobOf = (bytes) => new Blob([bytes], { type: "image/png" });
+    return describedNow().map((each) => (each.image ? { ...each, image: blobOf(each.image) } : each));
+  }
+
+  // A drawing of another visit in place of an untouched one; there is nothing to undo. Gives whether it was untouched.
   async function restore(operations) {
     const images = await Promise.all(operations.map(({ op, image }) => (op === "picture" ? decoded(image) : null)));
-    if (left.dataset.drawn) return;
+    if (left.dataset.drawn) return false;
     operations.forEach((operation, at) => done(layers, operation, images[at]));
-    settle({ op: "picture" }, true);
+    return settle({ op: "picture" }, true);
   }
 
   const stopSource = () => studio.sources.stop();
@@ -241,6 +253,7 @@ export function createDrawing(studio) {
     colourAt,
     compose,
     described,
+    describedNow,
     isBusy,
     isCovered,
     layers,

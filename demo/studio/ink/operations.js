@@ -89,7 +89,10 @@ export function createWork(layers, operation) {
   };
   return {
     operation,
-    advance: () => touch(way.advance()),
+    advance() {
+      layer.edition += 1;
+      return touch(way.advance());
+    },
     // What undo needs.
     finish() {
       touch(way.end());

@@ -146,10 +146,10 @@ export function createRecorder(studio) {
     }
   }
 
-  async function start() {
+  function start() {
     if (now || studio.wire.connection !== "open") return;
     const began = { started: 0, taken: [], drawn: [], since: new Map(), bytes: 0, begins: 0, ended: Infinity };
-    const drawing = await studio.drawing.described();
+    const drawing = studio.drawing.described();
     began.started = performance.now();
     began.drawn = drawing.map((operation) => ({ t: 0, operation }));
     began.bytes = drawing.reduce((sum, { image }) => sum + (image?.size ?? 0), 0);
