@@ -44,7 +44,10 @@ STUCK_S = 60.0
 FAREWELL_S = 1.5
 
 TOKEN_SENTENCE = "This page's pass is not valid any more. A new one is being fetched."
-FOREIGN_SENTENCE = "This address serves its own page only."
+FOREIGN_SENTENCE = (
+    "This address serves its own page only. If this is its page, a proxy in front of the server writes another Host: "
+    "have it pass Host on as it came, with its port, and reload the page."
+)
 UNKNOWN_SENTENCE = "Nothing is known of this page any more. It says hello again."
 CLOSING_SENTENCE = "The server is restarting. This page connects again by itself."
 CROWD_SENTENCE = "Too many pages connect at once. This page tries again in a moment."

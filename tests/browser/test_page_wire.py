@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import AT_REST, visited
+from demo.live.live import FOREIGN_SENTENCE
+from demo.words import word
+from tests.browser.conftest import AT_REST, blank, visited
 from tests.browser.test_page_live import draw, draw_cross, move_slider, number, pixels
+from tests.support.proxy import proxied
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -25,6 +28,38 @@ def test_without_websockets_the_page_posts(browser: Browser, quick_app: App) -> 
         assert pixels(page, "picture") != before
         move_slider(page, "steps", 2)
         page.wait_for_function("window.rearview.applied.steps === 2")
+
+
+def test_behind_a_proxy_that_rewrites_host_the_page_says_what_to_do(browser: Browser, quick_app: App) -> None:
+    with proxied(quick_app.port, "", host=f"127.0.0.1:{quick_app.port}") as proxy, blank(browser) as page:
+        page.goto(proxy.url, wait_until="domcontentloaded")
+        notice = page.locator("#notice")
+        expect(notice).to_have_text(FOREIGN_SENTENCE)
+        page.evaluate("""() => {
+          window.said = [];
+          const notice = document.getElementById("notice");
+          new MutationObserver(() => window.said.push(notice.textContent)).observe(notice, { childList: true });
+        }""")
+        # Where the second one is asked for, the first one has failed, and said nothing.
+        for _ in range(2):
+            page.wait_for_event("websocket")
+        assert page.evaluate("window.said") == []
+
+
+def test_who_answers_in_the_servers_place_is_not_taken_for_it(browser: Browser, quick_app: App) -> None:
+    """A proxy that cannot reach it, a login in front of it, a page of the host's own."""
+    with blank(browser, WITHOUT_SOCKETS) as page:
+        for status in (502, 401, 200):
+            answered_with(page, status)
+            page.goto(quick_app.url, wait_until="domcontentloaded")
+            expect(page.locator("#notice")).to_have_text(word("wire.not_the_server", status=status))
+        page.unroute_all(behavior="wait")
+        page.wait_for_selector(AT_REST)
+        expect(page.locator("#notice")).to_be_empty()
+
+
+def answered_with(page: Page, status: int) -> None:
+    page.route("**/rearview/frame", lambda route: route.fulfill(status=status, body="<html>a login</html>"))
 
 
 @pytest.mark.timeout(600)

@@ -13,13 +13,14 @@ HEAD_END = b"\r\n\r\n"
 
 @dataclass
 class Proxy:
-    """Where it listens, the prefix of the app's addresses there, and whether it passes WebSockets on: without, it
-    answers every upgrade with 400, as many proxies do."""
+    """Where it listens, the prefix of the app's addresses there, whether it passes WebSockets on (without, it answers
+    every upgrade with 400, as many proxies do), and the `Host` that it writes, where it does not pass it on."""
 
     upstream_port: int
     prefix: str
     sockets: bool
     listener: socket.socket
+    host: str | None = None
     open: set[socket.socket] = field(default_factory=set)
     threads: list[threading.Thread] = field(default_factory=list)
 
@@ -57,7 +58,7 @@ class Proxy:
                 if not line:
                     return
                 head += line
-            passed = rewritten(head, self.prefix)
+            passed = rewritten(head, self.prefix, self.host)
             if passed is None or (not self.sockets and b"\r\nupgrade:" in head.lower()):
                 status = b"404 Not Found" if passed is None else b"400 Bad Request"
                 client.sendall(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close" + HEAD_END)
@@ -89,9 +90,9 @@ def pump(receive: Callable[[int], bytes], to: socket.socket) -> None:
 
 
 @contextmanager
-def proxied(upstream_port: int, prefix: str, sockets: bool = True) -> Iterator[Proxy]:
+def proxied(upstream_port: int, prefix: str, sockets: bool = True, host: str | None = None) -> Iterator[Proxy]:
     """A proxy in front of a port of this machine."""
-    proxy = Proxy(upstream_port, prefix, sockets, socket.create_server(("127.0.0.1", 0)))
+    proxy = Proxy(upstream_port, prefix, sockets, socket.create_server(("127.0.0.1", 0)), host)
     proxy.run(proxy.listen)
     try:
         yield proxy
@@ -99,13 +100,15 @@ def proxied(upstream_port: int, prefix: str, sockets: bool = True) -> Iterator[P
         proxy.close()
 
 
-def rewritten(head: bytes, prefix: str) -> bytes | None:
+def rewritten(head: bytes, prefix: str, host: str | None = None) -> bytes | None:
     """A request's head as the app gets it, or `None` for an address that does not stand under the prefix. One request
     a connection, but for an upgrade."""
     first, *lines = head.removesuffix(HEAD_END).decode("latin-1").split("\r\n")
     method, path, version = first.split(" ")
     if not path.startswith(f"{prefix}/"):
         return None
+    if host is not None:
+        lines = [f"host: {host}" if line.lower().startswith("host:") else line for line in lines]
     if not any(line.lower().startswith("upgrade:") for line in lines):
         lines = [line for line in lines if not line.lower().startswith("connection:")] + ["connection: close"]
     added = ["x-forwarded-for: 192.0.2.7", "x-forwarded-proto: http"]

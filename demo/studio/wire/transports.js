@@ -7,7 +7,8 @@ const POST_ASK_MS = 2000;
 
 export const CLOSED = { again: 1012, token: 4401, replaced: 4409, over: 4410, flood: 4420, full: 4429 };
 
-// `on` is told of what comes: opened(transport), news(object), picture(buffer), closed(transport, code, reason, greeted).
+// `on` is told of what comes: opened(transport), news(object), picture(buffer), closed(transport, code, reason, greeted);
+// a code below 1000 is the status of an answer to a POST.
 export function openSocket(token, on) {
   const address = new URL("rearview/live", pageAddress());
   address.protocol = address.protocol.replace("http", "ws");
@@ -35,8 +36,20 @@ export function openSocket(token, on) {
   socket.onclose = (event) => on.closed(transport, event.code, event.reason, greeted);
 }
 
+// What the server says, or null where somebody else has answered: a proxy, a login, a page of a host's own.
+async function newsOf(answer) {
+  try {
+    return await answer.json();
+  } catch {
+    return null;
+  }
+}
+
+// Where nobody says more, the code is the status of the answer.
 function problemOf(status, news) {
-  const code = { 410: news.type === "over" ? CLOSED.over : 410, 429: CLOSED.full, 503: CLOSED.again }[status];
+  if (!news?.type) return { code: status };
+  const over = news.type === "over" ? CLOSED.over : 410;
+  const code = { 401: CLOSED.token, 410: over, 429: CLOSED.full, 503: CLOSED.again }[status];
   return { code: code ?? status, reason: news.message, queue: news.type === "queue" ? news : null };
 }
 
@@ -46,10 +59,13 @@ export async function openPost(token, on) {
   const ask = async (body, type, leaving = false) => {
     const headers = { "content-type": type, "x-rearview-token": token };
     const answer = await fetch(address, { method: "POST", headers, body, keepalive: leaving });
-    if (answer.status === 401) throw { code: CLOSED.token };
-    if (!answer.ok && answer.status !== 413) throw problemOf(answer.status, await answer.json());
-    if (answer.headers.get("content-type")?.startsWith("application/octet-stream")) on.picture(await answer.arrayBuffer());
-    else for (const news of [await answer.json()].flat()) on.news(news);
+    if (answer.headers.get("content-type")?.startsWith("application/octet-stream")) {
+      on.picture(await answer.arrayBuffer());
+      return;
+    }
+    const news = await newsOf(answer);
+    if (news === null || (!answer.ok && answer.status !== 413)) throw problemOf(answer.status, news);
+    for (const each of [news].flat()) on.news(each);
   };
   let queue = Promise.resolve();
   let ended = false;

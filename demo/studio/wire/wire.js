@@ -10,6 +10,7 @@ const JPEG_QUALITY = 0.85;
 const SOCKET_TRIES_BEFORE_POST = 2;
 const RENEWALS_BEFORE_RELOAD = 3;
 const ROOM_MS = 8;
+const FIRST_SOCKET_CODE = 1000;
 
 // Emits "changed" when the canvas has changed, "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come,
 // "picture" (the same with bitmap, settling and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as
@@ -36,6 +37,7 @@ export function createWire(studio) {
     renewals: 0,
     socketTries: 0,
     socketWorked: false,
+    refusal: "",
     token: null,
     timer: null,
   };
@@ -153,6 +155,7 @@ export function createWire(studio) {
     state.transport = transport;
     state.underWay = 0;
     state.tries = state.renewals = state.socketTries = 0;
+    state.refusal = "";
     state.socketWorked ||= !transport.posts;
     state.renewed = true;
     mark(false);
@@ -184,16 +187,24 @@ export function createWire(studio) {
     again(Math.min(8, 2 ** state.tries++));
   }
 
+  function reasonOf(code, reason) {
+    if (code < FIRST_SOCKET_CODE) return reason || word("wire.not_the_server", { status: code });
+    return [CLOSED.again, CLOSED.flood, CLOSED.full].includes(code) ? reason : "";
+  }
+
   function closed(transport, code, reason, greeted) {
     if (greeted && state.transport !== transport) return;
     if (transport.posts) state.socketTries = 0;
     else if (code === 1006 && !greeted && state.connection !== "queued") state.socketTries += 1;
     state.transport = null;
+    const said = reasonOf(code, reason);
+    // A socket that does not open never says why; the last POST has.
+    if (transport.posts) state.refusal = said;
     if (code === CLOSED.token) renewToken();
     else if (code === CLOSED.replaced || code === CLOSED.over) {
       setConnection(code === CLOSED.over ? "over" : "replaced");
       studio.say(reason);
-    } else lost([CLOSED.again, CLOSED.flood, CLOSED.full].includes(code) ? reason : "");
+    } else lost(said || state.refusal);
   }
 
   const on = {
