@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from demo.words import word
 from tests.browser.conftest import visited
 from tests.browser.test_page_live import difference, draw, number, pixels, rest
 from tests.support.clips import BLUE, GREEN, RED, write_clip
@@ -42,6 +43,31 @@ const share = async () => (window.shared = halves.captureStream(20));
 """
 SCREEN = TWO_HALVES + "navigator.mediaDevices.getDisplayMedia = share;"
 CAMERA = TWO_HALVES + "navigator.mediaDevices.getUserMedia = share;"
+# Two cameras of which one may be open at a time, as on many phones; `window.broken` names one that opens for nobody.
+ONE_OF_TWO = (
+    TWO_HALVES
+    + """
+const cameras = ["front", "back"].map((deviceId) => ({ deviceId, kind: "videoinput", label: deviceId }));
+navigator.mediaDevices.enumerateDevices = async () => cameras;
+let open = null;
+navigator.mediaDevices.getUserMedia = async ({ video }) => {
+  const deviceId = video.deviceId?.exact ?? "front";
+  if (open?.readyState === "live" || deviceId === window.broken) throw new DOMException("", "NotReadableError");
+  const stream = halves.captureStream(20);
+  [open] = stream.getTracks();
+  open.getSettings = () => ({ deviceId });
+  return stream;
+};
+"""
+)
+UNANSWERED = (
+    TWO_HALVES
+    + """
+navigator.mediaDevices.getUserMedia = () => new Promise((resolve) => {
+  window.allow = async () => resolve(await share());
+});
+"""
+)
 PRESSED = '[aria-pressed="true"]'
 
 
@@ -106,6 +132,46 @@ def test_the_camera_is_a_mirror_that_can_be_turned_off(opened: Callable[[str], P
     page.click("#mirror")
     wait_for_colour(page, 0.1, 0.5, (255, 0, 0))
     expect(page.locator("#mirror")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_camera_that_is_unplugged_is_told(opened: Callable[[str], Page]) -> None:
+    page = opened(CAMERA)
+    page.click("#camera")
+    wait_for_colour(page, 0.1, 0.5, (0, 0, 255))
+    page.evaluate("window.shared.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(page.locator(f"#source_drawing{PRESSED}")).to_be_visible()
+    expect(page.locator("#notice")).to_have_text(word("sources.camera_gone"))
+
+
+def test_another_camera_takes_the_place_of_the_first_or_leaves_it(opened: Callable[[str], Page]) -> None:
+    page = opened(ONE_OF_TWO)
+    page.click("#camera")
+    wait_for_colour(page, 0.1, 0.5, (0, 0, 255))
+    page.select_option("#camera_device", "back")
+    expect(page.locator("#camera_device")).to_have_value("back")
+    expect(page.locator("#notice")).to_be_empty()
+    page.evaluate("() => { window.broken = 'front'; }")
+    page.select_option("#camera_device", "front")
+    expect(page.locator("#notice")).to_have_text(word("sources.camera_problems.NotReadableError"))
+    expect(page.locator("#camera_device")).to_have_value("back")
+    frames = number(page, "frames")
+    page.wait_for_function("(frames) => document.getElementById('status').dataset.frames > frames + 3", arg=frames)
+    # The other one is gone as well by now.
+    page.evaluate("() => { window.broken = 'back'; }")
+    page.select_option("#camera_device", "front")
+    expect(page.locator("#camera_device")).to_have_value("front")
+    assert page.locator("video").count() == 1
+
+
+def test_a_video_opens_while_the_cameras_question_waits(opened: Callable[[str], Page], tmp_path: Path) -> None:
+    page = opened(UNANSWERED)
+    page.click("#camera")
+    page.set_input_files("#video_file", write_clip(tmp_path / "clip.webm", size=(64, 64)))
+    expect(page.locator(f"#source_video{PRESSED}")).to_be_visible()
+    page.evaluate("window.allow()")
+    page.wait_for_function("window.shared.getTracks().every((track) => track.readyState === 'ended')")
+    expect(page.locator(f"#source_video{PRESSED}")).to_be_visible()
+    assert page.locator("video").count() == 1
 
 
 def test_a_camera_that_looks_away_is_no_mirror(opened: Callable[[str], Page]) -> None:

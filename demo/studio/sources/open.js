@@ -1,4 +1,5 @@
-// What a live source is made of: a video that plays out of sight, {video, track, close()}. Each of these throws, with a
+// What a live source is made of: a video that plays out of sight, {video, track, release(), close()}; released, it stands
+// still and holds no device any more. Each of these throws, with a
 // name by which sources.js knows a sentence, where it cannot be had; nothing stays open then.
 
 const CAMERA = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
@@ -39,7 +40,7 @@ async function ofStream(place, stream) {
       video.srcObject = null;
       video.remove();
     };
-    return { video, track: stream.getVideoTracks()[0], close };
+    return { video, track: stream.getVideoTracks()[0], release: end, close };
   } catch (error) {
     end();
     throw error;

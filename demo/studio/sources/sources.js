@@ -21,32 +21,65 @@ export function createSources(studio) {
   const player = createPlayer(studio);
   const devices = find("camera_device");
   let live = null;
-  let starting = false;
+  let asked = 0;
   let mirroring = recall("mirror", true);
   let drawingOnTop = false;
   let ticker = null;
 
+  // Gives whether it is there; what is asked for meanwhile goes before a question that nobody has answered yet.
   async function start(name, choice) {
-    if (starting) return;
-    starting = true;
-    let opened;
+    asked += 1;
+    const mine = asked;
+    const isLate = () => mine !== asked;
+    const before = name === "camera" && live?.name === "camera" ? live : null;
+    const device = before?.track.getSettings().deviceId;
+    // Many phones open one camera at a time.
+    before?.release();
     try {
-      opened = await OPENERS[name](find("stage"), choice);
+      return take(name, await OPENERS[name](find("stage"), choice), isLate());
     } catch (error) {
+      if (isLate()) return false;
+      if (before) await goBack(device, isLate);
+      // A camera that was given back for what has not come either.
+      if (live?.track?.readyState === "ended") stop();
       studio.say(problem(name, error.name));
-      return;
-    } finally {
-      starting = false;
+      return false;
+    }
+  }
+
+  // The camera from before, or the drawing.
+  async function goBack(device, isLate) {
+    try {
+      take("camera", await openCamera(find("stage"), device), isLate());
+    } catch {
+      if (!isLate()) stop();
+    }
+  }
+
+  function take(name, opened, late) {
+    if (late) {
+      opened.close();
+      return false;
     }
     live?.close();
     live = { name, ...opened };
-    if (live.track) live.track.onended = stop;
+    const ended = live;
+    if (live.track) live.track.onended = () => endedByItself(ended);
+    else live.video.onerror = () => endedByItself(ended);
     studio.say("");
-    await listDevices();
+    listDevices();
     show();
     studio.drawing.setBackdrop(paint);
     studio.wire.reset();
     watch(live);
+    return true;
+  }
+
+  // Who ends the sharing of a screen knows it.
+  function endedByItself(ended) {
+    if (live !== ended) return;
+    stop();
+    if (ended.name !== "screen") studio.say(word(`sources.${ended.name}_gone`));
   }
 
   function problem(name, error) {
@@ -55,6 +88,7 @@ export function createSources(studio) {
   }
 
   function stop() {
+    asked += 1;
     if (!live) return;
     live.close();
     live = null;
@@ -70,6 +104,7 @@ export function createSources(studio) {
 
   function paint(context) {
     const { video } = live;
+    if (!video.videoWidth) return;
     context.save();
     if (mirroring && facesUser()) {
       context.translate(SIDE, 0);
@@ -112,9 +147,9 @@ export function createSources(studio) {
   }
 
   async function listDevices() {
-    if (live.name !== "camera") return;
+    if (live?.name !== "camera") return;
     const found = (await navigator.mediaDevices.enumerateDevices()).filter((each) => each.kind === "videoinput");
-    const current = live?.track.getSettings().deviceId;
+    const current = live?.track?.getSettings().deviceId;
     devices.replaceChildren(
       ...found.map(
         (each, at) =>
