@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from demo.words import word
-from tests.browser.conftest import visited
+from tests.browser.conftest import visited, wait_until_told
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App
@@ -27,18 +28,19 @@ DIGEST = """async () => {
   const pixels = document.getElementById("canvas").getContext("2d").getImageData(0, 0, 512, 512).data;
   return [...new Uint8Array(await crypto.subtle.digest("SHA-256", pixels))].join();
 }"""
-# A square of one colour, as a file that falls onto the page or is pasted.
-BRING = """async ([way, name, type]) => {
+# Squares of one colour, as files that fall onto the page or are pasted; an SVG brings its own text.
+BRING = """async ([way, ...names]) => {
   const square = document.createElement("canvas");
   square.width = 60;
   square.height = 40;
   const context = square.getContext("2d");
   context.fillStyle = "#2458c9";
   context.fillRect(0, 0, 60, 40);
-  const picture = await new Promise((resolve) => square.toBlob(resolve, type));
-  const file = new File([type.startsWith("image") ? picture : "no picture"], name, { type });
   const data = new DataTransfer();
-  data.items.add(file);
+  for (const [name, type, text] of names) {
+    const encoded = type.startsWith("image") && (await new Promise((resolve) => square.toBlob(resolve, type)));
+    data.items.add(new File([text ?? (encoded || "no picture")], name, { type }));
+  }
   const event = way === "paste"
     ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })
     : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
@@ -272,6 +274,76 @@ def test_two_fingers_zoom_and_what_one_had_begun_is_no_stroke(canvas: Page) -> N
     canvas.click("#zoom_level")
 
 
+def test_a_long_stroke_of_a_finger_stays_when_a_palm_comes(canvas: Page) -> None:
+    session = canvas.context.new_cdp_session(canvas)
+    blank = digest(canvas)
+    touches(session, canvas, "touchStart", (100, 250))
+    touches(session, canvas, "touchMove", (200, 250))
+    canvas.wait_for_timeout(300)
+    touches(session, canvas, "touchMove", (300, 250))
+    touches(session, canvas, "touchStart", (300, 250), (400, 450))
+    touches(session, canvas, "touchEnd")
+    assert [each["op"] for each in told(canvas)] == ["stroke"] and colour(canvas, 250, 250) == RED
+    canvas.click("#undo")
+    assert digest(canvas) == blank
+
+
+@pytest.mark.parametrize("ends", ["menu", "release", "capture"])
+def test_a_stroke_ends_where_its_button_is_let_go_or_the_right_one_is_pressed(canvas: Page, ends: str) -> None:
+    """A menu of the system swallows the release."""
+    session = canvas.context.new_cdp_session(canvas)
+
+    def mouse(kind: str, point: tuple[float, float], button: str = "none", buttons: int = 0) -> None:
+        x, y = at(canvas, *point)
+        parameters = {"type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1}
+        session.send("Input.dispatchMouseEvent", parameters)
+
+    mouse("mousePressed", (100, 100), "left", 1)
+    mouse("mouseMoved", (300, 100), "left", 1)
+    if ends == "menu":
+        mouse("mousePressed", (300, 100), "right", 3)
+    if ends == "capture":
+        canvas.evaluate(
+            "document.getElementById('canvas').dispatchEvent(new PointerEvent('lostpointercapture', "
+            "{ pointerId: 1, pointerType: 'mouse' }))"
+        )
+    mouse("mouseMoved", (300, 400), buttons=1 if ends == "menu" else 0)
+    mouse("mouseMoved", (350, 400))
+    [stroke] = told(canvas)
+    assert colour(canvas, 200, 100) == RED and colour(canvas, 300, 250) == WHITE
+    drag(canvas, (100, 450), (250, 450))
+    assert len(told(canvas)) == 2 and near(told(canvas)[1]["points"][0][:2], (100, 450))
+    mouse("mouseReleased", (300, 400), "right")
+
+
+@pytest.mark.parametrize("zoom", [0.8, 1.5])
+def test_the_brushs_ring_is_at_the_pointer_in_a_page_that_is_zoomed(canvas: Page, zoom: float) -> None:
+    canvas.evaluate("(zoom) => { document.body.style.zoom = zoom; }", zoom)
+    canvas.locator("#canvas").scroll_into_view_if_needed()
+    place = at(canvas, 300, 150)
+    canvas.mouse.move(*place)
+    ring = canvas.locator(".rv-cursor").bounding_box()
+    board = canvas.locator("#canvas").bounding_box()
+    canvas.evaluate("() => { document.body.style.zoom = ''; }")
+    assert abs(ring["x"] + ring["width"] / 2 - place[0]) < 2 and abs(ring["y"] + ring["height"] / 2 - place[1]) < 2
+    # The ring is as large as what the brush draws, and its rim.
+    assert abs(ring["width"] - 14 * board["width"] / SIDE) < 6
+
+
+@pytest.mark.parametrize(("zone", "hours"), [("Pacific/Kiritimati", 14), ("America/Lima", -5)])
+def test_a_files_name_has_the_visitors_own_time(canvas: Page, zone: str, hours: int) -> None:
+    session = canvas.context.new_cdp_session(canvas)
+    session.send("Emulation.setTimezoneOverride", {"timezoneId": zone})
+    name, now = canvas.evaluate("""async () => {
+      const loaded = performance.getEntriesByType("resource").map((each) => each.name);
+      const { fileName } = await import(loaded.find((each) => each.endsWith("/shared/dom.js")));
+      return [fileName("png"), Date.now() / 1000];
+    }""")
+    session.detach()
+    written = datetime.strptime(name, "rearview-%Y-%m-%dT%H-%M-%S.png").replace(tzinfo=UTC).timestamp()
+    assert abs(written - now - 3600 * hours) < 2
+
+
 @pytest.mark.parametrize("pressure", [True, False])
 def test_a_pens_pressure_makes_the_line_wide(canvas: Page, pressure: bool) -> None:
     session = canvas.context.new_cdp_session(canvas)
@@ -382,7 +454,7 @@ def test_an_unknown_operation_or_layer_is_refused(canvas: Page) -> None:
 
 def test_a_hundred_strokes_and_a_picture_can_be_undone_and_redone(canvas: Page) -> None:
     blank = digest(canvas)
-    canvas.evaluate(BRING, ["drop", "blue.png", "image/png"])
+    canvas.evaluate(BRING, ["drop", ["blue.png", "image/png"]])
     canvas.wait_for_function("window.told.length === 1")
     canvas.evaluate("""async () => {
       for (let y = 2; y < 512; y += 5) {
@@ -401,7 +473,7 @@ def test_a_hundred_strokes_and_a_picture_can_be_undone_and_redone(canvas: Page) 
 @pytest.mark.parametrize(("way", "kind"), [("drop", "image/webp"), ("drop", "image/jpeg"), ("paste", "image/png")])
 def test_a_picture_that_is_brought_lies_under_the_ink(canvas: Page, way: str, kind: str) -> None:
     drag(canvas, (100, 100), (400, 100))
-    canvas.evaluate(BRING, [way, "picture", kind])
+    canvas.evaluate(BRING, [way, ["picture", kind]])
     canvas.wait_for_function("window.told.length === 2")
     assert colour(canvas, 250, 100) == RED
     assert colour(canvas, 250, 400)[-2:] in ("c8", "c9", "ca")
@@ -410,8 +482,54 @@ def test_a_picture_that_is_brought_lies_under_the_ink(canvas: Page, way: str, ki
 
 
 def test_what_is_no_picture_gets_a_sentence(canvas: Page) -> None:
-    canvas.evaluate(BRING, ["drop", "notes.txt", "text/plain"])
+    canvas.evaluate(BRING, ["drop", ["notes.txt", "text/plain"]])
     expect(canvas.locator("#notice")).to_contain_text("PNG")
+
+
+SVG_SHAPE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 12"><path d="M0 0h24v12H0z" fill="#2458c9"/></svg>'
+SVG_HTML = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="90"><foreignObject width="90" height="90">'
+    '<div xmlns="http://www.w3.org/1999/xhtml" style="background:#2458c9;height:90px"></div></foreignObject></svg>'
+)
+
+
+@pytest.mark.parametrize("text", [SVG_SHAPE, SVG_HTML], ids=["no size", "html inside"])
+def test_an_svg_fills_the_sheet(canvas: Page, text: str) -> None:
+    canvas.evaluate(BRING, ["drop", ["a.svg", "image/svg+xml", text]])
+    canvas.wait_for_function("window.told.length === 1")
+    assert {colour(canvas, x, y) for x in (3, 508) for y in (3, 508)} == {BLUE}
+    # What a browser counts on to know how large it is: of 24 x 12, so that the shorter side is the sheet's.
+    address = canvas.evaluate(
+        """async (text) => (await import(performance.getEntriesByType("resource")
+          .map((each) => each.name).find((each) => each.endsWith("/drawing/decoding.js"))))
+          .decoded(new Blob([text], { type: "image/svg+xml" })).then((image) => [image.width, image.height])""",
+        text,
+    )
+    assert address == ([1024, 512] if text is SVG_SHAPE else [90, 90])
+
+
+def test_a_picture_that_a_browser_keeps_to_itself_is_refused_and_the_source_stays(canvas: Page) -> None:
+    canvas.evaluate("""() => {
+      window.toBlob = HTMLCanvasElement.prototype.toBlob;
+      HTMLCanvasElement.prototype.toBlob = () => { throw new DOMException("tainted", "SecurityError"); };
+    }""")
+    canvas.evaluate("""() => {
+      const text = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
+      return window.rearview.drawing.openImage(new Blob([text], { type: "image/svg+xml" }));
+    }""")
+    canvas.evaluate("() => { HTMLCanvasElement.prototype.toBlob = window.toBlob; }")
+    expect(canvas.locator("#notice")).to_have_text(word("drawing.not_drawable"))
+    assert told(canvas) == []
+
+
+def test_of_several_files_the_first_that_can_be_opened_is(canvas: Page) -> None:
+    files = [["a.heic", "text/plain"], ["b.png", "image/png"], ["c.png", "image/png"]]
+    canvas.evaluate(BRING, ["drop", *files])
+    wait_until_told(canvas, word("drawing.one_of_many", name="b.png", count=2))
+    assert [each["op"] for each in told(canvas)] == ["picture"]
+    expect(canvas.locator("#notice")).to_be_empty()
+    canvas.evaluate(BRING, ["paste", ["a.heic", "text/plain"], ["b.heic", "text/plain"]])
+    expect(canvas.locator("#notice")).to_have_text(word("drawing.not_an_image"))
 
 
 def test_who_knows_a_file_opens_it_before_it_is_a_picture(canvas: Page) -> None:
@@ -420,9 +538,53 @@ def test_who_knows_a_file_opens_it_before_it_is_a_picture(canvas: Page) -> None:
       const accepts = async (file) => file.name.endsWith(".mine");
       window.rearview.dropping.register(accepts, (file) => window.brought.push(file.name));
     }""")
-    canvas.evaluate(BRING, ["drop", "a.mine", "image/png"])
+    canvas.evaluate(BRING, ["drop", ["a.mine", "image/png"]])
     canvas.wait_for_function("window.brought[0] === 'a.mine'")
     assert told(canvas) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "modifiers", "tells"),
+    [
+        ("я", "KeyZ", 2, "undo"),
+        ("ζ", "KeyZ", 2, "undo"),
+        ("ז", "KeyZ", 2, "undo"),
+        ("Я", "KeyZ", 10, "redo"),
+        ("z", "KeyW", 2, "undo"),
+        ("z", "KeyY", 2, "undo"),
+    ],
+    ids=["russian", "greek", "hebrew", "russian, shift", "french", "german"],
+)
+def test_undo_is_where_it_is_on_any_keyboard(canvas: Page, key: str, code: str, modifiers: int, tells: str) -> None:
+    drag(canvas, (100, 100), (400, 100))
+    if tells == "redo":
+        canvas.click("#undo")
+    press(canvas, key, code, modifiers)
+    assert told(canvas)[-1]["op"] == tells
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "button"),
+    [("у", "KeyE", "eraser"), ("لا", "KeyB", "brush"), ("д", "KeyL", "draw_line")],
+    ids=["russian", "arabic", "russian, line"],
+)
+def test_a_letter_takes_a_tool_on_any_keyboard(canvas: Page, key: str, code: str, button: str) -> None:
+    ink(canvas, tool="fill")
+    press(canvas, key, code)
+    expect(canvas.locator(f"#{button}")).to_have_attribute("aria-pressed", "true")
+
+
+def test_brackets_change_the_brush_where_the_keyboard_has_none(canvas: Page) -> None:
+    press(canvas, "ъ", "BracketRight")
+    assert canvas.evaluate("window.rearview.drawing.toolbox.box.size") > 14
+
+
+def press(page: Page, key: str, code: str, modifiers: int = 0) -> None:
+    """A key as a keyboard of another language sends it."""
+    session = page.context.new_cdp_session(page)
+    for kind in ("rawKeyDown", "keyUp"):
+        session.send("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": code, "modifiers": modifiers})
+    session.detach()
 
 
 def test_keys_draw_without_a_pointer(canvas: Page) -> None:

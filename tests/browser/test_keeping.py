@@ -151,7 +151,7 @@ def test_the_drawing_and_the_tools_survive_a_reload(browser: Browser, quick_app:
         page.click("#pause")
         ink(page, colour=RED, size=40)
         drag(page, (100, 100), (400, 400))
-        page.evaluate(BRING, ["drop", "blue.png", "image/png"])
+        page.evaluate(BRING, ["drop", ["blue.png", "image/png"]])
         page.wait_for_function("window.told.length === 2")
         page.click("#layers")
         page.click("#layer_add")

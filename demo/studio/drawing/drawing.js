@@ -10,12 +10,13 @@
 //   describedNow()                    the same with the bytes of pictures, an ArrayBuffer, in place of Blobs
 //   setBackdrop(painter | null)       a live source in place of paper and picture; `compose()` when it has a new frame
 //   showInk(shown)                    whether ink lies on a live source and can be drawn there; else it hides the drawing
-//   openImage(address or Blob)        onto the layer "picture", in place of what was there
+//   openImage(address or Blob) -> Promise of whether it is one   onto the layer "picture", in place of what was there
 
 import { createHistory } from "../ink/history.js";
 import { createLayers, INK, isEmpty, PICTURE } from "../ink/layers.js";
 import { createWork, done, durationOf, partOf } from "../ink/operations.js";
-import { drawCropped, SIDE, surface, WHOLE } from "../shared/dom.js";
+import { SIDE, WHOLE } from "../shared/dom.js";
+import { decoded, squareOf } from "./decoding.js";
 import { createHands } from "./hands.js";
 import { createLayersPanel } from "./layers_panel.js";
 import { createToolbox } from "./toolbox.js";
@@ -25,25 +26,10 @@ const PLAY_TICK_MS = 16;
 // After these the past is of no use to the engine.
 const JUMPS = ["undo", "redo", "clear", "picture"];
 
-const asBlob = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-
-// The same as bytes and at once: a page that is left waits for nothing.
+// A canvas as the bytes of a PNG, at once: a page that is left waits for nothing.
 function bytesOf(canvas) {
   const [, text] = canvas.toDataURL("image/png").split(",");
   return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer;
-}
-
-// An address or a Blob as an image; rejects what no browser can decode.
-async function decoded(source) {
-  const address = typeof source === "string" ? source : URL.createObjectURL(source);
-  const image = new Image();
-  image.src = address;
-  try {
-    await image.decode();
-  } finally {
-    if (address !== source) URL.revokeObjectURL(address);
-  }
-  return image;
 }
 
 export function createDrawing(studio) {
@@ -206,19 +192,19 @@ export function createDrawing(studio) {
 
   const stopSource = () => studio.sources.stop();
 
+  // Gives whether it is a picture that can be drawn on.
   async function openImage(source) {
     let image;
     try {
-      image = await decoded(source);
-    } catch {
-      studio.say(word("drawing.not_an_image"));
-      return;
+      image = await squareOf(source);
+    } catch (error) {
+      studio.say(word(error.name === "SecurityError" ? "drawing.not_drawable" : "drawing.not_an_image"));
+      return false;
     }
     stopSource();
-    const square = surface(SIDE);
-    drawCropped(square, image, image.naturalWidth, image.naturalHeight);
-    await perform({ op: "picture", layer: PICTURE, image: await asBlob(square.canvas) });
+    await perform({ op: "picture", layer: PICTURE, image });
     studio.say("");
+    return true;
   }
 
   // An example from an address, on a new canvas.

@@ -6,7 +6,12 @@ import { SIDE } from "../shared/dom.js";
 
 const KEY_STEP = 8;
 const MIDDLE_BUTTON = 1;
+const RIGHT_BUTTON = 2;
+const HELD_DRAWING = 1;
 const PEN_ERASER = 32;
+// A finger that has drawn for longer and farther than this has drawn a stroke, whatever touches the canvas then.
+const STROKE_MS = 250;
+const STROKE_LENGTH = 32;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const KEYS = { pointerId: "keys", pointerType: "keys" };
 const EIGHTH = Math.PI / 4;
@@ -104,10 +109,23 @@ export function createHands(studio, drawing, toolbox, zoom) {
     hand = null;
   }
 
-  // Two fingers take the drawing along, and a stroke that one of them had begun was none.
+  function isStroke({ operation, started, place }, event) {
+    const [x, y] = operation.points?.[0] ?? operation.from;
+    const farthest = Math.max(...(operation.points ?? [place]).map(([toX, toY]) => Math.hypot(toX - x, toY - y)));
+    return event.timeStamp - started > STROKE_MS && farthest > STROKE_LENGTH;
+  }
+
+  // What a finger had begun when a palm, a pen or a second finger came: a stroke, which undo takes away, or an accident.
+  function giveWay(event) {
+    if (hand?.type !== "touch") return;
+    if (isStroke(hand, event)) end({ pointerType: hand.type, timeStamp: event.timeStamp });
+    else cancel();
+  }
+
+  // Two fingers take the drawing along.
   function touch(event) {
     if (!penIsNear) fingers.set(event.pointerId, zoom.placeOf(event));
-    if (fingers.size === 2 && hand?.type === "touch") cancel();
+    if (fingers.size === 2) giveWay(event);
   }
 
   function pinch(event) {
@@ -120,7 +138,8 @@ export function createHands(studio, drawing, toolbox, zoom) {
     canvas.focus({ preventScroll: true });
     const touches = event.pointerType === "touch";
     if (touches) touch(event);
-    else if (hand?.type === "touch") cancel();
+    else giveWay(event);
+    if (hand?.pointer === event.pointerId) end(event);
     if (event.button === MIDDLE_BUTTON || (event.button === 0 && space)) {
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
@@ -142,8 +161,20 @@ export function createHands(studio, drawing, toolbox, zoom) {
     panning.place = place;
   }
 
+  function letGo(event) {
+    fingers.delete(event.pointerId);
+    if (panning?.pointer === event.pointerId) {
+      panning = null;
+      delete left.dataset.panning;
+    }
+    if (hand?.pointer === event.pointerId) end(event);
+  }
+
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerType !== "touch") showCursor(...squarePlace(event), event.altKey);
+    // A menu, another window or a dialog has had the release; the right button, in the middle of a stroke, opens a menu.
+    const draws = event.buttons & (HELD_DRAWING | PEN_ERASER) && event.button !== RIGHT_BUTTON;
+    if (event.buttons === 0 || (hand?.pointer === event.pointerId && !draws)) letGo(event);
     if (panning?.pointer === event.pointerId) pan(event);
     else if (fingers.size === 2 && fingers.has(event.pointerId)) pinch(event);
     else if (hand?.pointer === event.pointerId) {
@@ -153,16 +184,8 @@ export function createHands(studio, drawing, toolbox, zoom) {
     }
   });
 
-  for (const name of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(name, (event) => {
-      fingers.delete(event.pointerId);
-      if (panning?.pointer === event.pointerId) {
-        panning = null;
-        delete left.dataset.panning;
-      }
-      if (hand?.pointer === event.pointerId) end(event);
-    });
-  }
+  for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(name, letGo);
+  canvas.addEventListener("contextmenu", (event) => hand && hand.type !== "keys" && end(event));
 
   // While a pen draws or hovers, a touch is the palm.
   canvas.addEventListener("pointerenter", (event) => (penIsNear ||= event.pointerType === "pen"));
@@ -171,14 +194,22 @@ export function createHands(studio, drawing, toolbox, zoom) {
     cursor.style.opacity = 0;
   });
 
-  function squarePlace(event) {
-    const at = left.getBoundingClientRect();
-    return [event.clientX - at.left - left.clientLeft, event.clientY - at.top - left.clientTop];
+  // The square as it is on the screen, with how much of the screen a length of its own takes: a zoom in the page's style
+  // makes them differ.
+  function squareNow() {
+    const { left: x, top: y, width } = left.getBoundingClientRect();
+    return { x, y, scale: width / left.offsetWidth };
+  }
+
+  // A place on the screen as one in the square.
+  function squarePlace({ clientX, clientY }) {
+    const { x, y, scale } = squareNow();
+    return [(clientX - x) / scale - left.clientLeft, (clientY - y) / scale - left.clientTop];
   }
 
   // A ring of the brush's size; for tools that act at a point, and where nothing can be drawn, the pointer shows instead.
   function showCursor(x, y, picks = false) {
-    const across = Math.max(4, (box.size * canvas.getBoundingClientRect().width) / SIDE);
+    const across = Math.max(4, (box.size * canvas.getBoundingClientRect().width) / SIDE / squareNow().scale);
     left.dataset.picks = picks ? "yes" : "no";
     cursor.style.opacity = drawing.isCovered() ? 0 : 1;
     cursor.style.width = cursor.style.height = across + "px";
@@ -188,10 +219,9 @@ export function createHands(studio, drawing, toolbox, zoom) {
   // Keys: arrows move a pen of their own, Space or Enter puts it down and lifts it.
 
   function showKeyCursor() {
-    const square = left.getBoundingClientRect();
     const at = canvas.getBoundingClientRect();
-    const onScreen = (value, from, edge) => from - edge + (value * at.width) / SIDE;
-    showCursor(onScreen(keyPlace[0], at.left, square.left + left.clientLeft), onScreen(keyPlace[1], at.top, square.top + left.clientTop));
+    const [clientX, clientY] = [at.left + (keyPlace[0] * at.width) / SIDE, at.top + (keyPlace[1] * at.height) / SIDE];
+    showCursor(...squarePlace({ clientX, clientY }));
   }
 
   function keyEvent(event) {

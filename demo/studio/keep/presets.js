@@ -155,7 +155,7 @@ export function createPresets(studio, { declarations, version }) {
     studio.say([refused, word("presets.other_model", { theirs: theirs.slice(0, 80), ours: model })].filter(Boolean).join(" "));
   }
 
-  // A file of presets, or a picture that was saved here.
+  // A file of presets, or a picture that was saved here; gives whether it is one.
   async function open(file) {
     try {
       const start = new Uint8Array(await file.slice(0, 8).arrayBuffer());
@@ -163,9 +163,11 @@ export function createPresets(studio, { declarations, version }) {
       if (file.size > most) throw new Refusal(word("presets.too_large", { megabytes: most / 1e6 }));
       if (isPng(start)) openPicture(new Uint8Array(await file.arrayBuffer()));
       else openPresets(await file.text());
+      return true;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       studio.say(error.message);
+      return false;
     }
   }
 

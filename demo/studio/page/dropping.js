@@ -1,12 +1,13 @@
 // Files that are dropped or pasted onto the page, or opened with the button: who knows one opens it.
 //
-// `register(accepts, open)`: accepts(file) -> boolean or Promise of one; open(file). The first that accepts a file has it,
-// in the order in which they came; a picture goes to the drawing after all of them.
+// `register(accepts, open)`: accepts(file) -> boolean or Promise of one; open(file) -> false, or a Promise of it, where it
+// cannot be opened after all. The first that accepts a file has it, in the order in which they came; a picture goes to the
+// drawing after all of them. Of several files the first that can be opened is.
 
 const WRITING = "textarea, input, [contenteditable]";
 
 export function createDropping(studio) {
-  const { element, find, drawing } = studio;
+  const { element, find, drawing, word } = studio;
   const left = find("input");
   const openers = [];
   const isShown = () => element.getClientRects().length > 0;
@@ -17,6 +18,15 @@ export function createDropping(studio) {
       if (await opener.accepts(file)) return opener.open(file);
     }
     return drawing.openImage(file);
+  }
+
+  async function openOne(files) {
+    for (const file of files) {
+      if ((await open(file)) === false) continue;
+      const count = files.length - 1;
+      if (count > 0) studio.tell(word("drawing.one_of_many", { name: file.name, count }));
+      return;
+    }
   }
 
   // A place of its own for files, such as an upload, keeps what falls on it.
@@ -34,15 +44,14 @@ export function createDropping(studio) {
     delete left.dataset.dropping;
     if (!isOurs(event)) return;
     event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file) open(file);
+    openOne([...event.dataTransfer.files]);
   });
   document.addEventListener("paste", (event) => {
-    const [file] = event.clipboardData.files;
+    const files = [...event.clipboardData.files];
     const writes = event.target.closest?.(WRITING) && event.clipboardData.types.includes("text/plain");
-    if (!file || writes || !isShown()) return;
+    if (files.length === 0 || writes || !isShown()) return;
     event.preventDefault();
-    open(file);
+    openOne(files);
   });
   find("open_image").onclick = () => find("image_file").click();
   find("image_file").onchange = (event) => {

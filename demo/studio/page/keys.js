@@ -7,16 +7,28 @@
 
 const WRITING = "textarea, select, [contenteditable], dialog, input:not([type=range], [type=checkbox], [type=radio], [type=color])";
 
+// What keys have on a keyboard of Latin letters, beside letters and digits.
+const SIGNS = { BracketLeft: "[", BracketRight: "]", Minus: "-", Equal: "=", Slash: "/" };
+const SHIFTED = { "-": "_", "=": "+", "/": "?" };
+
+// The sign of a key, or of its place where the keyboard's own signs are none of ours: Cyrillic, Greek, Hebrew, Arabic.
+function signOf({ key, code, shiftKey }) {
+  if (/^[\x00-\x7f]+$/.test(key)) return key;
+  const sign = /^(?:Key|Digit)(.)$/.exec(code)?.[1] ?? SIGNS[code];
+  return (shiftKey && SHIFTED[sign]) || sign || key;
+}
+
 function strokeOf(event) {
-  const letter = event.key.length === 1;
+  const key = signOf(event);
+  const letter = key.length === 1;
   // AltGr, with which some keyboards write brackets, counts as Ctrl and Alt together.
   const writes = event.getModifierState("AltGraph");
   const parts = [];
   if ((event.ctrlKey || event.metaKey) && !writes) parts.push("Ctrl");
   if (event.altKey && !writes) parts.push("Alt");
   // Shift belongs to a sign such as "?", but is a key of its own beside letters and arrows.
-  if (event.shiftKey && (!letter || event.key.toLowerCase() !== event.key.toUpperCase())) parts.push("Shift");
-  parts.push(letter ? event.key.toLowerCase() : event.key);
+  if (event.shiftKey && (!letter || key.toLowerCase() !== key.toUpperCase())) parts.push("Shift");
+  parts.push(letter ? key.toLowerCase() : key);
   return parts.join("+");
 }
 

@@ -136,8 +136,9 @@ export function createReplaying(studio) {
 
   async function open(source, words) {
     const recording = await opened(source instanceof Blob ? await source.arrayBuffer() : source);
-    if (!recording) studio.say(word("recording.not_one"));
-    else await play(recording, words);
+    if (recording) await play(recording, words);
+    else studio.say(word("recording.not_one"));
+    return recording !== null;
   }
 
   for (const [name, speed] of Object.entries(SPEEDS)) {

@@ -17,6 +17,16 @@ export function drawCropped(context, source, width, height) {
   context.drawImage(source, (width - side) / 2, (height - side) / 2, side, side, 0, 0, context.canvas.width, context.canvas.height);
 }
 
+// A file as an address that holds all of it.
+export function dataAddress(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
 export function rgbOf(hex) {
   return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
@@ -39,7 +49,9 @@ export function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// A name for a file that is made now, such as rearview-2026-11-21T20-15-00.png.
+// A name for a file that is made now, such as rearview-2026-11-21T20-15-00.png: the visitor's own clock.
 export function fileName(ending) {
-  return `rearview-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.${ending}`;
+  const now = new Date();
+  const local = new Date(now - 60000 * now.getTimezoneOffset());
+  return `rearview-${local.toISOString().slice(0, 19).replaceAll(":", "-")}.${ending}`;
 }
