@@ -90,6 +90,7 @@ class VideoJob:
                         preview=self._show,
                         stop=self._should_stop,
                         longest_side=MAXIMUM_SIDE,
+                        kinds=(out.suffix,),
                     )
                 self.out = out if self.report.frames else None
             except READABLE as error:

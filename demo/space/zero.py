@@ -138,6 +138,7 @@ class Calls:
                         progress=count,
                         stop=lambda: painted >= most,
                         longest_side=MAXIMUM_SIDE,
+                        kinds=(out.suffix,),
                     )
                 return Outcome(report=report)
             except READABLE as error:

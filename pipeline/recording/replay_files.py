@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import RecordingError
-from pipeline.video.writer import TARGETS, Silent, VideoWriter, even
+from pipeline.video.targets import TARGETS
+from pipeline.video.writer import Silent, VideoWriter, even
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from pipeline.options import (
 )
 from pipeline.settings import FIT, FrameSettings, SettingsError
 from pipeline.video.reader import LONGEST_VIDEO_SIDE, SourceFrame, VideoReader, facts_of
-from pipeline.video.writer import TARGETS, VideoWriter, check_paths, even
+from pipeline.video.targets import TARGETS
+from pipeline.video.writer import VideoWriter, check_paths, even
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
@@ -77,6 +78,7 @@ def translate_video(
     preview: Callable[[Frame, Frame], None] | None = None,
     stop: Callable[[], bool] | None = None,
     longest_side: int = LONGEST_VIDEO_SIDE,
+    kinds: Collection[str] = tuple(TARGETS),
 ) -> VideoReport:
     """Translate the video `source` into the file `out`, whose suffix says its kind; it appears when it is finished.
 
@@ -84,7 +86,7 @@ def translate_video(
     source frame and the painted one, `[H, W, 3]` each, and `progress` the numbers of frames done and expected. Once
     `stop` says so, or `KeyboardInterrupt` comes, `out` is finished with what there is. Raises `VideoError` and what
     `translated_frames` raises; then nothing is written, and a file that was at `out` stays. No frame is decoded that is
-    larger than the square of `longest_side`.
+    larger than the square of `longest_side`. Notes advise to write no kind of file but `kinds`, suffixes.
     """
     from pipeline.frames.codec import restored_size
 
@@ -93,7 +95,10 @@ def translate_video(
     size = even(restored_size(facts.size, session.size, settings.fit))
     flagged_before = session.flagged
     ending: Ending = "whole"
-    with VideoReader(source, longest_side) as reader, VideoWriter(out, size, facts.pixel_aspect, reader) as writer:
+    with (
+        VideoReader(source, longest_side) as reader,
+        VideoWriter(out, size, facts.pixel_aspect, reader, kinds) as writer,
+    ):
         try:
             for piece in reader.pieces():
                 if not isinstance(piece, SourceFrame):

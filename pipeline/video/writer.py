@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import av
 import numpy as np
 from av.container.output import OutputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from pipeline.errors import VideoError
 from pipeline.video.ffmpeg import BT709, GUESSED_RATE, reason_of
+from pipeline.video.sound import added_sound, can_hold, left_out
+from pipeline.video.targets import TARGETS, Target, target_of
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
@@ -28,27 +32,8 @@ if TYPE_CHECKING:
 LIMITED_RANGE = 1
 COARSEST_MOVIE_CLOCK = 10_000
 """Ticks a second; the sound's times are told by this clock as well."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """How a kind of file is written: the container's and the encoder's name for FFmpeg, and the encoder's options."""
-
-    container: str
-    encoder: str
-    options: dict[str, str] = field(default_factory=dict)
-
-
-_X264 = ("libx264", {"preset": "veryfast", "crf": "18"})
-_VP9 = ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "24"})
-TARGETS: dict[str, Target] = {
-    ".mp4": Target("mp4", *_X264),
-    ".m4v": Target("mp4", *_X264),
-    ".mov": Target("mov", *_X264),
-    ".mkv": Target("matroska", *_X264),
-    ".webm": Target("webm", *_VP9),
-}
-"""Suffix of the file to write -> how it is written."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Timed(Protocol):
@@ -76,15 +61,6 @@ class Silent:
 def even(size: tuple[int, int]) -> tuple[int, int]:
     """`size` (width, height), rounded up to what 4:2:0 video can hold."""
     return size[0] + size[0] % 2, size[1] + size[1] % 2
-
-
-def target_of(out: Path) -> Target:
-    """How the file `out` is written; raises `VideoError` for a suffix that is not in `TARGETS`."""
-    if out.suffix.lower() not in TARGETS:
-        raise VideoError(
-            f"{out.name} came with the suffix {out.suffix!r}; needed: one of {', '.join(TARGETS)}. Rename it."
-        )
-    return TARGETS[out.suffix.lower()]
 
 
 def clock_options(target: Target, time_base: Fraction) -> dict[str, str]:
@@ -116,10 +92,19 @@ class VideoWriter:
     Every method raises `VideoError` where the file cannot be written. `left_out` names what the file cannot hold.
     """
 
-    def __init__(self, out: Path, size: tuple[int, int], pixel_aspect: Fraction | None, reader: Timed) -> None:
-        """`size` is (width, height) in pixels, both even; times and sound are as in `reader`."""
+    def __init__(
+        self,
+        out: Path,
+        size: tuple[int, int],
+        pixel_aspect: Fraction | None,
+        reader: Timed,
+        kinds: Collection[str] = tuple(TARGETS),
+    ) -> None:
+        """`size` is (width, height) in pixels, both even; times and sound are as in `reader`. Only kinds of file among
+        `kinds`, suffixes, are advised where this one cannot hold a sound."""
         self.frames = 0
         self.left_out: list[str] = []
+        self._refused: Counter[str] = Counter()
         self._size = size
         self._time_base = reader.time_base
         # A link stays a link: what it points to is replaced.
@@ -136,7 +121,7 @@ class VideoWriter:
             undo.callback(close_unfinished, self._container)
             self._stream: Any = self._container.add_stream(target.encoder, rate=reader.rate, options=target.options)
             self._describe(pixel_aspect)
-            self._sound = self._sound_streams(reader, out)
+            self._sound = self._sound_streams(reader, kinds)
             self._container.start_encoding()
             self._undo = undo.pop_all()
 
@@ -166,12 +151,20 @@ class VideoWriter:
             return
         packet.stream = stream
         with self._in_words():
-            self._container.mux_one(packet)
+            try:
+                self._container.mux_one(packet)
+            except (ArgumentError, InvalidDataError):
+                # Some pieces are refused only once they come: the pictures need not go with them.
+                self._refused[stream.codec_context.name] += 1
 
     def commit(self) -> None:
         """Finish the file and put it in the place of `out`, if a frame was written; nothing may be written after it."""
         if not self.frames:
             return
+        self.left_out += [
+            f"{count} pieces of the sound ({name}) are left out: {self._out.suffix} files cannot hold them."
+            for name, count in self._refused.items()
+        ]
         with self._in_words():
             self._container.mux(self._stream.encode(None))
             self._container.close()
@@ -188,17 +181,15 @@ class VideoWriter:
         if pixel_aspect:
             context.sample_aspect_ratio = pixel_aspect
 
-    def _sound_streams(self, reader: Timed, out: Path) -> dict[int, Any]:
+    def _sound_streams(self, reader: Timed, kinds: Collection[str]) -> dict[int, Any]:
         """Index of each sound of the reader that this file can hold -> its place here."""
+        suffix = self._out.suffix.lower()
         streams = {}
         for each in reader.audio:
-            name = each.codec_context.name if each.codec_context else "unknown"
-            try:
-                streams[each.index] = self._container.add_stream_from_template(each)
-            except ValueError:
-                self.left_out.append(
-                    f"the sound ({name}) is left out: {out.suffix} files cannot hold it. Write .mkv to keep it."
-                )
+            if can_hold(suffix, each):
+                streams[each.index] = added_sound(self._container, each)
+            else:
+                self.left_out.append(left_out(each, suffix, kinds))
         return streams
 
     @contextmanager
@@ -206,10 +197,18 @@ class VideoWriter:
         try:
             yield
         except (OSError, FFmpegError) as error:
-            raise VideoError(
-                f"{self._out.name} cannot be written ({reason_of(error)}); needed: a folder with room that may be "
-                "written to. Make room, or choose another place."
-            ) from error
+            raise VideoError(f"{self._out.name} cannot be written ({reason_of(error)}); {advice_on(error)}") from error
+
+
+def advice_on(error: OSError | FFmpegError) -> str:
+    """What is needed and what to do after an error of writing; a place is blamed for what a place can do alone."""
+    if error.errno in NO_ROOM:
+        return "needed: room for it. Make room, or choose another place."
+    if error.errno in FORBIDDEN:
+        return "needed: a folder that may be written to. Choose another place."
+    if isinstance(error, FFmpegError):
+        return "needed: pictures and sound that FFmpeg can put into such a file. Choose another video."
+    return "needed: a place that takes it. Choose another place."
 
 
 def close_unfinished(opened: BinaryIO | OutputContainer) -> None:

@@ -102,8 +102,10 @@ def write_sound(path: Path) -> Path:
 def sine(seconds: float, sample_format: str) -> av.AudioFrame:
     wave = np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE) * 0.3
     samples = np.stack([wave, wave]).astype(np.float32)
+    if sample_format in ("s16", "s16p"):
+        samples = (samples * 32_767).astype(np.int16)
     if sample_format == "s16":
-        samples = (samples.T * 32_767).astype(np.int16).reshape(1, -1)
+        samples = samples.T.reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(samples, sample_format, "stereo")
     frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
     return frame

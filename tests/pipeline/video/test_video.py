@@ -28,8 +28,9 @@ from pipeline.models.catalogue import CATALOGUE
 from pipeline.options import OF_THE_MODEL
 from pipeline.settings import DECLARATIONS, RANGES, Choice
 from pipeline.video.reader import SourceFrame, VideoReader, facts_of, following_time, upright
+from pipeline.video.targets import TARGETS
 from pipeline.video.translate import _asked, main, parse, translate_video, translated_frames
-from pipeline.video.writer import TARGETS, check_paths
+from pipeline.video.writer import check_paths
 from tests.support.clips import (
     BLUE,
     GREEN,
