@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,29 +11,37 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import av
-import numpy as np
 from av.container.input import InputContainer
 from av.error import FFmpegError
 from av.format import Flags
 from av.packet import Packet
-from av.sidedata.sidedata import SideDataContainer
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import VideoError
+from pipeline.video.clock import Clock, FrameTimes, following_time
 from pipeline.video.codecs import check_codec, is_in_bounds
-from pipeline.video.ffmpeg import BT709, GUESSED_RATE, reason_of
+from pipeline.video.ffmpeg import GUESSED_RATE, reason_of
+from pipeline.video.pictures import as_rgb, display_matrix, upright
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
 
 LONGEST_VIDEO_SIDE = 8192
 """Of every frame: those after the first may be of another size, and none is decoded that is larger than its square."""
-UNKNOWN_COLORSPACE = 2
-HD_LINES = 720
-"""Files that do not name their colours follow BT.601 below this height, BT.709 from it on, as players take it."""
+COUNTED_BYTES = 2**28
+"""Files up to this size are read through, without decoding, to count their frames where they do not say how many."""
+LONGEST_GAP, LONGEST_MEANT_GAP = Fraction(10), Fraction(30 * 3600)
+"""Seconds after which FFmpeg's program takes a clock for another: in formats whose clock may jump, and in others."""
+LONGEST_MEANT_DELAY = 1
+"""Seconds that a first frame of MP4 or MOV may be meant to be late, which such files say in so many words."""
+FROM_ZERO = {"matroska", "asf", "nut"}
+"""Formats whose duration counts from the clock's zero, also where the recording begins late."""
+TIMED_ONCE = {"avi", "asf"}
+"""Formats that know one time of a packet."""
+BROKEN_OFF_SHARE, BROKEN_OFF_S = 0.05, 0.2
+"""A file that lacks more than this of the time that it promises was cut off; a promise is often a little off."""
 
 # A file may name other files and addresses: playlists and lists of parts do. What a stranger sends must open nothing
 # but itself, so the file is handed over open, and no protocol is left by which it could open another.
@@ -73,21 +81,31 @@ def facts_of(path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> VideoFacts:
                 f"{path.name} came without a frame that can be read; needed: one at least, of at most {longest_side} "
                 "pixels a side. Check the file."
             )
-        seconds = reader.seconds
-        rate = reader.stream.average_rate
-        frames = reader.stream.frames or (round(seconds * rate) if seconds and rate else None)
+        seconds, frames = reader.seconds, reader.stream.frames or None
+        if frames is None and reader.timed and path.stat().st_size <= COUNTED_BYTES:
+            seconds, frames = counted(path, longest_side)
+        elif frames is None and seconds:
+            frames = round(seconds * reader.rate)
         aspect = reader.stream.sample_aspect_ratio
         if first.turned and aspect:
             aspect = 1 / aspect
         return VideoFacts((first.picture.shape[1], first.picture.shape[0]), frames, seconds, aspect)
 
 
+def counted(path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> tuple[float, int]:
+    """How many seconds the video at `path` has, and how many frames, found out by reading all of it."""
+    with VideoReader(path, longest_side) as reader:
+        frames = sum(packet.size > 0 for packet in reader.packets() if packet.stream.index == reader.stream.index)
+        return reader.reached, frames
+
+
 class VideoReader:
     """A video file that is open for reading; a context manager. Raises `VideoError` where it holds no video.
 
-    Of what was read so far, `reached` is the time in seconds of the latest piece, `damaged` the number of pieces that
-    could not be decoded, and `broken_off` whether the file could not be read any further. A piece with more pixels than
-    the square of `longest_side`, or one of more parts than a picture needs, is never decoded: it counts as damaged.
+    Of what was read so far, `reached` is the time in seconds at which the latest piece ends, `damaged` the number of
+    pieces that could not be decoded, and `broken_off` whether the file could not be read any further. A piece with more
+    pixels than the square of `longest_side`, or one of more parts than a picture needs, is never decoded: it counts as
+    damaged.
     """
 
     def __init__(self, path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> None:
@@ -126,40 +144,79 @@ class VideoReader:
 
     @property
     def seconds(self) -> float | None:
-        """How long the file says that it is."""
-        if self.stream.duration:
+        """How long the file says or suggests that it is."""
+        if self.stream.duration and self.stream.frames:
             return float(self.stream.duration * self.time_base)
-        return self._container.duration / av.time_base if self._container.duration else None
+        duration = Fraction(self._container.duration or 0, av.time_base)
+        if self._formats & FROM_ZERO and duration > self._start:
+            duration -= self._start
+        return float(duration) or None
 
     @property
-    def end(self) -> float | None:
-        """The time in seconds at which the file says that its last piece ends, sound or picture."""
-        duration = self._container.duration
-        return ((self._container.start_time or 0) + duration) / av.time_base if duration else None
+    def timed(self) -> bool:
+        """Whether the file says when its pieces come."""
+        return not self._has(Flags.no_timestamps)
+
+    @property
+    def missing(self) -> float:
+        """Seconds that the file promises and that did not come, once it is read to its end; 0 where it has all, or
+        promises nothing."""
+        # Where the clock may jump, the file's length is a guess from its last time.
+        if not self.timed or self._has(Flags.ts_discont) or not self._container.duration:
+            return 0.0
+        promised = self._container.duration / av.time_base
+        if not (self._formats & FROM_ZERO and promised > self._start):
+            promised += float(self._start)
+        if "avi" in self._formats:
+            # Of a file that is cut off, only the number of frames in its header tells what there was.
+            promised = max(promised, float(self.stream.frames / self.rate))
+        missing = promised - float(self._start) - self.reached
+        return missing if missing > max(BROKEN_OFF_S, BROKEN_OFF_SHARE * promised) else 0.0
 
     def pieces(self) -> Iterator[SourceFrame | Packet[Any]]:
         """Each frame, and each packet of sound, in the file's order. Nothing is kept: what is not used is gone."""
-        shift = self._clock_start()
         last: int | None = None
-        for packet in self._packets():
+        times = FrameTimes(bool(self._formats & TIMED_ONCE))
+        for packet in self.packets():
             if packet.stream.index != self.stream.index:
-                yield shifted(packet, shift)
+                yield packet
                 continue
+            times.begin(packet)
             for frame in self._decoded(packet):
-                time = None if frame.pts is None else frame.pts - round(shift / self.time_base)
-                last = following_time(time, last, frame.duration or round(1 / (self.rate * self.time_base)))
+                step = frame.duration or round(1 / (self.rate * self.time_base))
+                last = following_time(times.time_of(frame, self._reorder_depth * step), last, step)
                 picture, turned = upright(as_rgb(frame), display_matrix(frame))
                 yield SourceFrame(picture, last, frame.duration, turned)
 
-    def _packets(self) -> Iterator[Packet[Any]]:
+    def packets(self) -> Iterator[Packet[Any]]:
+        """The packets of the video and of the sounds, on one clock that starts at 0 and does not jump."""
+        used = {self.stream.index, *(each.index for each in self.audio)}
+        clock = Clock(self._shift, LONGEST_GAP if self._has(Flags.ts_discont) else LONGEST_MEANT_GAP)
         try:
-            for packet in self._container.demux(self.stream, *self.audio):
+            # All streams: the file may promise the time of one that is not used, of subtitles for one.
+            for packet in self._container.demux():
+                if packet.stream.index in used:
+                    packet = clock.moved(packet)
+                elif packet.pts is not None:
+                    packet.pts -= round(self._shift / packet.time_base)
                 if packet.pts is not None:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self.reached = max(self.reached, float(end))
-                yield packet
+                if packet.stream.index in used:
+                    yield packet
         except (OSError, FFmpegError):
             self.broken_off = True
+
+    @property
+    def _formats(self) -> set[str]:
+        return set(self._container.format.name.split(","))
+
+    @property
+    def _reorder_depth(self) -> int:
+        return self.stream.codec_context.reorder_depth
+
+    def _has(self, flag: Flags) -> bool:
+        return bool(self._container.format.flags & cast(int, flag.value))
 
     def _decoded(self, packet: Packet[Any]) -> list[VideoFrame]:
         """The frames that `packet` completes; none where it is damaged, because those after it may be whole."""
@@ -172,11 +229,22 @@ class VideoReader:
             self.damaged += 1
             return []
 
-    def _clock_start(self) -> Fraction:
-        """Seconds that this file's clock shows at its start, where the format's clock runs on from broadcast to
-        broadcast; other formats start from 0, and a late first frame is meant to be late."""
-        runs_on = self._container.format.flags & cast(int, Flags.ts_discont.value)
-        return Fraction(self._container.start_time or 0, av.time_base) if runs_on else Fraction(0)
+    @property
+    def _start(self) -> Fraction:
+        """Seconds that this file's clock shows where the first of picture and sound comes."""
+        starts = [
+            each.start_time * each.time_base for each in (self.stream, *self.audio) if each.start_time is not None
+        ]
+        return min(starts, default=Fraction(self._container.start_time or 0, av.time_base))
+
+    @property
+    def _shift(self) -> Fraction:
+        """Seconds by which this file's clock is ahead of one that starts at 0."""
+        start = self._start
+        if self._has(Flags.ts_discont):
+            return start
+        meant = "mov" in self._formats and start <= LONGEST_MEANT_DELAY
+        return Fraction(0) if meant else max(Fraction(0), start)
 
     def _video_stream(self, path: Path, longest_side: int) -> VideoStream:
         """The first video that is no cover picture."""
@@ -191,48 +259,3 @@ class VideoReader:
                 f"{path.name} came with {size[0]} x {size[1]} pixels; needed: at most {longest_side} a side. Shrink it."
             )
         return stream
-
-
-def shifted(packet: Packet[Any], seconds: Fraction) -> Packet[Any]:
-    """`packet`, its times moved forward by `seconds`."""
-    ticks = round(seconds / packet.time_base) if seconds else 0
-    if packet.pts is not None:
-        packet.pts -= ticks
-    if packet.dts is not None:
-        packet.dts -= ticks
-    return packet
-
-
-def following_time(time: int | None, last: int | None, step: int) -> int:
-    """A frame's time in ticks: its own, or `step` after the `last` where it has none; always later than the last,
-    because no file can hold two frames at once."""
-    if time is None:
-        return 0 if last is None else last + max(1, step)
-    return time if last is None or time > last else last + 1
-
-
-def as_rgb(frame: VideoFrame) -> Frame:
-    """A decoded frame as `uint8 [H, W, 3]`."""
-    unnamed_hd = frame.colorspace == UNKNOWN_COLORSPACE and frame.height >= HD_LINES
-    rgb: Frame = frame.to_ndarray(format="rgb24", src_colorspace=BT709 if unnamed_hd else None)  # type: ignore[assignment]
-    return rgb
-
-
-def display_matrix(frame: VideoFrame) -> Sequence[int] | None:
-    """FFmpeg's display matrix of a frame, nine numbers, or `None` where it is shown as it is stored."""
-    side_data = cast(SideDataContainer, frame.side_data)
-    data = next((each for each in side_data if each.type is SideDataType.DISPLAYMATRIX), None)
-    return None if data is None else np.frombuffer(bytes(data), np.int32).tolist()
-
-
-def upright(picture: Frame, matrix: Sequence[int] | None) -> tuple[Frame, bool]:
-    """`picture` `[H, W, 3]` turned and mirrored as `matrix` (a b u, c d v, x y w) says, and whether width and height
-    changed places. A point (p, q) is shown at (a p + c q, b p + d q): FFmpeg, libavutil/display.h."""
-    if matrix is None:
-        return picture, False
-    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
-    turned = abs(b) > abs(a)
-    if turned:
-        picture, a, d = picture.transpose(1, 0, 2), c, b
-    picture = picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return np.ascontiguousarray(picture), turned

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 Ending = Literal["whole", "stopped", "damaged"]
 FAILED = 1
 INTERRUPTED = 130
-SUSPICIOUS_SHARE = 0.9
-"""A file that ends before this share of the time that it promises was cut off; a promise is often a little off."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def translate_video(
             writer.commit()
             raise
         writer.commit()
-        if reader.broken_off and ending == "whole":
+        if ending == "whole" and (reader.broken_off or reader.missing):
             ending = "damaged"
         notes = (*writer.left_out, *_damages(reader, ending), *_blurs(session.flagged - flagged_before))
         return VideoReport(writer.frames, facts.frames, ending, notes)
@@ -128,10 +126,11 @@ def _damages(reader: VideoReader, ending: Ending) -> list[str]:
     notes = []
     if reader.damaged:
         notes.append(f"{reader.damaged} damaged pieces of it could not be decoded and are left out.")
-    if ending == "damaged":
+    if ending == "damaged" and reader.missing:
+        promised = reader.reached + reader.missing
+        notes.append(f"it ends after {reader.reached:.1f} of the {promised:.1f} seconds that it promises.")
+    elif ending == "damaged":
         notes.append("it cannot be read to its end; what came before is kept.")
-    elif ending == "whole" and reader.end and reader.reached < SUSPICIOUS_SHARE * reader.end:
-        notes.append(f"it ends after {reader.reached:.1f} of the {reader.end:.1f} seconds that it promises.")
     return notes
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -105,6 +106,7 @@ class VideoWriter:
         self.frames = 0
         self.left_out: list[str] = []
         self._refused: Counter[str] = Counter()
+        self._heard: dict[int, int] = {}
         self._size = size
         self._time_base = reader.time_base
         # A link stays a link: what it points to is replaced.
@@ -149,6 +151,13 @@ class VideoWriter:
         # A packet without a time is the mark of the end, not sound.
         if stream is None or packet.dts is None:
             return
+        # Where one recording goes on behind another, the sound of both may meet.
+        ratio = packet.time_base / stream.time_base
+        last = self._heard.get(packet.stream.index)
+        if last is not None and round(packet.dts * ratio) <= last:
+            packet.dts = ceil((last + 1) / ratio)
+            packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+        self._heard[packet.stream.index] = round(packet.dts * ratio)
         packet.stream = stream
         with self._in_words():
             try:

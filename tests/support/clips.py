@@ -18,8 +18,18 @@ from pipeline.frames.codec import Frame, fitted
 
 RATE = 48_000
 RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128)
-FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts", ".h264": "h264", ".avi": "avi"}
-CODECS = {".webm": "libvpx-vp9", ".avi": "mpeg4"}
+FORMATS = {
+    ".mp4": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".ts": "mpegts",
+    ".h264": "h264",
+    ".avi": "avi",
+    ".flv": "flv",
+    ".asf": "asf",
+}
+CODECS = {".webm": "libvpx-vp9", ".avi": "mpeg4", ".flv": "flv", ".asf": "wmv2"}
 
 
 def corners(size: tuple[int, int]) -> Frame:
@@ -68,6 +78,7 @@ def write_clip(
     rotation: tuple[float, bool, bool] | None = None,
     sound: str | None = None,
     sound_s: float = 0.4,
+    sound_start: int = 0,
 ) -> Path:
     """A clip of `corners` with a frame at each of `times`; `rotation` is PyAV's: degrees, and whether mirrored."""
     # Else MP4 would tell when the first frame comes in milliseconds.
@@ -80,7 +91,9 @@ def write_clip(
             stream.set_display_rotation(*rotation)
         if sound is not None:
             voice = container.add_stream(sound, rate=RATE)
-            for packet in [*voice.encode(sine(sound_s, voice.format.name)), *voice.encode(None)]:
+            heard = sine(sound_s, voice.format.name)
+            heard.pts = sound_start * RATE
+            for packet in [*voice.encode(heard), *voice.encode(None)]:
                 container.mux(packet)
         for time in times:
             frame = av.VideoFrame.from_ndarray(corners(size), "rgb24")
