@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +23,7 @@ from pipeline.errors import VideoError
 from pipeline.video.clock import Clock, FrameTimes, following_time
 from pipeline.video.codecs import check_codec, is_in_bounds
 from pipeline.video.ffmpeg import GUESSED_RATE, reason_of
-from pipeline.video.pictures import as_rgb, display_matrix, upright
+from pipeline.video.pictures import Deinterlacer, as_rgb, display_matrix, upright, wider_colours
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
@@ -40,6 +40,8 @@ FROM_ZERO = {"matroska", "asf", "nut"}
 """Formats whose duration counts from the clock's zero, also where the recording begins late."""
 TIMED_ONCE = {"avi", "asf"}
 """Formats that know one time of a packet."""
+INTERLACED_NOTE = "it is interlaced: each frame is made one whole picture."
+COLOURS_NOTE = "its colours ({}) are mapped to BT.709; what is brighter than white is white."
 BROKEN_OFF_SHARE, BROKEN_OFF_S = 0.05, 0.2
 """A file that lacks more than this of the time that it promises was cut off; a promise is often a little off."""
 
@@ -103,9 +105,10 @@ class VideoReader:
     """A video file that is open for reading; a context manager. Raises `VideoError` where it holds no video.
 
     Of what was read so far, `reached` is the time in seconds at which the latest piece ends, `damaged` the number of
-    pieces that could not be decoded, and `broken_off` whether the file could not be read any further. A piece with more
-    pixels than the square of `longest_side`, or one of more parts than a picture needs, is never decoded: it counts as
-    damaged.
+    Of what was read so far, `reached` is the time in seconds at which the latest piece ends, `damaged` the number of
+    pieces that could not be decoded, `broken_off` whether the file could not be read any further, and `notes` sentences
+    on what is shown otherwise than it is stored. A piece with more pixels than the square of `longest_side`, or one of
+    more parts than a picture needs, is never decoded: it counts as damaged.
     """
 
     def __init__(self, path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> None:
@@ -114,6 +117,8 @@ class VideoReader:
         self.reached = 0.0
         self.damaged = 0
         self.broken_off = False
+        # Each sentence once, in the order in which its reason was met.
+        self.notes: dict[str, None] = {}
         with ExitStack() as undo:
             try:
                 file = undo.enter_context(path.open("rb"))
@@ -129,6 +134,7 @@ class VideoReader:
             self.stream.codec_context.options = bound
             self.audio = self._container.streams.audio
             self._undo = undo.pop_all()
+        self.tags: Mapping[str, str] = self._container.metadata
         self.time_base = self.stream.time_base or Fraction(1, 1000)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or GUESSED_RATE
         # Frames are decoded ahead in threads: the engine need not wait for a large one.
@@ -176,7 +182,7 @@ class VideoReader:
     def pieces(self) -> Iterator[SourceFrame | Packet[Any]]:
         """Each frame, and each packet of sound, in the file's order. Nothing is kept: what is not used is gone."""
         last: int | None = None
-        times = FrameTimes(bool(self._formats & TIMED_ONCE))
+        times, whole = FrameTimes(bool(self._formats & TIMED_ONCE)), Deinterlacer()
         for packet in self.packets():
             if packet.stream.index != self.stream.index:
                 yield packet
@@ -185,8 +191,20 @@ class VideoReader:
             for frame in self._decoded(packet):
                 step = frame.duration or round(1 / (self.rate * self.time_base))
                 last = following_time(times.time_of(frame, self._reorder_depth * step), last, step)
-                picture, turned = upright(as_rgb(frame), display_matrix(frame))
-                yield SourceFrame(picture, last, frame.duration, turned)
+                frame.pts, frame.time_base = last, self.time_base
+                if frame.interlaced_frame:
+                    self.notes[INTERLACED_NOTE] = None
+                yield from map(self._source_frame, whole.passed(frame))
+        yield from map(self._source_frame, whole.rest())
+
+    def _source_frame(self, frame: VideoFrame) -> SourceFrame:
+        colours = wider_colours(frame)
+        if colours:
+            self.notes[COLOURS_NOTE.format(colours)] = None
+        picture, turned = upright(as_rgb(frame), display_matrix(frame))
+        # A filter may count time by a clock of its own.
+        ticks = (frame.time_base or self.time_base) / self.time_base
+        return SourceFrame(picture, round((frame.pts or 0) * ticks), round(frame.duration * ticks), turned)
 
     def packets(self) -> Iterator[Packet[Any]]:
         """The packets of the video and of the sounds, on one clock that starts at 0 and does not jump."""
@@ -247,9 +265,11 @@ class VideoReader:
         return Fraction(0) if meant else max(Fraction(0), start)
 
     def _video_stream(self, path: Path, longest_side: int) -> VideoStream:
-        """The first video that is no cover picture."""
-        streams = self._container.streams.video
-        stream = next((each for each in streams if not each.disposition & Disposition.attached_pic), None)
+        """The video that FFmpeg takes for the film among those that are no cover pictures."""
+        streams = [each for each in self._container.streams.video if not each.disposition & Disposition.attached_pic]
+        best = cast(VideoStream | None, self._container.streams.best("video"))
+        index = best.index if best is not None else None
+        stream = next((each for each in streams if each.index == index), streams[0] if streams else None)
         if stream is None or stream.codec_context is None:
             raise VideoError(f"{path.name} came without a video that can be decoded; needed: one. Choose another file.")
         check_codec(path.name, stream.codec_context.name)
@@ -258,4 +278,8 @@ class VideoReader:
             raise VideoError(
                 f"{path.name} came with {size[0]} x {size[1]} pixels; needed: at most {longest_side} a side. Shrink it."
             )
+        others = [f"{each.width} x {each.height}" for each in streams if each is not stream]
+        if others:
+            painted = f"that of {size[0]} x {size[1]} pixels is painted"
+            self.notes[f"it holds {len(streams)} videos: {painted}, left out is {' and '.join(others)}."] = None
         return stream

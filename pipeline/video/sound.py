@@ -15,6 +15,8 @@ from pipeline.video.targets import TARGETS
 USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """Channels -> what FFmpeg takes them for where a file gives their number alone, as AVI and Matroska do."""
 
+KEPT_TAGS = ("language", "title")
+
 
 def added_sound(container: OutputContainer, sound: Any) -> Any:
     """A place in `container` for packets of the stream `sound`; raises `ValueError` where its kind has none for it."""
@@ -22,6 +24,8 @@ def added_sound(container: OutputContainer, sound: Any) -> Any:
     channels = sound.codec_context.channels
     if sound.codec_context.layout.name == f"{channels} channels" and channels in USUAL_LAYOUTS:
         stream.codec_context.layout = USUAL_LAYOUTS[channels]
+    stream.metadata.update({name: text for name, text in sound.metadata.items() if name in KEPT_TAGS})
+    stream.disposition = sound.disposition
     return stream
 
 

@@ -117,7 +117,7 @@ def translate_video(
         writer.commit()
         if ending == "whole" and (reader.broken_off or reader.missing):
             ending = "damaged"
-        notes = (*writer.left_out, *_damages(reader, ending), *_blurs(session.flagged - flagged_before))
+        notes = (*reader.notes, *writer.left_out, *_damages(reader, ending), *_blurs(session.flagged - flagged_before))
         return VideoReport(writer.frames, facts.frames, ending, notes)
 
 

@@ -6,9 +6,9 @@ import errno
 import os
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -34,6 +34,9 @@ LIMITED_RANGE = 1
 COARSEST_MOVIE_CLOCK = 10_000
 """Ticks a second; the sound's times are told by this clock as well."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OWN_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands"}
+"""What tells of the file itself, and not of what it holds."""
+RESIZED_NOTE = "its pictures change their size: those of another are fitted into the first one's, between bars."
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -49,6 +52,9 @@ class Timed(Protocol):
     @property
     def audio(self) -> Sequence[Any]: ...
 
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
 
 @dataclass(frozen=True)
 class Silent:
@@ -57,6 +63,7 @@ class Silent:
     time_base: Fraction = Fraction(1, 1000)
     rate: Fraction = GUESSED_RATE
     audio: tuple[()] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:
@@ -107,6 +114,7 @@ class VideoWriter:
         self.left_out: list[str] = []
         self._refused: Counter[str] = Counter()
         self._heard: dict[int, int] = {}
+        self._durations: dict[int, int] = {}
         self._size = size
         self._time_base = reader.time_base
         # A link stays a link: what it points to is replaced.
@@ -123,6 +131,9 @@ class VideoWriter:
             undo.callback(close_unfinished, self._container)
             self._stream: Any = self._container.add_stream(target.encoder, rate=reader.rate, options=target.options)
             self._describe(pixel_aspect)
+            self._container.metadata.update(
+                {name: text for name, text in reader.tags.items() if name.lower() not in OWN_TAGS}
+            )
             self._sound = self._sound_streams(reader, kinds)
             self._container.start_encoding()
             self._undo = undo.pop_all()
@@ -138,11 +149,13 @@ class VideoWriter:
     def write(self, picture: Frame, time: int, duration: int) -> None:
         """Encode `picture` `[H, W, 3]`, scaled to the file's size, to be shown from `time` on, in ticks."""
         with self._in_words():
-            frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24").reformat(
+            frame = self._fitted(picture).reformat(
                 *self._size, "yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE, interpolation="BICUBIC"
             )
             frame.pts, frame.duration, frame.time_base = time, duration, self._time_base
-            self._container.mux(self._stream.encode(frame))
+            if duration:
+                self._durations[time] = duration
+            self._mux(self._stream.encode(frame))
         self.frames += 1
 
     def copy(self, packet: Packet[Any]) -> None:
@@ -175,10 +188,34 @@ class VideoWriter:
             for name, count in self._refused.items()
         ]
         with self._in_words():
-            self._container.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
             self._container.close()
             self._file.close()
             os.replace(self._made, self._out)
+
+    def _fitted(self, picture: Frame) -> VideoFrame:
+        """`picture` as a frame of the file's shape: one of another stands between black bars."""
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+        if even((frame.width, frame.height)) == self._size:
+            return frame
+        if RESIZED_NOTE not in self.left_out:
+            self.left_out.append(RESIZED_NOTE)
+        width, height = self._size
+        scale = min(width / frame.width, height / frame.height)
+        inner = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+        barred = np.zeros((height, width, 3), np.uint8)
+        barred[top : top + inner[1], left : left + inner[0]] = frame.reformat(
+            *inner, "rgb24", interpolation="BICUBIC"
+        ).to_ndarray()
+        return VideoFrame.from_ndarray(barred, "rgb24")
+
+    def _mux(self, packets: Sequence[Packet[Any]]) -> None:
+        """Write encoded pictures; an encoder forgets how long each is to be shown, the last one for good."""
+        for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+            self._container.mux_one(packet)
 
     def _describe(self, pixel_aspect: Fraction | None) -> None:
         context = self._stream.codec_context
