@@ -171,6 +171,8 @@ class Visitor:
             self._submitted += 1
             number = self._submitted
         future = asyncio.wrap_future(submitted)
+        # A page that is lost meanwhile waits for it no more: what becomes of the frame is nobody's then.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([future])
         if future.cancelled():
             self._metrics.frame_dropped("newer")

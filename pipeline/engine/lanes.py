@@ -21,6 +21,7 @@ from pipeline.engine.session import Session, Translation, without_bank
 from pipeline.engine.stream import StreamState
 from pipeline.engine.streams import Arriving
 from pipeline.engine.translator import Asked, Past, Translator, UnderWay
+from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame
 from pipeline.guides.safety import FLAGGED
 
@@ -183,7 +184,7 @@ class Lanes:
 
         Where launched work leaves time, the pictures of this tick are waited for in the next, behind its work.
         """
-        outcomes: list[Outcome] = []
+        outcomes = self._left_behind()
         chosen = self._chosen()
         self._now = max(self._now, min((self._served[each.request.session] for each in chosen), default=0.0))
         for entry in chosen:
@@ -198,6 +199,12 @@ class Lanes:
                 break
             outcomes += self._finish(heads)
         return outcomes
+
+    def _left_behind(self) -> list[Outcome]:
+        """The outcomes of frames whose visitors have left: they pass no further step."""
+        gone = [session for session in self._lanes if session.closed]
+        error = "the session was closed while a frame was painted; needed: an open one. Open a new one."
+        return [(entry.request, SessionClosedError(error)) for session in gone for entry in self._lanes.pop(session)]
 
     def _heads(self, decoded: bool) -> list[Entry]:
         """The first frame of each lane, if it has passed all of its steps and has, or has not, been decoded."""

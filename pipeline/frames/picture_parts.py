@@ -73,7 +73,16 @@ def check_scans_of_video(packet: bytes) -> None:
 def check_png_of_video(packet: bytes) -> None:
     """Raise `PartsError` where a PNG in a video has texts or profiles that its decoder would unpack to any length, or
     more parts than it needs."""
-    for count, (name, _, _) in enumerate(_chunks(packet, len(_PNG_START), ">I4s", name_first=False, trailer=4)):
+    _check_chunks_of_video(packet, len(_PNG_START))
+
+
+def check_apng_of_video(packet: bytes) -> None:
+    """The same of a packet of an animated PNG, which is chunks alone."""
+    _check_chunks_of_video(packet, 0)
+
+
+def _check_chunks_of_video(packet: bytes, first: int) -> None:
+    for count, (name, _, _) in enumerate(_chunks(packet, first, ">I4s", name_first=False, trailer=4)):
         _check("chunks", count, FREE_PARTS + len(packet) // BYTES_A_PART)
         _check(f"{name!r} chunks", int(name in _PNG_UNPACKED), 0)
 

@@ -272,7 +272,7 @@ class VideoReader:
         stream = next((each for each in streams if each.index == index), streams[0] if streams else None)
         if stream is None or stream.codec_context is None:
             raise VideoError(f"{path.name} came without a video that can be decoded; needed: one. Choose another file.")
-        check_codec(path.name, stream.codec_context.name)
+        check_codec(path.name, stream.codec_context.name, stream.codec_context.extradata)
         size = (stream.codec_context.width, stream.codec_context.height)
         if max(size) > longest_side:
             raise VideoError(

@@ -81,4 +81,4 @@ def test_what_people_have_is_read(tmp_path: Path) -> None:
     assert facts_of(write_clip(tmp_path / "in.mp4")).frames == 8
     assert facts_of(write_clip(tmp_path / "in.webm")).size == (48, 32)
     for codec in READ:
-        check_codec("a", codec)
+        check_codec("a", codec, None)
