@@ -19,6 +19,7 @@ from pipeline.engine.session import Translation
 from pipeline.engine.stream import StreamState
 from pipeline.engine.streams import Arrived, Arriving
 from pipeline.engine.translator import Asked, Translator, UnderWay
+from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame, fitted
 from pipeline.memory import create_memory
 from pipeline.models.schedule import Schedule
@@ -41,6 +42,7 @@ class Visitor:
     outcomes: list[Translation | Exception] = field(default_factory=list)
     notice: str = ""
     side: int = TINY_SIZE
+    closed: bool = False
 
     def unpark(self, device: torch.device) -> StreamState:
         return self.state
@@ -117,6 +119,19 @@ def assert_alike(some: list[Frame], others: list[Frame]) -> None:
     assert len(some) == len(others)
     for one, other in zip(some, others, strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_a_visitor_who_leaves_is_painted_no_further(translator: Translator) -> None:
+    ground = Ground(translator)
+    leaver, stayer = (Visitor(seed, [LIVELY.changed(steps=4)]) for seed in (1, 2))
+    for visitor in (leaver, stayer):
+        ground.send(visitor)
+    ground.tick()
+    leaver.closed = True
+    ground.flush()
+    (left,) = leaver.outcomes
+    assert isinstance(left, SessionClosedError) and leaver.commits == 0
+    assert [tick.sessions for tick in ground.ticks] == [2, 1, 1, 1] and len(stayer.pictures) == 1
 
 
 SETTINGS = st.builds(
