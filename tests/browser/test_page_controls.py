@@ -28,6 +28,42 @@ def test_every_other_setting_is_on_the_page(page: Page) -> None:
         expect(page.locator(f"#{name}")).to_be_visible()
 
 
+def test_words_run_in_their_own_direction(page: Page) -> None:
+    prompt = page.locator("#prompt textarea")
+    assert prompt.evaluate("(box) => getComputedStyle(box).unicodeBidi") == "plaintext"
+    assert prompt.evaluate("(box) => getComputedStyle(box).textAlign") == "start"
+
+
+LOOKS = """() => {
+  const look = (element) => {
+    const { backgroundColor, outlineStyle, outlineWidth, borderTopWidth } = getComputedStyle(element);
+    return [backgroundColor, outlineStyle + outlineWidth, borderTopWidth];
+  };
+  const of = (...selectors) => selectors.map((each) => look(document.querySelector(each)));
+  return {
+    tools: of("#brush", "#eraser"),
+    sources: of("#source_drawing", "#camera"),
+    times: of("#times label:has(:checked)", "#times label:not(:has(:checked))"),
+    styles: of("#styles label:has(:checked)", "#styles label:not(:has(:checked))"),
+    tabs: of('#tabs [aria-selected="true"]', '#tabs [aria-selected="false"]'),
+    swatches: of('.rv-swatch[data-colour="#1d1d1f"]', '.rv-swatch[data-colour="#d63a34"]'),
+    prompt: of("#prompt textarea"),
+  };
+}"""
+
+
+def test_in_high_contrast_colours_stay_and_what_is_chosen_shows(page: Page) -> None:
+    page.locator("#styles label").first.click()
+    page.emulate_media(forced_colors="active")
+    looks = page.evaluate(LOOKS)
+    page.emulate_media(forced_colors="none")
+    [(_, _, border)] = looks.pop("prompt")
+    assert border == "1px"
+    for name, (chosen, other) in looks.items():
+        assert chosen != other, name
+    assert [colour for colour, _, _ in looks["swatches"]] == ["rgb(29, 29, 31)", "rgb(214, 58, 52)"]
+
+
 def test_dice_and_fusion_presets_act(page: Page) -> None:
     seed = applied(page)["seed"]
     page.click("#dice")
