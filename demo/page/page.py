@@ -173,7 +173,7 @@ def _main_settings(settings: dict[str, Any], memories: Sequence[str]) -> dict[st
 
 def _memory_presets() -> dict[str, gr.Button]:
     """A button for each of the sets of settings that the papers and we suggest."""
-    with gr.Row(elem_classes="rv-presets"):
+    with gr.Row(elem_classes="rv-memory-presets"):
         ids = {name: f"memory_{name.replace(' ', '_')}" for name in MEMORY_PRESETS}
         return {
             name: gr.Button(word(f"page.{elem_id}"), elem_id=elem_id, min_width=90, size="sm")

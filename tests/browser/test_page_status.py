@@ -192,3 +192,20 @@ def test_a_picture_that_does_not_come_gets_a_sentence(browser: Browser, quick_ap
         assert page.locator("#notice").inner_text() == ""
         page.clock.fast_forward(16_000)
         page.get_by_text("The picture is late").wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1100, 1366, 1920])
+def test_what_paints_is_read_whole(quick_page: Page, width: int) -> None:
+    quick_page.set_viewport_size({"width": width, "height": 900})
+    engine = quick_page.locator('[data-fact="engine"]')
+    expect(engine).to_contain_text("feature-bank")
+    engine.evaluate("(fact) => { fact.textContent = 'embedded · feature-bank · matmul'; }")
+    assert engine.evaluate("(fact) => fact.scrollWidth <= fact.clientWidth")
+
+
+def test_the_button_after_a_visit_looks_like_one(quick_page: Page) -> None:
+    button = quick_page.locator("#again")
+    expect(button).to_be_hidden()
+    button.evaluate("(button) => { button.hidden = false; }")
+    look = "(button) => getComputedStyle(button).backgroundColor"
+    assert button.evaluate(look) == quick_page.locator("#preset_form .rv-main").evaluate(look)

@@ -2,7 +2,6 @@
 // at the time at which it came.
 
 import { download, fileName } from "../shared/dom.js";
-import { withDuration } from "./webm.js";
 
 const TYPES = ["video/mp4;codecs=avc1.42E01F", "video/mp4;codecs=avc1.64001F", "video/webm;codecs=vp9", "video/webm;codecs=vp8"];
 const LEAST_SIDE = 512;
@@ -40,6 +39,8 @@ export function createFilm(studio, changed) {
     const began = performance.now();
     film = { both, side, context: canvas.getContext("2d"), stream, recorder, began, chunks: [], bytes: 0, sentence: "" };
     film.timer = setInterval(tick, 1000);
+    // Now, since the server may be gone when the video ends.
+    film.webm = import("./webm.js").catch(() => null);
     film.release = studio.hidden.keep("film");
     recorder.ondataavailable = ({ data }) => gather(data);
     recorder.onerror = ({ error }) => stop(word("capture.film_failed", { name: error?.name ?? "" }));
@@ -87,7 +88,7 @@ export function createFilm(studio, changed) {
   }
 
   async function finish(found) {
-    const { chunks, sentence, stream, began, lasted, release } = film;
+    const { chunks, sentence, stream, began, lasted, release, webm } = film;
     const milliseconds = lasted ?? performance.now() - began;
     clearInterval(film.timer);
     for (const track of stream.getTracks()) track.stop();
@@ -100,7 +101,8 @@ export function createFilm(studio, changed) {
       studio.say(word("capture.film_empty"));
       return;
     }
-    const whole = plain === "video/webm" ? withDuration(bytes, milliseconds) : bytes;
+    const timed = plain === "video/webm" ? await webm : null;
+    const whole = timed?.withDuration(bytes, milliseconds) ?? bytes;
     download(new Blob([whole], { type: plain }), fileName(plain.split("/")[1]));
     // A new connection takes away what stands under the pictures; this stays its time.
     studio.tell(sentence || word("capture.filmed", { elapsed: elapsed(milliseconds) }));

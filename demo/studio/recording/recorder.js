@@ -7,7 +7,6 @@
 
 import { durationOf } from "../ink/operations.js";
 import { download, fileName, setText } from "../shared/dom.js";
-import { zipped } from "./zip.js";
 
 const MOST_MS = 10 * 60 * 1000;
 const MOST_BYTES = 48 * 2 ** 20;
@@ -69,6 +68,9 @@ async function drawEvents(drawn, files) {
   }
   return events;
 }
+
+// Asked for as a recording begins: at its end the server may be gone.
+const zip = () => import("./zip.js");
 
 export function createRecorder(studio) {
   const { events, find, word } = studio;
@@ -149,6 +151,7 @@ export function createRecorder(studio) {
   function start() {
     if (now || studio.wire.connection !== "open") return;
     const began = { started: 0, taken: [], drawn: [], since: new Map(), bytes: 0, begins: 0, ended: Infinity };
+    zip().catch(() => {});
     const drawing = studio.drawing.described();
     began.started = performance.now();
     began.drawn = drawing.map((operation) => ({ t: 0, operation }));
@@ -177,6 +180,7 @@ export function createRecorder(studio) {
       settings: frames[0]?.settings ?? { ...studio.settings.values },
       events: parts.sort((one, other) => one.t - other.t),
     };
+    const { zipped } = await zip();
     return zipped([["recording.json", new TextEncoder().encode(JSON.stringify(contents))], ...files, ...images]);
   }
 

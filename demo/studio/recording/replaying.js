@@ -2,7 +2,6 @@
 
 import { durationOf } from "../ink/operations.js";
 import { drawCropped, setText } from "../shared/dom.js";
-import { unzipped } from "./zip.js";
 
 const FORMAT = "rearview-recording";
 const VERSION = 1;
@@ -14,7 +13,7 @@ const SPEEDS = { speed_1: 1, speed_2: 2, speed_4: 4, speed_all: Infinity };
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // What a file holds: { title, settings, events, files }, or null where it is no recording that this page can play.
-async function opened(buffer) {
+async function opened(buffer, { unzipped }) {
   try {
     const files = await unzipped(buffer);
     const contents = JSON.parse(new TextDecoder().decode(files.get("recording.json")));
@@ -135,7 +134,14 @@ export function createReplaying(studio) {
   }
 
   async function open(source, words) {
-    const recording = await opened(source instanceof Blob ? await source.arrayBuffer() : source);
+    let zip;
+    try {
+      zip = await import("./zip.js");
+    } catch {
+      studio.say(word("wire.no_answer"));
+      return false;
+    }
+    const recording = await opened(source instanceof Blob ? await source.arrayBuffer() : source, zip);
     if (recording) await play(recording, words);
     else studio.say(word("recording.not_one"));
     return recording !== null;
