@@ -31,6 +31,7 @@ SLOWEST_FIRST = (
     "browser/test_view.py",
     "browser/test_page_line.py",
     "browser/test_sources.py",
+    "browser/test_keeping.py",
     "pipeline/models/test_embedded.py",
     "browser/test_page_controls.py",
     "browser/test_capture.py",
