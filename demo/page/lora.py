@@ -15,6 +15,7 @@ from pipeline.errors import LoraError, RearviewError
 from pipeline.models.lora import SCALE, FusedLoras
 from pipeline.models.lora_files import LoraShelf
 from pipeline.models.textual_inversion import EmbeddingShelf
+from pipeline.prompts.notations import named, without_tags
 from pipeline.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Loras:
         self._fused = FusedLoras(live.engine.model)
         self._by_name: Mapping[str, Lora] = {each.name: each for each in shelf.loras}
         self._asked: dict[str, float] = {}
+        live.engine.offer_styles([each.name for each in shelf.loras])
         self._lock = Lock()
 
     @property
@@ -75,6 +77,15 @@ class Loras:
             raise
         self._live.tell(AGAIN)
         return self.sentence()
+
+    def follow(self, prompts: Sequence[str], before: Mapping[str, float]) -> tuple[dict[str, float], str]:
+        """Pick the styles that prompts ask for by `<lora:name:0.8>`, and take out those that they asked for
+        `before` and do no more; what they ask for now, and a sentence on what became of it."""
+        tags = [tag for each in prompts for tag in without_tags(each)[1]]
+        wanted = {name: tag.scale for tag in tags if (name := named(tag.name, self._by_name))}
+        changes = {name: wanted.get(name) for name in {*before, *wanted} if before.get(name) != wanted.get(name)}
+        said = [self.set(name, scale) for name, scale in sorted(changes.items())]
+        return wanted, next((each for each in said if each != self.sentence()), self.sentence())
 
     def _ask(self, name: str, scale: float | None) -> Future[None]:
         with self._lock:
@@ -109,17 +120,19 @@ class Styles:
     words: EmbeddingShelf | None = None
 
 
-def build_styles(page: gr.Blocks, styles: Styles, prompt: gr.Textbox) -> None:
-    """The part of the page for what the host has; nothing where it has neither."""
+def build_styles(page: gr.Blocks, styles: Styles, prompts: Sequence[gr.Textbox]) -> None:
+    """The part of the page for what the host has; nothing where it has neither. Clicks add words to the first of
+    `prompts`; each of them may ask for a style."""
+    prompt = prompts[0]
     if styles.loras is not None:
         with gr.Accordion("LoRA styles", open=True, elem_id="lora_panel", elem_classes="rv-panel"):
-            build_loras(page, styles.loras, prompt)
+            build_loras(page, styles.loras, prompts)
     if styles.words is not None:
         with gr.Accordion("Learned words", open=True, elem_id="words_panel", elem_classes="rv-panel"):
             build_words(styles.words, prompt)
 
 
-def build_loras(page: gr.Blocks, loras: Loras, prompt: gr.Textbox) -> None:
+def build_loras(page: gr.Blocks, loras: Loras, prompts: Sequence[gr.Textbox]) -> None:
     """A choice of several styles, a slider and the calling words of each that is picked, and what acts now."""
     names = [each.name for each in loras.shelf.loras]
     gr.HTML(paragraph(FOR_EVERYBODY if names else NO_FILES), apply_default_css=False)
@@ -146,7 +159,7 @@ def build_loras(page: gr.Blocks, loras: Loras, prompt: gr.Textbox) -> None:
                 min_width=220,
                 buttons=[],
             )
-            _phrases(lora.triggers, prompt, f"lora_{index}_trigger")
+            _phrases(lora.triggers, prompts[0], f"lora_{index}_trigger")
         rows.append(row)
         sliders.append(slider)
     status = gr.HTML(status_html(NOTHING_ACTS), apply_default_css=False, elem_id="lora_status")
@@ -164,6 +177,15 @@ def build_loras(page: gr.Blocks, loras: Loras, prompt: gr.Textbox) -> None:
 
         moved = slider.input(move, slider, status, trigger_mode="always_last", **quiet)
         moved.then(fn=None, js=PAINT_AGAIN, **quiet)
+    by_prompts = gr.State({})
+
+    def follow(before: dict[str, float], *texts: str) -> list[Any]:
+        wanted, sentence = loras.follow(texts, before)
+        return [wanted, *(shown(loras, sentence) if wanted != before else [gr.skip() for _ in everything])]
+
+    for each in prompts if names else ():
+        each.change(follow, [by_prompts, *prompts], [by_prompts, *everything], trigger_mode="always_last", **quiet)
+    by_prompts.change(fn=None, js=PAINT_AGAIN, **quiet)
     page.load(lambda: shown(loras, loras.sentence()), None, everything, **quiet)
 
 

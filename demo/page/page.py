@@ -135,7 +135,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                 sliders = _main_settings(settings, memories=live.engine.memory_names)
                 presets = _memory_presets()
                 blend = build_blend(settings)
-                build_styles(page, styles or Styles(), looks.prompt)
+                prompts = (looks.prompt, looks.negative_prompt, blend["second_prompt"])
+                build_styles(page, styles or Styles(), prompts)  # type: ignore[arg-type]
                 entry = live.engine.model.entry
                 more = _more_settings(settings, controlled=live.engine.control_name is not None, guided=entry.guides)
         sliders |= blend | more

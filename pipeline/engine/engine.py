@@ -165,6 +165,10 @@ class Engine:
         """The control's name, for the page; `None` without one."""
         return None if self.control is None else self.control.name
 
+    def offer_styles(self, names: Sequence[str]) -> None:
+        """Before the first frame: the LoRA that a prompt may ask for, which the caller picks."""
+        self._prompts.offer(names)
+
     @property
     def busy(self) -> bool:
         """Whether a frame is being translated or waits."""

@@ -19,6 +19,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from pipeline.errors import ModelError, PromptError
 from pipeline.prompts.blend import blended
 from pipeline.prompts.embeddings import PromptEmbeddings, continued, zeros
+from pipeline.prompts.notations import StyleTag, escaped, named, quoted, reading
 from pipeline.prompts.parsing import COMPEL_ERRORS, flat_prompts, not_understood, parsed
 from pipeline.settings import PromptBlend
 
@@ -76,7 +77,13 @@ class PromptEncoder:
         self._encoders = tuple(encoders)
         self.readings = 0
         """Of chunks, by a text encoder, so far: what prompts have cost."""
+        self.styles: tuple[str, ...] = ()
         self.forget()
+
+    def offer(self, styles: Sequence[str]) -> None:
+        """Before the first prompt: the names of the LoRA that one may ask for by `<lora:name:0.8>`. Whoever offers them
+        picks them."""
+        self.styles = tuple(styles)
 
     def forget(self) -> None:
         """Drop what was encoded so far: a text encoder has changed."""
@@ -161,13 +168,18 @@ class PromptEncoder:
         return [replace(row, tokens=continued(row.tokens, empty, longest)) for row in rows]
 
     def _encoded(self, prompt: str) -> PromptEmbeddings:
-        conjunction = parsed(prompt)
+        read = reading(prompt)
+        conjunction = parsed(read.text)
         try:
             with torch.inference_mode():
                 gone = self._shorten(conjunction)
                 self._check_readings(conjunction)
                 tokens = self._tokens_of(conjunction)
-                pooled = self._compels[1].conditioning_provider.get_pooled_embeddings([prompt]) if self._is_xl else None
+                pooled = (
+                    self._compels[1].conditioning_provider.get_pooled_embeddings([escaped(read.text)])
+                    if self._is_xl
+                    else None
+                )
         except PromptError:
             raise
         except COMPEL_ERRORS as error:
@@ -176,7 +188,17 @@ class PromptEncoder:
             raise PromptError(
                 "the prompt came with weights that cancel out; needed: weights whose sum is not zero. Raise one."
             )
-        return PromptEmbeddings(tokens, pooled, _left_out(gone) if gone else "")
+        notes = (*self._missing(read.styles), *read.notes, *([_left_out(gone)] if gone else []))
+        return PromptEmbeddings(tokens, pooled, " ".join(notes))
+
+    def _missing(self, asked: Sequence[StyleTag]) -> list[str]:
+        """A sentence for each LoRA that a prompt asks for and nobody can pick."""
+        there = f"there are {', '.join(self.styles)}" if self.styles else "this host has none"
+        return [
+            f"{quoted(f'<lora:{each.name}:{each.scale:g}>')} does not act: {there}."
+            for each in asked
+            if not named(each.name, self.styles)
+        ]
 
     def _tokens_of(self, conjunction: Conjunction) -> Tensor:
         """What each encoder makes of a prompt, side by side on the channels: `[1, L, C]`."""

@@ -10,6 +10,7 @@ from compel import Compel, PromptParser
 from compel.prompt_parser import Blend, Conjunction, FlattenedPrompt
 
 from pipeline.errors import PromptError
+from pipeline.prompts.notations import plain
 
 DEEPEST_NESTING = 8
 HIGHEST_WEIGHT = 10.0
@@ -26,11 +27,12 @@ COMPEL_ERRORS = (
     TypeError,
     ValueError,
 )
-_OPERATOR = re.compile(r"\.\s*\w+\s*\(")
+_OPERATOR = re.compile(r"(?<!\S)\.(?:\w+|\s*(?:blend|swap|attend))\s*\(")
+_OPERAND = re.compile(r"[)\"]\s*\.")
 
 
 def parsed(prompt: str) -> Conjunction:
-    """Compel's tree of a prompt; raises `PromptError`."""
+    """Compel's tree of the text of a `Reading`, its masked signs put back; raises `PromptError`."""
     _check_parentheses(prompt)
     try:
         prompt.encode()
@@ -46,7 +48,9 @@ def parsed(prompt: str) -> Conjunction:
     if conjunction.lora_weights:
         raise PromptError("the prompt came with withLora(); needed: a prompt without it. Take it out.")
     for flat in flat_prompts(conjunction):
-        _check_fragments(flat)
+        _check_fragments(flat, may_have_operators=bool(_OPERAND.search(prompt)))
+        for fragment in flat.children:
+            fragment.text = plain(fragment.text)
     return conjunction
 
 
@@ -73,14 +77,14 @@ def flat_prompts(conjunction: Conjunction) -> list[FlattenedPrompt]:
     return [flat for part in conjunction.prompts for flat in (part.prompts if isinstance(part, Blend) else [part])]
 
 
-def _check_fragments(flat: FlattenedPrompt) -> None:
+def _check_fragments(flat: FlattenedPrompt, may_have_operators: bool) -> None:
     if flat.wants_cross_attention_control:
         raise PromptError('the prompt came with .swap(); needed: a prompt without it. Use ("a", "b").blend(0.5, 0.5).')
     for fragment in flat.children:
         # Compel reads an operator that it does not understand as plain words.
-        if _OPERATOR.search(fragment.text):
+        if may_have_operators and _OPERATOR.search(fragment.text):
             raise PromptError(
-                f"the prompt came with {fragment.text.strip()!r}, which is no known operator; needed: "
+                f"the prompt came with {plain(fragment.text).strip()!r}, which is no known operator; needed: "
                 '("a", "b").blend(0.7, 0.3) or ("a", "b").and(). Check quotes, dots and parentheses.'
             )
         if not abs(fragment.weight) <= HIGHEST_WEIGHT:

@@ -148,3 +148,15 @@ def test_every_connected_page_is_told() -> None:
             live.tell(AGAIN)
             assert first.receive_json() == second.receive_json() == AGAIN
         live.close()
+
+
+def test_a_prompt_picks_a_style_and_takes_it_out_again(loras: Loras) -> None:
+    wanted, sentence = loras.follow(["a cat <lora:ink:0.8>", "", "<lora:oil:1>"], {})
+    assert wanted == {"Ink": 0.8} == loras.scales and sentence == "In every picture now: Ink 0.8."
+    assert loras.follow(["a cat <lora:ink:0.8>"], wanted)[0] == wanted
+    loras.set("Lace", 0.5)
+    assert loras.follow(["a cat"], wanted)[0] == {} and loras.scales == {"Lace": 0.5}
+
+
+def test_a_prompt_that_asks_for_too_much_of_a_style_is_answered(loras: Loras) -> None:
+    assert "1.5" in loras.follow(["<lora:Ink:7>"], {})[1] and loras.scales == {}
