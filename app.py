@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import os
 import signal
 import socket
@@ -115,7 +116,8 @@ def credentials(text: str) -> tuple[str, str]:
 
 def stop_with(sentence: str) -> NoReturn:
     """End the program with a sentence and a status that says it failed."""
-    sys.stderr.write(f"Rearview cannot start: {sentence}\n")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"Rearview cannot start: {sentence}\n")
     raise SystemExit(1)
 
 
@@ -134,8 +136,9 @@ def leave_the_rest(stopped: threading.Event) -> None:
     """End the process at once if it was asked to end: with PyTorch in it, an interpreter takes itself apart for
     seconds, and nothing of that is of use to anybody."""
     if stopped.is_set():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for each in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                each.flush()
         os._exit(0)
 
 
@@ -173,9 +176,17 @@ def safety_checker(word: str, device: Any, hub: Any) -> Any:
     return load_safety_checker(HUB_CHECKER if word == "on" else word, device, hub=hub)
 
 
+def say(sentence: str) -> None:
+    """Write a line for whoever started the program, if there is a place to read it: a closed or full one is no reason
+    to end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()
+
+
 def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) -> str:
     """The address at which `blocks` is open, with `routes` in front of its own from the first request on; raises
-    `OSError` where the port is not to be had."""
+    `StartError`."""
     from starlette.middleware import Middleware
 
     from demo.live.crowd import BoundedCrowd
@@ -184,6 +195,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
     from demo.live.upload_names import BoundedUploadNames
     from demo.live.uploads import BoundedBodies
     from demo.page import page
+    from demo.page.opening import opened
 
     whose = {"limits": limits_of(arguments), "behind_proxy": arguments.behind_proxy}
     bounds = [
@@ -192,26 +204,17 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         Middleware(BoundedUploadNames),
         Middleware(EndedStreams),
     ]
-    _, address, shared = blocks.launch(
-        server_name=arguments.host,
-        server_port=arguments.port,
+    return opened(
+        blocks,
+        routes,
+        host=arguments.host,
+        port=arguments.port,
+        middleware=bounds,
         share=arguments.share,
         auth=arguments.auth,
-        prevent_thread_lock=True,
-        # Spaces ask for it from outside; the front server that it brings passes on no WebSocket.
-        ssr_mode=False,
-        run_history=False,
         state_session_capacity=page.KEPT_PAGES,
-        quiet=True,
-        app_kwargs={"routes": routes, "middleware": bounds},
         **page.launch_options(),
     )
-    return shared or address
-
-
-def no_port(arguments: argparse.Namespace, error: OSError) -> NoReturn:
-    """End the program because its port is taken, or not to be had."""
-    stop_with(f"port {arguments.port} on {arguments.host} is not to be had ({error}). Choose another --port.")
 
 
 def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None:
@@ -224,10 +227,13 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     spaces = zero.prepare()
 
     # Only now: what comes before torch is used imitates the GPU that is not there yet.
-    from demo.space import zero_page
+    from demo.page.opening import check_folder, sheltered
     from pipeline.errors import RearviewError
 
     try:
+        check_folder()
+        with sheltered():
+            from demo.space import zero_page
         model, open_engine = zero.lent_model(
             arguments.model,
             memory=arguments.memory,
@@ -238,16 +244,16 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     except RearviewError as error:
         stop_with(str(error))
     end_on_signals(stopped)
-    sys.stdout.write(f"Rearview paints with {model.title}, a call at a time.\n")
+    say(f"Rearview paints with {model.title}, a call at a time.")
     calls = zero.Calls(spaces, open_engine)
-    blocks = zero_page.build(calls, model.title, model.entry.defaults, os.environ.get("SPACE_ID", ""))
     try:
+        with sheltered():
+            blocks = zero_page.build(calls, model.title, model.entry.defaults, os.environ.get("SPACE_ID", ""))
         address = launched(blocks, zero_page.NotLive().routes(), arguments)
-    except OSError as error:
-        no_port(arguments, error)
+    except RearviewError as error:
+        stop_with(str(error))
     harden(blocks.server, arguments)
-    sys.stdout.write(f"Rearview is open at {address}\n")
-    sys.stdout.flush()
+    say(f"Rearview is open at {address}")
     stopped.wait()
     end_in_time(END_WITHIN_S)
     blocks.close(verbose=False)
@@ -277,9 +283,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     hush()
     from demo.live.limits import limits_of
-    from demo.live.live import Live
-    from demo.page import page
-    from demo.page.lora import Loras, Styles
+    from demo.page.opening import StartError, check_address, check_folder, sheltered
     from pipeline import Engine, load_control, load_model, read_embeddings, read_loras, with_embeddings
     from pipeline.engine.memory_choice import loadable_memories
     from pipeline.errors import RearviewError
@@ -290,8 +294,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     limits = limits_of(arguments)
     hub = Hub(offline=arguments.offline)
     try:
+        check_folder()
+        check_address(arguments.host, arguments.port)
+        with sheltered():
+            from demo.live.live import Live
+            from demo.page import page
+            from demo.page.lora import Loras, Styles
         model = load_model(arguments.model, hub=hub)
-        sys.stdout.write(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}\n")
+        say(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}")
         words = read_embeddings(arguments.embeddings, model) if arguments.embeddings else None
         model = with_embeddings(model, words.embeddings if words else ())
         shelf = read_loras(arguments.loras, model) if arguments.loras else None
@@ -313,16 +323,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     end_on_signals(stopped)
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
     for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
-        sys.stdout.write(f"Left out: {sentence}\n")
-    blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
+        say(f"Left out: {sentence}")
     try:
+        with sheltered():
+            blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
         address = launched(blocks, live.routes(), arguments)
-    except OSError as error:
+    except StartError as error:
         engine.close()
-        no_port(arguments, error)
+        stop_with(str(error))
     harden(blocks.server, arguments)
-    sys.stdout.write(f"Rearview is open at {address}\n")
-    sys.stdout.flush()
+    say(f"Rearview is open at {address}")
     stopped.wait()
     end_in_time(END_WITHIN_S)
     live.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import app
 from demo.live import wire
 from demo.live.live import HEALTH_PATH, SOCKET_PATH
 from demo.page import page
+from tests.support.served import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,7 +101,7 @@ def test_the_app_keeps_as_few_closed_pages_as_the_page_says(
 
     monkeypatch.setattr(gradio.Blocks, "launch", launch)
     with pytest.raises(SystemExit):
-        app.main(["--model", str(tiny_folder)])
+        app.main(["--model", str(tiny_folder), "--port", str(free_port())])
     assert asked["state_session_capacity"] == page.KEPT_PAGES
 
 
@@ -119,8 +121,18 @@ def test_health_and_the_wire_are_there_before_the_server_is(
 
     monkeypatch.setattr(gradio.http_server, "start_server", start_server)
     with pytest.raises(SystemExit):
-        app.main(["--model", str(tiny_folder)])
+        app.main(["--model", str(tiny_folder), "--port", str(free_port())])
     assert (health, closed) == ([200], [wire.CLOSE_TOKEN])
+
+
+@pytest.mark.parametrize("stdout", [None, "/dev/full"])
+def test_nobody_who_reads_is_no_reason_to_end(stdout: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(stdout, "w") if stdout else contextlib.nullcontext() as place:
+        monkeypatch.setattr(sys, "stdout", place)
+        app.say("Rearview is open.")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            place and place.close()
 
 
 def test_importing_the_door_opens_nothing() -> None:
