@@ -5,12 +5,14 @@ Only safetensors are read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 import torch
 from diffusers import LCMScheduler, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError
 
 from pipeline.compute.host import in_passing_thread
@@ -31,7 +33,15 @@ BEST, ALWAYS = "sd15-lcm", "embedded"
 ROUGH = "nothing made it fast, so its pictures are rough after a few steps; models with LCM or turbo are not."
 GIB = 1 << 30
 
-_LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError)
+_LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError, SingleFileComponentError)
+
+_KNOWN_INPUTS: Mapping[str, tuple[str | None, ...]] = {
+    "class_embed_type": (None,),
+    "num_class_embeds": (None,),
+    "encoder_hid_dim_type": (None, "text_proj"),
+    "addition_embed_type": (None, "text", "text_time"),
+}
+"""What a UNet's config may say of what it reads beside latents, time and the tokens of a prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +206,9 @@ def _loaded(entry: ModelEntry, at: Places, device: torch.device, dtype: torch.dt
             part.to(memory_format=torch.channels_last)
         for part in (parts.unet, parts.vae, *(each.model for each in parts.text_encoders)):
             part.to(device).eval().requires_grad_(False)
+        native_size = entry.native_size or trained_side(parts.unet.config.sample_size) * pixels_per_latent(parts.vae)
+    except ModelError:
+        raise
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"model {entry.name!r} does not fit into the device's memory; needed: about {entry.memory_gib:g} GiB. "
@@ -206,8 +219,12 @@ def _loaded(entry: ModelEntry, at: Places, device: torch.device, dtype: torch.dt
             f"model {entry.name!r} in {at.model} cannot be loaded ({error}); needed: unet, vae, text encoders, "
             "tokenizers and scheduler of one Stable Diffusion, weights as safetensors. Check the files."
         ) from error
-    native_size = entry.native_size or int(parts.unet.config.sample_size or 0) * pixels_per_latent(parts.vae)
     return Model(entry, native_size, parts.unet, parts.vae, parts.text_encoders, parts.scheduler, device, dtype)
+
+
+def trained_side(sample_size: int | Sequence[int] | None) -> int:
+    """The side of the latents that a UNet was trained on; of rectangles, the shorter one; 0 where nothing is known."""
+    return min(map(int, sample_size), default=0) if isinstance(sample_size, Sequence) else int(sample_size or 0)
 
 
 def _check_parts(model: Model) -> None:
@@ -229,12 +246,32 @@ def _check_parts(model: Model) -> None:
             f"model {entry.name!r} came with a UNet of {model.unet.config.out_channels} output channels; needed: "
             f"the {latents} of its autoencoder. Take parts that belong together."
         )
+    _check_inputs(model)
     _check_text(model)
     if model.native_size <= 0:
         raise ModelError(
             f"model {entry.name!r} names no size; needed: native_size in {ENTRY_FILE} or sample_size in the UNet's "
             "config. Add one."
         )
+
+
+def _check_inputs(model: Model) -> None:
+    """Raise `ModelError` for a UNet that reads more than latents, time and text, or that has layers where a place
+    cannot see the others."""
+    config = model.unet.config
+    for name, known in _KNOWN_INPUTS.items():
+        if (came := config.get(name)) not in known:
+            raise ModelError(
+                f"model {model.name!r} came with a UNet that reads more than latents, time and words ({name} is "
+                f"{came!r}), as unCLIP's and those of upscalers do; needed: a text-to-image model. Take another."
+            )
+    for name in ("only_cross_attention", "mid_block_only_cross_attention"):
+        came = config.get(name)
+        if any(came) if isinstance(came, Sequence) else came:
+            raise ModelError(
+                f"model {model.name!r} came with a UNet whose layers look at words alone ({name} is {came!r}), so that "
+                "no memory can act there; needed: self-attention, as in Stable Diffusion 1, 2 and XL. Take another."
+            )
 
 
 def _check_text(model: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
+from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from pipeline.errors import ModelError
 from pipeline.frames.codec import Autoencoder
 from pipeline.models.catalogue import FAMILIES, EncoderParts, FamilyName, ModelEntry
 from pipeline.models.hub import INDEX, Hub, variant_of
@@ -69,17 +72,19 @@ def places(entry: ModelEntry, hub: Hub) -> Places:
 def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
     """All parts, UNet and autoencoder in `dtype`, a LoRA fused.
 
-    Raises what the libraries raise: `OSError`, `ValueError`, `TypeError`, `LookupError`, `RuntimeError` or
-    `SafetensorError`.
+    Raises `ModelError` for weights with a hole, and what the libraries raise: `OSError`, `ValueError`, `TypeError`,
+    `LookupError`, `RuntimeError`, `SafetensorError` or `SingleFileComponentError`.
     """
     in_folder = at.model.is_dir()
     unet = (_unet_of_folder if in_folder else _unet_of_file)(at, dtype)
+    check_whole(entry.name, "unet", unet)
     if at.lora is not None:
         fuse_lora(unet, at.lora / LORA_FILE, entry.family)
     vae = _autoencoder(at, dtype, entry.family)
+    check_whole(entry.name, "vae", vae)
     # One reading of a single file serves all text encoders: its tensors are mapped, not copied.
     checkpoint = None if in_folder else load_single_file_checkpoint(str(at.model), local_files_only=True)
-    encoders = tuple(_text_encoder(at, each, checkpoint) for each in FAMILIES[entry.family].encoders)
+    encoders = tuple(_text_encoder(entry.name, at, each, checkpoint) for each in FAMILIES[entry.family].encoders)
     predicts = {} if entry.prediction_type is None else {"prediction_type": entry.prediction_type}
     # Whatever scheduler a model comes with: its betas and its prediction are read, the steps are our own.
     scheduler = LCMScheduler.from_pretrained(at.configs, subfolder="scheduler", **_HERE, **predicts)
@@ -98,6 +103,25 @@ def fuse_lora(unet: UNet2DConditionModel, file: Path, family: FamilyName, scale:
     unet.unload_lora()
 
 
+def check_whole(name: str, part: str, module: nn.Module) -> None:
+    """Raise `ModelError` where weights of a part did not come with its files: they are still without data."""
+    refuse_holes(name, part, [each for each, weight in module.named_parameters() if weight.is_meta])
+
+
+def refuse_holes(name: str, part: str, missing: Collection[str]) -> None:
+    """Raise `ModelError` where anything is missing."""
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise _hole(name, part, f"{min(missing)}{more}")
+
+
+def _hole(name: str, part: str, missing: str) -> ModelError:
+    return ModelError(
+        f"model {name!r} came with a hole: the weights of its {part} lack {missing}; needed: all of them. Download it "
+        "again, or take another."
+    )
+
+
 def _unet_of_folder(at: Places, dtype: torch.dtype) -> UNet2DConditionModel:
     variant = variant_of(at.model / "unet")
     return UNet2DConditionModel.from_pretrained(
@@ -106,9 +130,17 @@ def _unet_of_folder(at: Places, dtype: torch.dtype) -> UNet2DConditionModel:
 
 
 def _unet_of_file(at: Places, dtype: torch.dtype) -> UNet2DConditionModel:
-    return UNet2DConditionModel.from_single_file(
-        str(at.model), config=str(at.configs), subfolder="unet", torch_dtype=dtype, **_HERE
-    )
+    unet: UNet2DConditionModel = _of_file(UNet2DConditionModel, at, "unet", dtype)
+    return unet
+
+
+def _of_file(kind: Any, at: Places, part: str, dtype: torch.dtype) -> Any:
+    """A part of a single file."""
+    try:
+        return kind.from_single_file(str(at.model), config=str(at.configs), subfolder=part, torch_dtype=dtype, **_HERE)
+    except NotImplementedError as error:
+        # diffusers moves it at once, which what came without data cannot be.
+        raise _hole(at.model.name, part, "one layer or more") from error
 
 
 def _autoencoder(at: Places, dtype: torch.dtype, family: FamilyName) -> Autoencoder:
@@ -122,9 +154,8 @@ def _autoencoder(at: Places, dtype: torch.dtype, family: FamilyName) -> Autoenco
         variant = variant_of(at.model / "vae")
         kind = _autoencoder_class(at.model)
         return kind.from_pretrained(at.model, subfolder="vae", variant=variant, torch_dtype=dtype, **_WEIGHTS)
-    return AutoencoderKL.from_single_file(
-        str(at.model), config=str(at.configs), subfolder="vae", torch_dtype=dtype, **_HERE
-    )
+    vae: Autoencoder = _of_file(AutoencoderKL, at, "vae", dtype)
+    return vae
 
 
 def _autoencoder_dtype(config: Path, dtype: torch.dtype, family: FamilyName) -> torch.dtype:
@@ -145,13 +176,17 @@ def _autoencoder_class(folder: Path) -> Any:
     return AUTOENCODERS[name]
 
 
-def _text_encoder(at: Places, parts: EncoderParts, checkpoint: Any) -> TextEncoder:
+def _text_encoder(name: str, at: Places, parts: EncoderParts, checkpoint: Any) -> TextEncoder:
     """A text encoder from a folder, or from the tensors of a single file, with its tokenizer."""
     kind = CLIPTextModelWithProjection if parts.projects else CLIPTextModel
     # Prompts are encoded once and then cached, so text encoders are kept exact.
     if checkpoint is None:
         folder = at.model / parts.text_encoder
-        model = kind.from_pretrained(folder, variant=variant_of(folder), dtype=torch.float32, **_WEIGHTS)
+        # What is missing there would be random.
+        model, facts = kind.from_pretrained(
+            folder, variant=variant_of(folder), dtype=torch.float32, output_loading_info=True, **_WEIGHTS
+        )
+        refuse_holes(name, parts.text_encoder, facts["missing_keys"])
     else:
         model = create_diffusers_clip_model_from_ldm(
             kind,
@@ -161,4 +196,5 @@ def _text_encoder(at: Places, parts: EncoderParts, checkpoint: Any) -> TextEncod
             torch_dtype=torch.float32,
             local_files_only=True,
         )
+    check_whole(name, parts.text_encoder, model)
     return TextEncoder(CLIPTokenizer.from_pretrained(at.configs / parts.tokenizer, **_HERE), model)

@@ -26,6 +26,17 @@ _PICKLES = (b"PK\x03\x04", b"\x80")
 """What files that `torch.save` wrote begin with: a zip archive's name, or a pickle's."""
 
 _UNET_KEY = "model.diffusion_model.input_blocks.0.0.weight"
+_AUTOENCODER_PREFIX = "first_stage_model."
+_REFINERS_PREFIX = "conditioner.embedders.0.model."
+_REFINERS_WIDTH = 1280
+"""Of the prompts that Stable Diffusion XL's refiner reads."""
+_OTHER_INPUTS = {
+    9: "for inpainting, which reads a mask and what surrounds it",
+    8: "of InstructPix2Pix's kind, which reads a second picture",
+    7: "for upscaling, which reads a small picture",
+    5: "that reads depth",
+}
+"""Kinds of models by the channels that their UNets read; plain ones read the 4 of latents."""
 _FAMILY_KEYS: Mapping[str, FamilyName] = {
     "conditioner.embedders.1.model.": "sdxl",
     "cond_stage_model.model.": "sd21",
@@ -57,6 +68,7 @@ def recognised(entry: ModelEntry, place: Path) -> ModelEntry:
     found = described(found, place / ENTRY_FILE if in_folder else place.with_suffix(".json"))
     if found.latent_conditioning:
         return replace(found, family="embedded", lora="", memory_gib=0.0, defaults=FrameSettings())
+    check_inputs(entry.name, unet.get("in_channels", 4) if in_folder else channels_of_file(place))
     guides = found.distillation != "turbo" and unet.get("time_cond_proj_dim") is None
     return replace(
         found,
@@ -68,8 +80,10 @@ def recognised(entry: ModelEntry, place: Path) -> ModelEntry:
 
 def family_of_config(unet: Mapping[str, Any]) -> FamilyName:
     """The family of a UNet's config: Stable Diffusion XL also reads pooled text and sizes, Stable Diffusion 2 has
-    linear projections around its transformer blocks, Stable Diffusion 1 convolutions."""
+    linear projections around its transformer blocks, Stable Diffusion 1 convolutions. Raises `ModelError`."""
     if unet.get("addition_embed_type") == "text_time":
+        if unet.get("cross_attention_dim") == _REFINERS_WIDTH:
+            raise _refiner("the model")
         return "sdxl"
     return "sd21" if unet.get("use_linear_projection") else "sd15"
 
@@ -88,12 +102,39 @@ def family_of_tensors(name: str, keys: Collection[str]) -> FamilyName:
             "autoencoder and text encoders. Take such a file, or a folder in diffusers' layout."
         )
     for prefix, family in _FAMILY_KEYS.items():
-        if any(key.startswith(prefix) for key in keys):
+        if _any_of(keys, prefix):
+            if not _any_of(keys, _AUTOENCODER_PREFIX):
+                raise ModelError(
+                    f"{name} came without an autoencoder, as files marked noVAE do; needed: a file that holds UNet, "
+                    "autoencoder and text encoders. Take the one that has it, or a folder in diffusers' layout."
+                )
             return family
+    if _any_of(keys, _REFINERS_PREFIX):
+        raise _refiner(name)
     raise ModelError(
         f"{name} came without text encoders; needed: a file that holds UNet, autoencoder and text encoders. "
         "Take a whole one."
     )
+
+
+def _any_of(keys: Collection[str], prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in keys)
+
+
+def _refiner(name: str) -> ModelError:
+    return ModelError(
+        f"{name} came as the refiner of Stable Diffusion XL, which only finishes pictures; needed: its base. Take the "
+        "base model, or another that is whole."
+    )
+
+
+def check_inputs(name: str, channels: int) -> None:
+    """Raise `ModelError` for a UNet that reads more than latents, where the model does not say of what."""
+    if what := _OTHER_INPUTS.get(channels):
+        raise ModelError(
+            f"{name} came as a model {what}; needed: a plain one, whose UNet reads 4 channels and not {channels}. Take "
+            "the model that it was made from."
+        )
 
 
 def _prediction_type_of_file(file: Path, family: FamilyName) -> str:
@@ -104,6 +145,12 @@ def _prediction_type_of_file(file: Path, family: FamilyName) -> str:
         return "v_prediction"
     named = {"v": "v_prediction", "epsilon": "epsilon"}
     return named.get(metadata.get("modelspec.prediction_type", ""), "v_prediction" if family == "sd21" else "epsilon")
+
+
+def channels_of_file(file: Path) -> int:
+    """How many channels the UNet of a single file reads."""
+    with safe_open(file, "pt") as tensors:
+        return int(tensors.get_slice(_UNET_KEY).get_shape()[1])
 
 
 def _header(file: Path) -> tuple[frozenset[str], dict[str, str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
 from pipeline.frames.codec import Frame
@@ -30,6 +31,7 @@ from tests.support.hub_layout import (
 from tests.support.ldm_layout import same_weights, save_checkpoint
 
 OFFLINE = Hub(offline=True, cache=Path("no such folder"))
+UNET_KEY = "model.diffusion_model.input_blocks.0.0.weight"
 AS_IT_IS = '{"distillation": "none"}'
 
 
@@ -240,6 +242,10 @@ def test_a_broken_file_is_refused(tmp_path: Path) -> None:
         (["lora_unet_mid_block.lora_down.weight"], "a LoRA"),
         (["double_blocks.0.img_attn.qkv.weight"], "no whole Stable Diffusion"),
         (["model.diffusion_model.input_blocks.0.0.weight"], "without text encoders"),
+        ([UNET_KEY, "conditioner.embedders.0.model.ln_final.weight"], "the refiner of Stable Diffusion XL"),
+        ([UNET_KEY, "cond_stage_model.transformer.x"], "without an autoencoder"),
+        ([UNET_KEY, "cond_stage_model.model.x"], "without an autoencoder"),
+        ([UNET_KEY, "conditioner.embedders.1.model.x"], "without an autoencoder"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, keys: list[str], words: str) -> None:
@@ -247,3 +253,98 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, keys: list[str], wo
     save_file({key: torch.zeros(1) for key in keys}, file)
     with pytest.raises(ModelError, match=words):
         find_entry(file)
+
+
+def without_tensors(file: Path, part_of_name: str) -> None:
+    """Takes out of a file the tensors whose names hold this."""
+    tensors = {name: each.clone() for name, each in load_file(file).items() if part_of_name not in name}
+    save_file(tensors, file, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("part", "taken_out", "words"),
+    [
+        ("unet", "mid_block.resnets.0.conv1", r"its unet lack mid_block\.resnets\.0\.conv1\.bias and 1 more"),
+        ("vae", "decoder.conv_out.bias", r"its vae lack decoder\.conv_out\.bias;"),
+        ("text_encoder", ".mlp.fc1.", r"its text_encoder lack .*mlp\.fc1\.bias and 1 more"),
+        ("text_encoder_2", "text_projection", r"its text_encoder_2 lack text_projection\.weight"),
+    ],
+)
+def test_a_hole_in_a_folder_is_named(tmp_path: Path, part: str, taken_out: str, words: str) -> None:
+    folder = without_lora(save_model(tmp_path / "model", "sdxl"))
+    without_tensors(next((folder / part).glob("*.safetensors")), taken_out)
+    with pytest.raises(ModelError, match=words):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("taken_out", "words"),
+    [
+        ("middle_block.0.in_layers.2.bias", "its unet lack one layer or more"),
+        ("decoder.conv_out.", "its vae lack one layer or more"),
+        ("embedders.1.model.transformer.resblocks.0.mlp.", r"text_encoder_2 lack .*mlp\.fc1"),
+        ("embedders.0.", "cannot be loaded"),
+    ],
+)
+def test_a_hole_in_a_single_file_is_named(tmp_path: Path, taken_out: str, words: str) -> None:
+    folder = save_model(tmp_path / "sdxl", "sdxl", weights=False)
+    file = folder / "model.safetensors"
+    save_checkpoint(file, "sdxl")
+    file.with_suffix(".json").write_text(AS_IT_IS)
+    without_tensors(file, taken_out)
+    with pytest.raises(ModelError, match=words) as raised:
+        load(file)
+    assert "meta" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"), [(9, "for inpainting"), (8, "InstructPix2Pix"), (7, "upscaling"), (5, "depth")]
+)
+def test_a_model_that_reads_another_picture_is_told_apart(tmp_path: Path, channels: int, words: str) -> None:
+    folder = save_model(tmp_path / "folder", "sd15", weights=False, in_channels=channels)
+    keys = (UNET_KEY, "cond_stage_model.transformer.x", "first_stage_model.x")
+    file = tmp_path / "model.safetensors"
+    save_file({key: torch.zeros(1, channels, 1, 1) for key in keys}, file)
+    for place in (folder, file):
+        with pytest.raises(ModelError, match=words) as raised:
+            find_entry(place)
+        assert "ignore_mismatched_sizes" not in str(raised.value)
+
+
+def test_a_refiner_s_folder_is_told_apart(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "refiner", "sdxl", weights=False)
+    config = folder / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"cross_attention_dim": 1280}))
+    with pytest.raises(ModelError, match="the refiner of Stable Diffusion XL"):
+        find_entry(folder)
+
+
+def test_a_unet_trained_on_rectangles_begins_with_a_square_of_their_shorter_side(tmp_path: Path) -> None:
+    model = load(without_lora(save_model(tmp_path / "wide", "sd15", sample_size=(8, 4))))
+    assert model.native_size == 32
+
+
+def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
+    folder = without_lora(save_model(tmp_path / "none", "sd15", sample_size=()))
+    with pytest.raises(ModelError, match="names no size"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"class_embed_type": "projection", "projection_class_embeddings_input_dim": 32}, "class_embed_type"),
+        ({"class_embed_type": "timestep"}, "class_embed_type"),
+        ({"num_class_embeds": 10}, "num_class_embeds"),
+        ({"encoder_hid_dim_type": "image_proj", "encoder_hid_dim": 32}, "encoder_hid_dim_type"),
+        ({"addition_embed_type": "image", "encoder_hid_dim": 32}, "addition_embed_type"),
+        ({"only_cross_attention": True}, "only_cross_attention"),
+        ({"only_cross_attention": (True, False)}, "only_cross_attention"),
+    ],
+)
+def test_a_unet_that_needs_more_than_words_is_refused_at_load(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    folder = without_lora(save_model(tmp_path / "unclip", "sd15", **changes))
+    with pytest.raises(ModelError, match=f"{words} is .*needed: .*Take another"):
+        load(folder)
