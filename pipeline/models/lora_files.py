@@ -1,7 +1,8 @@
 """LoRA files: which of a folder's files fit a model, and what they change in it.
 
-Names are read in the layouts of kohya's sd-scripts (`lora_unet_...lora_down.weight` and `.alpha`), diffusers and peft;
-diffusers' own conversion turns them into one. Of a file that is not picked only its header is read.
+Names are read in the layouts of kohya's sd-scripts (`lora_unet_...lora_down.weight` and `.alpha`), diffusers and peft
+(`base_model.model....lora_A.weight`, with its alpha in a file beside); diffusers' own conversion turns them into one.
+Of a file that is not picked only its header is read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipeline.errors import LoraError
 from pipeline.models.hub import PICKLE_ENDINGS
 from pipeline.models.load import Model
 from pipeline.models.lora import TEXT_PARTS, UNET_PART, Factors, Layer, Lora, parts_of
-from pipeline.models.lora_triggers import triggers_of
+from pipeline.models.lora_triggers import LARGEST_SIDECAR, triggers_of
 
 SUFFIX = ".safetensors"
 
@@ -49,6 +50,15 @@ UNSUPPORTED = {
 
 _FACTOR = re.compile(r"(?P<path>.+)\.lora_(?P<factor>[AB])\.weight")
 _ALPHA = ".alpha"
+_NOTED = "lora_adapter_metadata"
+_PEFT = "base_model.model."
+_PEFT_SETTINGS = "adapter_config.json"
+_WRAPPED = re.compile(r"^(?:(unet|text_encoder(?:_2)?)\.)?(?:\1\.|base_model\.model\.)+(?=.)")
+"""What peft, and trainers that save what it wraps, put before the path of a layer."""
+_ADAPTER = re.compile(r"(?<=\.lora_[AB])\.\w+(?=\.weight$)")
+"""The name that peft gives an adapter, in what is saved past its own `save_pretrained`."""
+_TEXT_PATHS = ("text_model.", "encoder.layers.")
+"""How paths of layers begin in text encoders alone."""
 _CONVERSION_ERRORS = (ValueError, TypeError, AttributeError, LookupError)
 
 
@@ -129,11 +139,31 @@ def read_header(file: Path) -> Header:
             names = list(opened.keys())
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
             alphas = {name: float(opened.get_tensor(name)) for name in names if name.endswith(_ALPHA)}
-            return Header(shapes, alphas, opened.metadata() or {})
+            notes = dict(opened.metadata() or {})
+            if any(_PEFT in name for name in names) and _NOTED not in notes:
+                notes[_NOTED] = settings_beside(file)
+            return Header(shapes, alphas, notes)
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise LoraError(
             f"{file.name} cannot be read ({error}); needed: a whole {SUFFIX} file. Get it again."
         ) from error
+
+
+def settings_beside(file: Path) -> str:
+    """What peft has written beside its weights, as diffusers notes it for each part of a model."""
+    try:
+        with file.with_name(_PEFT_SETTINGS).open(encoding="utf-8") as opened:
+            settings = json.loads(opened.read(LARGEST_SIDECAR))
+    except FileNotFoundError:
+        return "{}"
+    if not isinstance(settings, dict):
+        raise ValueError(f"{_PEFT_SETTINGS} beside it holds no settings")
+    return json.dumps({f"{part}.{key}": each for part in (UNET_PART, *TEXT_PARTS) for key, each in settings.items()})
+
+
+def unwrapped(name: str) -> str:
+    """The name of a tensor without what peft and trainers put around its layer's path."""
+    return _ADAPTER.sub("", _WRAPPED.sub(lambda match: f"{match[1]}." if match[1] else "", name))
 
 
 def layers_of(name: str, header: Header, target: Target) -> dict[Layer, Factors]:
@@ -159,7 +189,7 @@ def layers_of(name: str, header: Header, target: Target) -> dict[Layer, Factors]
 def converted_names(header: Header, unet_config: Any) -> tuple[list[tuple[Layer, str, str]], dict[str, float]]:
     """(layer, "A" for down or "B" for up, the name in the file) of each tensor, and the alphas that are known by the
     name of a down factor. The layer's path is the file's, not yet the model's."""
-    own = {each: each for each in header.shapes if not each.endswith(_ALPHA)}
+    own = {unwrapped(each): each for each in header.shapes if not each.endswith(_ALPHA)}
     alphas = {f"{each.removesuffix(_ALPHA)}.lora_A.weight": alpha for each, alpha in header.alphas.items()}
     if all(each.startswith(("lora_unet_", "lora_te")) for each in header.shapes):
         # diffusers' conversion moves values from name to name, so the old names may stand for the tensors.
@@ -188,12 +218,13 @@ class _Number:
 
 def by_part(names: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The names of each part of a model, without that part's own; a name without a part is the UNet's, as in
-    diffusers' oldest files."""
+    diffusers' oldest files, or, by its path, a text encoder's."""
     parts: dict[str, dict[str, str]] = {}
     for name, source in names.items():
         part, _, rest = name.partition(".")
         known = part in (UNET_PART, *TEXT_PARTS)
-        parts.setdefault(part if known else UNET_PART, {})[rest if known else name] = source
+        unnamed = TEXT_PARTS[0] if name.startswith(_TEXT_PATHS) else UNET_PART
+        parts.setdefault(part if known else unnamed, {})[rest if known else name] = source
     return parts
 
 
@@ -210,7 +241,7 @@ def peft_names(part: str, names: dict[str, str]) -> dict[str, str]:
 def noted_alphas(header: Header, sources: Iterable[tuple[Layer, str, str]]) -> dict[str, float]:
     """The alphas that diffusers writes into a file's notes as peft's settings of each part, by the name of the down
     factor; with rank-stabilised LoRA (Kalajdzievski, arXiv 2312.03732) as those alphas that give its scaling."""
-    settings = json.loads(header.notes.get("lora_adapter_metadata", "{}"))
+    settings = json.loads(header.notes.get(_NOTED, "{}"))
     alphas: dict[str, float] = {}
     for (part, path), factor, source in sources:
         if factor == "A" and f"{part}.lora_alpha" in settings:

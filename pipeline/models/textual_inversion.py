@@ -6,6 +6,7 @@ A learned word is one vector or several in the table of the text encoder, and an
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +24,14 @@ from pipeline.models.lora_files import SUFFIX, weight_files
 from pipeline.prompts.encoder import TextEncoder
 
 MOST_VECTORS = 75
-UNREADABLE = "()\"'\\,+"
+UNREADABLE = "()[]\"'\\,+"
 """What the syntax of prompts, or the page's lists, would take for their own."""
 
-_A1111 = "emb_params"
+_NUMBERS = "string_to_token"
+"""What A1111's files call the words' numbers in the tokenizer that they were trained with."""
 _SDXL = ("clip_l", "clip_g")
+_TECHNICAL = re.compile(r"clip_[lgh]|emb_params|embeddings?|string_to_param|weight|tensor|vectors?|\*|<\*>|\d+|.*[.].*")
+"""What programs call a tensor, which no person calls a word; `string_to_param.*` is A1111's too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,11 @@ def read_embedding(file: Path, model: Model) -> Embedding:
             f"{file.name} cannot be read ({error}); needed: a whole {SUFFIX} file. Get it again."
         ) from error
     word, vectors = word_and_vectors(file, tensors)
+    if word.endswith("-"):
+        raise LoraError(
+            f"{file.name} calls itself {word!r}; needed: a word that does not end in '-', which prompts take for a "
+            "weight. Rename the file."
+        )
     if not word or word != " ".join(word.split()) or not word.isprintable() or set(word) & set(UNREADABLE):
         raise LoraError(f"{file.name} calls itself {word!r}; needed: a word without {UNREADABLE}. Rename the file.")
     return Embedding(word, checked(file.name, vectors, model.text_encoders))
@@ -98,16 +107,15 @@ def read_embedding(file: Path, model: Model) -> Embedding:
 def word_and_vectors(file: Path, tensors: Mapping[str, Tensor]) -> tuple[str, tuple[Tensor, ...]]:
     """The word of a file, and its vectors for each text encoder; raises `LoraError` for another kind of file.
 
-    A1111 and SDXL's files are called like their word; diffusers' hold it as the name of their one tensor.
+    A1111 and SDXL's files are called like their word, and so are those whose tensor has a technical name; diffusers'
+    hold the word as the name of their one tensor.
     """
-    names = set(tensors)
+    names = {each for each in tensors if not each.startswith(_NUMBERS)}
     if names == set(_SDXL):
         return file.stem, tuple(tensors[name] for name in _SDXL)
-    if names == {_A1111}:
-        return file.stem, (tensors[_A1111],)
     if len(names) == 1 and not any(mark in name for name in names for mark in (".weight", "lora")):
-        ((word, vectors),) = tensors.items()
-        return word, (vectors,)
+        (word,) = names
+        return file.stem if _TECHNICAL.fullmatch(word) else word, (tensors[word],)
     raise LoraError(
         f"{file.name} holds no textual inversion; needed: one tensor, or {' and '.join(_SDXL)}. "
         "Take it out; LoRA files belong into the folder of --loras."

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from pipeline import Engine, FrameSettings, FusedLoras, LoraError, Model, SessionClosedError, read_loras
@@ -105,6 +106,56 @@ def test_the_alpha_in_the_notes_of_diffusers_counts(model: Model, tmp_path: Path
             added = weight_of(model, layer) - before[name_of(layer)]
             expected = alpha / RANK**0.5 * changes[layer].up @ changes[layer].down
             torch.testing.assert_close(added, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+@pytest.mark.parametrize("settings", [{"lora_alpha": 6}, {"lora_alpha": 8, "use_rslora": True}])
+def test_what_peft_saves_by_itself_is_what_peft_fuses(
+    model: Model, tmp_path: Path, part: str, settings: dict[str, Any]
+) -> None:
+    ends = ["to_q", "to_v"] if part == "unet" else ["q_proj", "fc1"]
+    network = parts_of(model)[part]
+    adapted = get_peft_model(
+        copy.deepcopy(network), LoraConfig(r=RANK, target_modules=ends, init_lora_weights=False, **settings)
+    )
+    adapted.save_pretrained(tmp_path)
+    style = read_lora(tmp_path / "adapter_model.safetensors", target_of(model))
+    with FusedLoras(model) as fused:
+        fused.blend({style: 1.0})
+        expected = adapted.merge_and_unload().state_dict()
+        for name, tensor in network.state_dict().items():
+            torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unet.unet.PATH.lora_A.weight",
+        "base_model.model.PATH.lora_A.weight",
+        "base_model.model.PATH.lora_A.default.weight",
+        "unet.base_model.model.PATH.lora_A.weight",
+        "base_model.model.unet.PATH.lora_A.weight",
+        "PATH.lora_A.weight",
+    ],
+)
+def test_what_stands_around_a_path_is_no_part_of_it(tiny_model: Model, tmp_path: Path, name: str) -> None:
+    layer = ALL_LAYERS[0]
+    change = changes_of(tiny_model, (layer,))[layer]
+    down = name.replace("PATH", layer[1])
+    tensors = {down: change.down, down.replace("lora_A", "lora_B"): change.up}
+    style = read_lora(saved(tmp_path / "style.safetensors", tensors), target_of(tiny_model))
+    assert style.layers == {layer: Factors(down.replace("lora_A", "lora_B"), down, float(RANK))}
+
+
+@pytest.mark.parametrize("settings", ["[1]", "{", "\xff"])
+def test_settings_beside_that_are_none_are_a_sentence(tiny_model: Model, tmp_path: Path, settings: str) -> None:
+    (tmp_path / "adapter_config.json").write_bytes(settings.encode("latin-1"))
+    with pytest.raises(LoraError, match="cannot be read"):
+        read_lora(
+            saved(tmp_path / "style.safetensors", {"base_model.model.x.lora_A.weight": torch.zeros(2, 2)}),
+            target_of(tiny_model),
+        )
 
 
 def test_names_of_sdxl_and_its_second_text_encoder_are_known() -> None:

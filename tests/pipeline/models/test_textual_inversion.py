@@ -118,6 +118,9 @@ def test_sdxl_has_vectors_for_each_text_encoder(tiny_model: Model, tmp_path: Pat
         ("nan.safetensors", {"emb_params": torch.full((1, TEXT_WIDTH), torch.nan)}, "NaN"),
         ("number.safetensors", {"emb_params": torch.tensor(1.0)}, "width 32"),
         ("two words (1).safetensors", {"emb_params": torch.zeros(1, TEXT_WIDTH)}, "Rename the file"),
+        ("style-.safetensors", {"emb_params": torch.zeros(1, TEXT_WIDTH)}, "does not end in '-'"),
+        ("style.safetensors", {"style--": torch.zeros(1, TEXT_WIDTH)}, "does not end in '-'"),
+        ("[style].safetensors", {"emb_params": torch.zeros(1, TEXT_WIDTH)}, "Rename the file"),
         ("lora.safetensors", {"lora_unet_x.lora_up.weight": torch.zeros(1, 1)}, "--loras"),
         ("more.safetensors", {"a": torch.zeros(1), "b": torch.zeros(1)}, "no textual inversion"),
         ("x.safetensors", {"emb_params": torch.zeros(1, TEXT_WIDTH)}, "is a word already"),
@@ -150,3 +153,13 @@ def test_two_files_of_one_word_are_told_apart(tiny_model: Model, folder: Path) -
 def test_the_word_of_a_file() -> None:
     assert word_and_vectors(Path("ink.safetensors"), {"emb_params": vectors(1)})[0] == "ink"
     assert word_and_vectors(Path("ink.safetensors"), {"<wash>": vectors(1)})[0] == "<wash>"
+
+
+TECHNICAL = ("emb_params", "clip_l", "clip_g", "string_to_param.*", "string_to_param", "*", "<*>", "embedding", "0")
+
+
+@pytest.mark.parametrize("name", TECHNICAL)
+def test_what_programs_call_a_tensor_is_no_word(name: str) -> None:
+    tensors = {name: vectors(2), "string_to_token.*": torch.tensor(265)}
+    word, (found,) = word_and_vectors(Path("FastNegative.safetensors"), tensors)
+    assert word == "FastNegative" and torch.equal(found, tensors[name])
