@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.compute.devices import sent
 from pipeline.errors import PictureError
+from pipeline.frames.colour_profile import as_srgb
 from pipeline.frames.picture_file import READ_ERRORS, LargePictureError, UnreadablePictureError, opened_picture
 from pipeline.settings import Fit
 
@@ -36,7 +37,7 @@ def as_frame(picture: Picture) -> Frame:
     """Any picture as `uint8 [H, W, 3]`, its longer side at most 2048 pixels; raises `PictureError`.
 
     Takes a PIL image, the bytes or the path of a file, or an array `[H, W]` or `[H, W, 1 to 4]` that is bool, uint8,
-    uint16 or float in 0..1. Orientation tags are followed; what is transparent shows white.
+    uint16 or float in 0..1. Orientation tags and colour profiles are followed; what is transparent shows white.
     """
     if isinstance(picture, np.ndarray):
         return _shrunk_frame(_array_as_image(picture))
@@ -136,6 +137,7 @@ def _shrunk_frame(image: Image.Image) -> Frame:
         image = image.convert("RGBA" if transparent else "RGB")
     if max(image.size) > LONGEST_SIDE:
         image = image.resize(_within(image.size, LONGEST_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    image = as_srgb(image)
     if transparent:
         # Some modes name one colour as transparent; the conversion makes it an alpha channel like any other.
         image = image.convert("RGBA")

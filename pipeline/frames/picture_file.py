@@ -29,6 +29,22 @@ _STARTS = {
     b"MM\0+": "TIFF",
     b"P": "PPM",
 }
+_OTHERS = {
+    b"ftypavi": "AVIF",
+    b"ftyphe": "HEIC",
+    b"ftypmif1": "HEIF",
+    b"ftypmsf1": "HEIF",
+    b"ftyp": "a video",
+    b"\xff\x0a": "JPEG XL",
+    b"JXL \r\n": "JPEG XL",
+    b"jP  \r\n": "JPEG 2000",
+    b"<svg": "SVG",
+    b"<?xml": "SVG or other text",
+    b"\x1aE\xdf\xa3": "a video",
+    b"8BPS": "a Photoshop file",
+    b"%PDF": "a PDF",
+}
+"""What people send instead, by what its first bytes hold."""
 _EXIF = struct.Struct("<10sIHHHIII")
 """One directory with one short number, and no directory after it."""
 _SLOW_DECODERS = ("ppm", "ppm_plain", "bmp_rle")
@@ -61,8 +77,8 @@ def opened_picture(
     data: bytes, formats: Sequence[str], most_pixels: int, most_side: int | None = None
 ) -> Iterator[Image.Image]:
     """A picture whose header was read and is in bounds, to be decoded while this is open; its Exif holds how it is
-    turned, and nothing else. Raises `LargePictureError` or `UnreadablePictureError`, for all that is raised inside
-    too."""
+    turned, and nothing else, and its colour profile is bounded. Raises `LargePictureError` or `UnreadablePictureError`,
+    for all that is raised inside too."""
     try:
         with ExitStack() as stack:
             yield _opened(data, formats, most_pixels, most_side, stack)
@@ -81,7 +97,8 @@ def _opened(
 ) -> Image.Image:
     kind = _kind_of(data)
     if kind is None or kind not in formats:
-        raise UnreadablePictureError("it begins like none of them")
+        other = next((name for start, name in _OTHERS.items() if start in data[:32]), None)
+        raise UnreadablePictureError(f"it is {other}" if other else "it begins like none of them")
     parts = parts_of(kind, data)
     if parts.size is not None:
         # Its decoder takes room for all pixels as it is opened.
@@ -93,7 +110,8 @@ def _opened(
     if parts.size is None:
         _wait_if_large(image.size, _PROGRESSIVE_PIXEL_BYTES if parts.is_progressive else _PIXEL_BYTES, stack)
     if kind != "TIFF":
-        # Pillow turns a TIFF by itself.
+        # Pillow turns a TIFF by itself, and finds its profile.
+        image.info["icc_profile"] = parts.profile
         image.info["exif"] = _EXIF.pack(b"Exif\0\0II*\0", 8, 1, 0x0112, 3, 1, parts.orientation, 0)
     return image
 

@@ -1,7 +1,7 @@
 """What of a picture's file is handed to its decoder: the parts that make pixels, counted before any is decoded.
 
-Metadata, profiles, texts and later frames stay outside, where neither a decoder nor Pillow unpacks them; of all that
-they say only the orientation is kept.
+Metadata, texts and later frames stay outside, where neither a decoder nor Pillow unpacks them; of all that they say
+only the orientation and the colour profile are kept.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from pipeline.frames.colour_profile import MOST_PROFILE_BYTES, inflated
 
 MOST_SCANS = 64
 """Of a JPEG: each is a walk over all pixels, whatever it says. Encoders write about ten."""
@@ -24,7 +26,8 @@ MOST_TILE_PIXELS = 2048 * 2048
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\x01\xd0-\xd7]")
 _ALONE = (0x01, *range(0xD0, 0xD9))
-_SOS, _EOI, _APP0, _APP1, _APP14, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0xFE
+_SOS, _EOI, _APP0, _APP1, _APP2, _APP14, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+_ICC = b"ICC_PROFILE\0"
 _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -47,12 +50,13 @@ class PartsError(ValueError):
 @dataclass(frozen=True)
 class Parts:
     """What its decoder gets of a file, how it is turned (1 to 8, as Exif says), whether a decoder keeps more of it than
-    its pixels, and its size where Pillow works before it looks at that."""
+    its pixels, its size where Pillow works before it looks at that, and its colour profile."""
 
     data: bytes
     orientation: int = 1
     is_progressive: bool = False
     size: tuple[int, int] | None = None
+    profile: bytes = b""
 
 
 def parts_of(kind: str, data: bytes) -> Parts:
@@ -89,6 +93,7 @@ def _check_chunks_of_video(packet: bytes, first: int) -> None:
 
 def _jpeg(data: bytes) -> Parts:
     kept, orientation, scans, first_scan, at = [data[:2]], 1, 0, None, 2
+    profile: dict[int, bytes] = {}
     for _ in range(MOST_SEGMENTS):
         found = _JPEG_MARKER.search(data, at)
         if found is None:
@@ -107,6 +112,8 @@ def _jpeg(data: bytes) -> Parts:
         elif first_scan is None:
             if marker == _APP1 and segment.startswith(_EXIF) and orientation == 1:
                 orientation = _orientation(segment[len(_EXIF) :])
+            if marker == _APP2 and segment.startswith(_ICC):
+                profile.setdefault(segment[len(_ICC)], segment[len(_ICC) + 2 :])
             if _is_kept_of_jpeg(marker, segment):
                 kept.append(data[found.start() : at + length])
         at += max(length, 2)
@@ -114,7 +121,12 @@ def _jpeg(data: bytes) -> Parts:
         raise PartsError(f"it came with more than {MOST_SEGMENTS} segments; needed: at most that")
     if first_scan is None:
         return Parts(data[:2])
-    return Parts(b"".join([*kept, data[first_scan:]]), orientation, is_progressive=scans > 1)
+    whole = _bounded(b"".join(profile[number] for number in sorted(profile)))
+    return Parts(b"".join([*kept, data[first_scan:]]), orientation, is_progressive=scans > 1, profile=whole)
+
+
+def _bounded(profile: bytes) -> bytes:
+    return profile if len(profile) <= MOST_PROFILE_BYTES else b""
 
 
 def _is_kept_of_jpeg(marker: int, segment: bytes) -> bool:
@@ -126,32 +138,38 @@ def _is_kept_of_jpeg(marker: int, segment: bytes) -> bool:
 
 def _png(data: bytes) -> Parts:
     kept, orientation, at = [_PNG_START], 1, len(_PNG_START)
+    profile = b""
     for count, (name, start, end) in enumerate(_chunks(data, at, ">I4s", name_first=False, trailer=4)):
         _check("chunks", count, FREE_PARTS + len(data) // BYTES_A_PART)
         at = end
         if name == b"eXIf" and orientation == 1:
             orientation = _orientation(data[start + 8 : end - 4])
+        if name == b"iCCP" and not profile:
+            # A name, an end of it, and the only way to pack that there is.
+            profile = inflated(data[start + 8 : end - 4].partition(b"\0")[2][1:])
         if name in _PNG_KEPT:
             kept.append(data[start:end])
         if name == b"IEND":
-            return Parts(b"".join(kept), orientation)
+            return Parts(b"".join(kept), orientation, profile=profile)
     # Cut off: what it announces may still be said.
     cut = data[at:] if data[at + 4 : at + 8] in _PNG_KEPT else b""
-    return Parts(b"".join([*kept, cut]), orientation)
+    return Parts(b"".join([*kept, cut]), orientation, profile=profile)
 
 
 def _webp(data: bytes) -> Parts:
-    orientation, size = 1, None
+    orientation, size, profile = 1, None, b""
     for count, (name, start, end) in enumerate(_chunks(data, 12, "<4sI", name_first=True, trailer=0)):
         _check("chunks", count, FREE_PARTS + len(data) // BYTES_A_PART)
         body = data[start + 8 : end]
         if name == b"EXIF" and orientation == 1:
             orientation = _orientation(body.removeprefix(_EXIF))
+        if name == b"ICCP" and not profile:
+            profile = _bounded(body)
         if size is None:
             size = _webp_size(name, body[:10])
     if size is None:
         raise PartsError("it says no size")
-    return Parts(data, orientation, is_progressive=True, size=size)
+    return Parts(data, orientation, is_progressive=True, size=size, profile=profile)
 
 
 def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
