@@ -81,8 +81,9 @@ class ModelEntry:
     in pixels; 0 means the size that the UNet's config names. `latent_conditioning` names what is concatenated to the
     noisy latents (see `pipeline.models.conditioning`). `lora` and `tiny_vae` are repositories of the hub: the first is
     fused into the UNet at loading, the second takes the place of the model's own autoencoder; empty means none.
-    `prediction_type` goes before that of the scheduler's config. `guides` says whether guidance above 1 and negative
-    prompts act well, and `defaults` what a fresh page begins with.
+    `prediction_type` goes before that of the scheduler's config. So does
+    `zero_terminal_snr`: whether the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides`
+    says whether guidance above 1 and negative prompts act well, and `defaults` what a fresh page begins with.
     """
 
     name: str
@@ -93,6 +94,7 @@ class ModelEntry:
     family: FamilyName = "sd15"
     distillation: Distillation = "lcm"
     prediction_type: str | None = None
+    zero_terminal_snr: bool | None = None
     lora: str = ""
     tiny_vae: str = ""
     guides: bool = True

@@ -85,9 +85,10 @@ def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
     # One reading of a single file serves all text encoders: its tensors are mapped, not copied.
     checkpoint = None if in_folder else load_single_file_checkpoint(str(at.model), local_files_only=True)
     encoders = tuple(_text_encoder(entry.name, at, each, checkpoint) for each in FAMILIES[entry.family].encoders)
-    predicts = {} if entry.prediction_type is None else {"prediction_type": entry.prediction_type}
+    known = {"prediction_type": entry.prediction_type, "rescale_betas_zero_snr": entry.zero_terminal_snr}
+    described = {name: each for name, each in known.items() if each is not None}
     # Whatever scheduler a model comes with: its betas and its prediction are read, the steps are our own.
-    scheduler = LCMScheduler.from_pretrained(at.configs, subfolder="scheduler", **_HERE, **predicts)
+    scheduler = LCMScheduler.from_pretrained(at.configs, subfolder="scheduler", **_HERE, **described)
     return Parts(unet, vae, encoders, scheduler)
 
 

@@ -62,6 +62,7 @@ def recognised(entry: ModelEntry, place: Path) -> ModelEntry:
         memory_layout=common.memory_layout,
         distillation=known or usual,
         prediction_type=None if in_folder else _prediction_type_of_file(place, family),
+        zero_terminal_snr=None if in_folder else _is_zero_terminal(place, family),
         lora="" if known else common.lcm_lora,
         memory_gib=common.memory_gib,
     )
@@ -145,6 +146,13 @@ def _prediction_type_of_file(file: Path, family: FamilyName) -> str:
         return "v_prediction"
     named = {"v": "v_prediction", "epsilon": "epsilon"}
     return named.get(metadata.get("modelspec.prediction_type", ""), "v_prediction" if family == "sd21" else "epsilon")
+
+
+def _is_zero_terminal(file: Path, family: FamilyName) -> bool | None:
+    """Whether a single file is marked as trained down to noise alone, by a tensor `ztsnr` as the community marks it;
+    `None` where it says nothing. Nothing can be told of such noise but by a model that predicts velocity."""
+    marked = "ztsnr" in _header(file)[0] and _prediction_type_of_file(file, family) == "v_prediction"
+    return True if marked else None
 
 
 def channels_of_file(file: Path) -> int:

@@ -82,6 +82,10 @@ class StepCoefficients:
         return self.c_out * self.predicted_clean(prediction, noisy, prediction_type) + self.c_skip * noisy
 
 
+LEAST_ALPHA = 2.0**-24
+"""Of the signal's share in noise alone, which some models are trained on: what is divided by it stays finite."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """The coefficients of all grid positions, what the UNet predicts, and how it learned to do so in few steps."""
@@ -119,7 +123,7 @@ class Schedule:
 
 
 def _coefficients(scheduler: Any, timestep: int, distillation: Distillation) -> StepCoefficients:
-    alpha = scheduler.alphas_cumprod[timestep].double()
+    alpha = scheduler.alphas_cumprod[timestep].double().clamp(min=LEAST_ALPHA)
     c_skip, c_out = 0.0, 1.0
     if distillation == "lcm":
         c_skip, c_out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)

@@ -195,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Stopped before the first frame; nothing is written.\n")
         return INTERRUPTED
-    sys.stdout.write(f"{arguments.out.name} holds {report.frames} frames.\n")
+    sys.stdout.write(f"{arguments.out.name} holds {report.frames} frame{'' if report.frames == 1 else 's'}.\n")
     return INTERRUPTED if report.stopped else 0
 
 

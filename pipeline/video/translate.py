@@ -217,7 +217,8 @@ def outcome(report: VideoReport, out: Path) -> str:
     if not report.frames:
         return "Stopped before the first frame; nothing is written."
     if report.ending == "whole":
-        return f"{out.name} holds {report.frames} frames."
+        return f"{out.name} holds {report.frames} frame{'' if report.frames == 1 else 's'}."
     why = "Stopped" if report.ending == "stopped" else "The source is damaged"
     of = f" of {report.expected}" if report.expected else ""
-    return f"{why}: {out.name} holds {report.frames}{of} frames."
+    frames = "frame" if report.frames == 1 and not of else "frames"
+    return f"{why}: {out.name} holds {report.frames}{of} {frames}."

@@ -111,7 +111,7 @@ def test_gradio_is_told_an_ipv6_address_in_brackets(host: str, name: str) -> Non
         asked.update(options)
         return None, f"http://{name}:{free}/", None
 
-    address = opened(SimpleNamespace(launch=launch), [], host=host, port=free, middleware=None)
+    address = opened(SimpleNamespace(launch=launch), [], host=host, port=free, middleware=[])
     assert (asked["server_name"], address) == (name, f"http://{name}:{free}/")
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline
@@ -213,6 +214,30 @@ def test_a_file_by_itself_takes_configs_and_vocabularies_of_its_family_s_base(tm
 def test_a_file_may_say_what_it_predicts(tmp_path: Path, metadata: dict[str, str], predicts: str) -> None:
     save_checkpoint(tmp_path / "all.safetensors", "sd21", metadata)
     assert find_entry(tmp_path / "all.safetensors").prediction_type == predicts
+
+
+@pytest.mark.parametrize(
+    ("marks", "predicts", "zero"),
+    [
+        (("v_pred", "ztsnr"), "v_prediction", True),
+        (("v_pred",), "v_prediction", False),
+        (("ztsnr",), "epsilon", False),
+    ],
+)
+def test_the_marks_of_the_community_are_read(
+    tmp_path: Path, frames: list[Frame], marks: tuple[str, ...], predicts: str, zero: bool
+) -> None:
+    folder = save_model(tmp_path / "sd15", "sd15", weights=False)
+    file = folder / "model.safetensors"
+    save_checkpoint(file, "sd15")
+    save_file({**load_file(file), **{mark: torch.empty(0) for mark in marks}}, file)
+    file.with_suffix(".json").write_text('{"distillation": "turbo"}')
+    model = load(file)
+    config = model.scheduler.config
+    assert (config.prediction_type, config.rescale_betas_zero_snr) == (predicts, zero)
+    with Engine(model) as engine:
+        picture = engine.open().submit(frames[0], FrameSettings(steps=2, strength=1.0)).result().picture
+    assert np.unique(picture).size > 2
 
 
 def test_a_name_says_nothing(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from pipeline.options import OF_THE_MODEL
 from pipeline.settings import DECLARATIONS, RANGES, Choice
 from pipeline.video.reader import SourceFrame, VideoReader, facts_of, following_time, upright
 from pipeline.video.targets import TARGETS
-from pipeline.video.translate import _asked, main, parse, translate_video, translated_frames
+from pipeline.video.translate import VideoReport, _asked, main, outcome, parse, translate_video, translated_frames
 from pipeline.video.writer import check_paths
 from tests.support.clips import (
     BLUE,
@@ -567,3 +567,16 @@ def test_a_signal_leaves_a_playable_file_and_says_how_far_it_came(
     assert capsys.readouterr().err == "Stopped: out.mp4 holds 3 of 8 frames.\n"
     assert len(read_clip(out).pictures) == 3
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected", "ending", "said"),
+    [
+        (1, 1, "whole", "out.mp4 holds 1 frame."),
+        (2, 2, "whole", "out.mp4 holds 2 frames."),
+        (1, 8, "stopped", "Stopped: out.mp4 holds 1 of 8 frames."),
+        (1, None, "stopped", "Stopped: out.mp4 holds 1 frame."),
+    ],
+)
+def test_one_frame_is_no_frames(frames: int, expected: int | None, ending: Any, said: str) -> None:
+    assert outcome(VideoReport(frames, expected, ending), Path("out.mp4")) == said
