@@ -20,13 +20,15 @@ from tests.support.standin import frame, unpacked
 
 OPEN = ("--visitors", "1")
 GUARDED = (*OPEN, "--auth", "anna:secret")
+BEHIND_A_DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9", "all_proxy": "socks5://127.0.0.1:9"}
 CREDENTIALS = {"username": "anna", "password": "secret"}
 
 
 @pytest.fixture(scope="module")
 def app(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[App]:
     """The last test of each ends it."""
-    served = App(tmp_path_factory.mktemp("app") / "app.log", *request.param, model=str(tiny_folder))
+    log = tmp_path_factory.mktemp("app") / "app.log"
+    served = App(log, *request.param, model=str(tiny_folder), environment=BEHIND_A_DEAD_PROXY)
     served.start()
     yield served
     served.kill()
@@ -49,6 +51,12 @@ def closing(socket: ClientConnection) -> tuple[int, str]:
             socket.recv(timeout=10)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+@pytest.mark.parametrize("app", [GUARDED], indirect=True)
+def test_a_clean_start_prints_our_lines_alone(app: App) -> None:
+    lines = app.log().splitlines()
+    assert lines and all(line.startswith("Rearview ") for line in lines), lines
 
 
 @pytest.mark.parametrize("app", [GUARDED], indirect=True)
