@@ -115,7 +115,9 @@ def _refusal(host: str, port: int, error: OSError | UnicodeError) -> str:
     return f"--host {host} is no address of this machine ({error}). Take {LOOPBACK}, or 0.0.0.0 for all of them."
 
 
-def opened(blocks: Any, routes: Sequence[Any], *, host: str, port: int, middleware: Sequence[Any], **options: Any) -> str:
+def opened(
+    blocks: Any, routes: Sequence[Any], *, host: str, port: int, middleware: Sequence[Any], **options: Any
+) -> str:
     """The address at which `blocks` is open, with `routes` in front of its own from the first request on; raises
     `StartError`."""
     bare = unbracketed(host)
