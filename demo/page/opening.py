@@ -45,7 +45,7 @@ def sheltered() -> Iterator[None]:
         raise _of_surroundings(error) from error
     except Exception as error:
         # httpx has errors of its own, and Gradio raises plain ones where it does not reach itself.
-        if type(error) is Exception or type(error).__module__.partition(".")[0] in ("httpx", "httpcore"):
+        if type(error) is Exception or type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore"):
             raise _of_surroundings(error) from error
         raise
     finally:

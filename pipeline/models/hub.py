@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
@@ -48,6 +50,12 @@ _NET_ERRORS: tuple[type[Exception], ...] = (
     OfflineModeIsEnabled,
     XetDownloadError,
 )
+_PROXY_ERRORS: tuple[type[Exception], ...] = (
+    ImportError,
+    ValueError,
+    import_module(_NET_ERRORS[0].__module__.partition(".")[0]).InvalidURL,
+)
+"""What the client raises before it asks anybody, where the environment names a proxy that it cannot use."""
 
 
 def is_repository(name: str) -> bool:
@@ -219,6 +227,15 @@ class Hub:
             info = HfApi(endpoint=self.endpoint).model_info(repository, timeout=REACH_TIMEOUT_S)
         except _NET_ERRORS as error:
             raise _refused(repository, error) from error
+        except OSError as error:
+            raise _refused(repository, error) from error
+        except _PROXY_ERRORS as error:
+            if not (proxies := _proxies()):
+                raise
+            raise ModelError(
+                f"the hub cannot be reached for {repository} through {proxies} ({_first_line(error)}); needed: a proxy "
+                "such as http://127.0.0.1:8080. Correct the variable, or say --model embedded."
+            ) from error
         return [file.rfilename for file in info.siblings or ()]
 
     def _downloaded(self, repository: str, files: Sequence[str]) -> Path:
@@ -233,6 +250,11 @@ class Hub:
                 f"{repository} cannot be written to the hub's cache ({_first_line(error)}); needed: room, and the "
                 "right to write there. Make room, or let the variable HF_HOME name another folder."
             ) from error
+
+
+def _proxies() -> str:
+    """The variables of the environment that name a proxy."""
+    return ", ".join(sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")))
 
 
 def _refused(repository: str, error: Exception) -> ModelError:

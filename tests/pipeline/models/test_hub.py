@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from huggingface_hub import close_session
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 
@@ -150,6 +151,17 @@ def test_offline_asks_nobody(hub: Hub, served: FakeHub) -> None:
 def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the hub cannot be reached.*--model embedded"):
         load("sd15-lcm", Hub(endpoint="http://127.0.0.1:9", cache=tmp_path))
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "foo://x:y"])
+def test_a_proxy_that_cannot_be_used_is_named(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", proxy)
+    close_session()
+    try:
+        with pytest.raises(ModelError, match="through .*all_proxy.*needed: a proxy"):
+            load_model("anna/anything", hub=Hub(endpoint="http://127.0.0.1:9", cache=tmp_path))
+    finally:
+        close_session()
 
 
 def test_a_gated_repository(hub: Hub, served: FakeHub) -> None:
