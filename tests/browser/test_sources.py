@@ -56,6 +56,7 @@ navigator.mediaDevices.getUserMedia = async ({ video }) => {
   const stream = halves.captureStream(20);
   [open] = stream.getTracks();
   open.getSettings = () => ({ deviceId });
+  window.given = (window.given ?? 0) + 1;
   return stream;
 };
 """
@@ -148,6 +149,8 @@ def test_another_camera_takes_the_place_of_the_first_or_leaves_it(opened: Callab
     page.click("#camera")
     wait_for_colour(page, 0.1, 0.5, (0, 0, 255))
     page.select_option("#camera_device", "back")
+    # The list has it before the camera is there.
+    page.wait_for_function("window.given === 2 && document.querySelectorAll('video').length === 1")
     expect(page.locator("#camera_device")).to_have_value("back")
     expect(page.locator("#notice")).to_be_empty()
     page.evaluate("() => { window.broken = 'front'; }")
@@ -160,7 +163,7 @@ def test_another_camera_takes_the_place_of_the_first_or_leaves_it(opened: Callab
     page.evaluate("() => { window.broken = 'back'; }")
     page.select_option("#camera_device", "front")
     expect(page.locator("#camera_device")).to_have_value("front")
-    assert page.locator("video").count() == 1
+    expect(page.locator("video")).to_have_count(1)
 
 
 def test_a_video_opens_while_the_cameras_question_waits(opened: Callable[[str], Page], tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_a_video_opens_while_the_cameras_question_waits(opened: Callable[[str], 
     page.evaluate("window.allow()")
     page.wait_for_function("window.shared.getTracks().every((track) => track.readyState === 'ended')")
     expect(page.locator(f"#source_video{PRESSED}")).to_be_visible()
-    assert page.locator("video").count() == 1
+    expect(page.locator("video")).to_have_count(1)
 
 
 def test_a_camera_that_looks_away_is_no_mirror(opened: Callable[[str], Page]) -> None:
@@ -230,7 +233,7 @@ def test_from_one_source_to_the_next_nothing_stays_open(opened: Callable[[str], 
     page.set_input_files("#video_file", clip)
     expect(page.locator(f"#source_video{PRESSED}")).to_be_visible()
     assert page.evaluate("window.shared.getTracks().every((track) => track.readyState === 'ended')")
-    assert page.locator("video").count() == 1
+    expect(page.locator("video")).to_have_count(1)
     page.click("#source_video")
     expect(page.locator(f"#source_drawing{PRESSED}")).to_be_visible()
     assert page.locator("video").count() == 0
