@@ -24,10 +24,15 @@ from transformers import CLIPConfig
 from pipeline.compute.host import in_passing_thread
 from pipeline.errors import ModelError
 from pipeline.frames.codec import Frame
-from pipeline.models.hub import PICKLE_ENDINGS, Hub
+from pipeline.models.hub import PICKLE_ENDINGS, Hub, variant_of
 
-HUB_CHECKER = "CompVis/stable-diffusion-safety-checker"
+HUB_CHECKER = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+"""A whole model; of it, the checker is these `FOLDERS`."""
+FOLDERS = ("safety_checker", "feature_extractor")
 PARTS = ("config.json", "preprocessor_config.json", "model.safetensors")
+"""What a checker consists of; the second lies in the second folder, where there are two."""
+HALF = "model.fp16.safetensors"
+"""Weights that take the place of the last part."""
 BLURRED_SIDE = 6
 """Pixels of the longer side of what is left of a flagged picture before it is enlarged again."""
 CARE = 0.01
@@ -106,8 +111,9 @@ def blurred(picture: Frame) -> Frame:
 def load_safety_checker(
     folder_or_id: str, device: torch.device, *, dtype: torch.dtype | None = None, hub: Hub | None = None
 ) -> SafetyChecker:
-    """Load a checker from a folder in the layout of `HUB_CHECKER`, or from a repository of the hub, which is fetched
-    once. Without `dtype`, float16 on CUDA and float32 elsewhere.
+    """Load a checker from a folder that holds `FOLDERS`, or all `PARTS` by themselves; or from a repository of the
+    hub, `HUB_CHECKER` or one of a checker alone, which is fetched once. Without `dtype`, float16 on CUDA and float32
+    elsewhere.
 
     Raises `ModelError`.
     """
@@ -129,6 +135,8 @@ def load_safety_checker_to_lend(
 
 
 def _folder_of(folder_or_id: str, hub: Hub) -> Path:
+    if folder_or_id == HUB_CHECKER:
+        return hub.parts(HUB_CHECKER, FOLDERS)
     return hub.folder_of(
         folder_or_id,
         f"the safety checker came as {folder_or_id!r}; needed: a folder with {', '.join(PARTS)}, or a repository such "
@@ -136,26 +144,35 @@ def _folder_of(folder_or_id: str, hub: Hub) -> Path:
     )
 
 
+def _folders_in(folder: Path) -> tuple[Path, Path]:
+    """Where the network lies, and where what its pictures have to be like."""
+    network, pictures = (folder / each for each in FOLDERS)
+    return (network, pictures) if network.is_dir() else (folder, folder)
+
+
 def _check_parts(name: str, folder: Path) -> None:
     """Raise `ModelError` unless the folder holds all parts."""
-    missing = [part for part in PARTS if not (folder / part).is_file()]
+    network, pictures = _folders_in(folder)
+    there = {each.name for place in (pictures, network) if place.is_dir() for each in place.iterdir()}
+    missing = [part for part in PARTS if part not in there and not (part == PARTS[-1] and HALF in there)]
     if not missing:
         return
-    pickles = sorted(each.name for each in folder.iterdir() if each.name.endswith(PICKLE_ENDINGS))
+    pickles = sorted(name for name in there if name.endswith(PICKLE_ENDINGS))
     only = f", and weights only as {pickles[0]}, a pickle, which could run any program" if pickles else ""
     raise ModelError(
         f"the safety checker in {name!r} came without {' and '.join(missing)}{only}; needed: {', '.join(PARTS)}. "
-        f"Take the files of {HUB_CHECKER}."
+        f"Take {' and '.join(FOLDERS)} of {HUB_CHECKER}."
     )
 
 
 def _loaded(folder: Path, device: torch.device, dtype: torch.dtype) -> SafetyChecker:
-    only_here: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    network, pictures = _folders_in(folder)
+    read: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "variant": variant_of(network)}
     try:
-        described = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+        described = json.loads((pictures / "preprocessor_config.json").read_text(encoding="utf-8"))
         mean, std = (tuple(map(float, described[name])) for name in ("image_mean", "image_std"))
         model, report = StableDiffusionSafetyChecker.from_pretrained(
-            folder, config=CLIPConfig.from_pretrained(folder), dtype=dtype, output_loading_info=True, **only_here
+            network, config=CLIPConfig.from_pretrained(network), dtype=dtype, output_loading_info=True, **read
         )
         # What is missing would be made up, and a made-up checker flags at random.
         if report["missing_keys"]:

@@ -33,7 +33,9 @@ MORE_PARTS = ("text_encoder_2", "tokenizer_2")
 """Folders that some have beside these."""
 
 INDEX = "model_index.json"
-_WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler")
+_DESCRIBED_BY = {"scheduler": "scheduler_config.json", "feature_extractor": "preprocessor_config.json"}
+"""The config of each part that has another than `config.json`."""
+_WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", *_DESCRIBED_BY)
 _WEIGHTS = re.compile(
     r"(?P<stem>diffusion_pytorch_model|model|pytorch_lora_weights)(?P<variant>\.fp16)?"
     r"(?:-\d{5}-of-(?P<shards>\d{5}))?\.safetensors"
@@ -96,7 +98,7 @@ def _is_described(part: str, own: Collection[str]) -> bool:
     if part.startswith("tokenizer"):
         return "tokenizer.json" in own or {"vocab.json", "merges.txt"} <= set(own)
     # What lies in no folder is known by its config or, as a LoRA, has none.
-    return not part or ("scheduler_config.json" if part == "scheduler" else "config.json") in own
+    return not part or _DESCRIBED_BY.get(part, "config.json") in own
 
 
 def _is_whole(named: Sequence[re.Match[str]], variant: str | None) -> bool:
@@ -113,9 +115,11 @@ def variant_of(folder: Path) -> str | None:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is wanted of a repository: the parts of a model but for some, or what lies in no folder (`is_network`)."""
+    """What is wanted of a repository: the parts of a model but for some, `only` these, or what lies in no folder
+    (`is_network`)."""
 
     without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     weights: bool = True
     is_network: bool = False
 
@@ -128,6 +132,8 @@ class _Wanted:
         """The wanted parts of a repository that has the parts `known`."""
         if self.is_network:
             return ("",)
+        if self.only:
+            return self.only
         parts = (*PARTS, *(part for part in MORE_PARTS if part in known))
         return tuple(part for part in parts if part not in self.without)
 
@@ -150,6 +156,10 @@ class Hub:
         Raises `ModelError`.
         """
         return self._folder(repository, _Wanted(without=tuple(without)))
+
+    def parts(self, repository: str, names: Sequence[str]) -> Path:
+        """The same folder with the parts `names` alone; downloaded if it is not here. Raises `ModelError`."""
+        return self._folder(repository, _Wanted(only=tuple(names)))
 
     def configs(self, repository: str) -> Path:
         """The same folder with configs and vocabularies alone; downloaded if it is not here. Raises `ModelError`."""

@@ -26,6 +26,7 @@ from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame, as_pixels
 from pipeline.guides.safety import (
     FLAGGED,
+    FOLDERS,
     HUB_CHECKER,
     PARTS,
     Concepts,
@@ -37,6 +38,7 @@ from pipeline.guides.safety import (
     prepared,
 )
 from pipeline.memory import create_memory
+from pipeline.models.catalogue import CATALOGUE
 from pipeline.models.hub import Hub
 from pipeline.models.schedule import Schedule
 from pipeline.prompts.encoder import PromptEncoder
@@ -306,12 +308,51 @@ def test_what_is_nowhere_is_a_sentence(name: str) -> None:
         load_safety_checker(name, CPU, hub=Hub(offline=True))
 
 
-def test_a_checker_of_the_hub_is_fetched_once(hub_folder: Path, tmp_path: Path) -> None:
-    with serving(FakeHub({HUB_CHECKER: hub_folder})) as served:
+def whole_model(checker: Path, folder: Path) -> Path:
+    """A whole model's folder as far as the checker goes: it lies in two folders, in half precision and in full."""
+    network, pictures = (folder / each for each in FOLDERS)
+    for each in (network, pictures, folder / "unet"):
+        each.mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"not asked for")
+    (network / "config.json").write_bytes((checker / "config.json").read_bytes())
+    (network / "model.safetensors").write_bytes(b"not asked for")
+    (network / "pytorch_model.bin").write_bytes(b"a program")
+    (pictures / "preprocessor_config.json").write_bytes((checker / "preprocessor_config.json").read_bytes())
+    weights = {name: each.half() for name, each in load_file(checker / "model.safetensors").items()}
+    save_file(weights, network / "model.fp16.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_the_hubs_own_checker_is_two_folders_of_a_whole_model_and_fetched_once(
+    hub_folder: Path, tmp_path: Path
+) -> None:
+    assert (CATALOGUE["sd15-lcm"].source, FOLDERS) == (HUB_CHECKER, ("safety_checker", "feature_extractor"))
+    with serving(FakeHub({HUB_CHECKER: whole_model(hub_folder, tmp_path / "model")})) as served:
         hub = Hub(endpoint=served.url, cache=tmp_path / "cache")
-        assert load_safety_checker(HUB_CHECKER, CPU, hub=hub).flags(pixels(0)).tolist() == [True]
+        assert load_safety_checker(HUB_CHECKER, CPU, hub=hub).flags(pixels(0, 1)).tolist() == [True, False]
+        fetched = {path.partition("/resolve/")[2].partition("/")[2] for path in served.asked if "/resolve/" in path}
+    assert fetched == {
+        "model_index.json",
+        "safety_checker/config.json",
+        "safety_checker/model.fp16.safetensors",
+        "feature_extractor/preprocessor_config.json",
+    }
     # The hub is gone.
     assert load_safety_checker(HUB_CHECKER, CPU, hub=hub).flags(pixels(0)).tolist() == [True]
+
+
+def test_a_folder_of_a_whole_model_and_a_repository_of_a_checker_alone_are_checkers_as_well(
+    hub_folder: Path, tmp_path: Path
+) -> None:
+    folder = whole_model(hub_folder, tmp_path / "model")
+    assert load_safety_checker(str(folder), CPU).flags(pixels(0)).tolist() == [True]
+    with serving(FakeHub({"anna/checker": hub_folder})) as served:
+        hub = Hub(endpoint=served.url, cache=tmp_path / "cache")
+        assert load_safety_checker("anna/checker", CPU, hub=hub).flags(pixels(0)).tolist() == [True]
+    (folder / "feature_extractor" / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match="came without preprocessor_config.json"):
+        load_safety_checker(str(folder), CPU)
 
 
 def test_the_flag_is_off_by_default_and_also_a_variable(monkeypatch: pytest.MonkeyPatch, hub_folder: Path) -> None:
