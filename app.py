@@ -64,7 +64,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--control",
         metavar="NAME",
-        help="hold the picture to the lines of the drawing: sketch-sd15, lineart-sdxl, controlnet-scribble-sd15, ..., "
+        help="hold the picture to the lines of the drawing: controlnet-scribble-sd15, sketch-sdxl, lineart-sdxl, ..., "
         "a folder in diffusers' layout, or owner/name of a repository of the Hugging Face hub",
     )
     parser.add_argument(

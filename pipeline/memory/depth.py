@@ -25,8 +25,8 @@ from pipeline.memory.base import Memory
 from pipeline.settings import FrameSettings
 
 DEPTH_FILE = "depth.safetensors"
-DEPTH_MODEL = "Intel/dpt-hybrid-midas"
-"""The depth model whose pictures Live2Diff's weights were trained on."""
+DEPTH_MODEL = "Intel/dpt-hybrid-midas@refs/pr/5"
+"""The depth model whose pictures Live2Diff's weights were trained on. Its main holds a pickle alone."""
 
 _WIDTHS = (16, 32, 96, 256)
 

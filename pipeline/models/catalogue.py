@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import ModelError
 from pipeline.memory import MemoryLayout
+from pipeline.models.hub_names import read_name
 from pipeline.settings import FrameSettings
 
 ENTRY_FILE = "rearview.json"
@@ -77,7 +78,8 @@ FAMILIES: Mapping[FamilyName, Family] = {
 class ModelEntry:
     """What the engine must know of a model beside its weights.
 
-    `source` is a folder in diffusers' layout, a single file, or the name of a repository of the hub. `native_size` is
+    `source` is a folder in diffusers' layout, a single file, or the name of a repository of the hub, perhaps at a
+    revision ("owner/name@refs/pr/5"), as `lora` and `tiny_vae` may be. `native_size` is
     in pixels; 0 means the size that the UNet's config names. `latent_conditioning` names what is concatenated to the
     noisy latents (see `pipeline.models.conditioning`). `lora` and `tiny_vae` are repositories of the hub: the first is
     fused into the UNet at loading, the second takes the place of the model's own autoencoder; empty means none.
@@ -106,7 +108,8 @@ class ModelEntry:
     @property
     def repositories(self) -> tuple[str, ...]:
         """The repositories of the hub that its parts come from."""
-        return tuple(each for each in (self.source, self.lora, self.tiny_vae) if isinstance(each, str) and each)
+        names = [read_name(each) for each in (self.source, self.lora, self.tiny_vae) if isinstance(each, str)]
+        return tuple(each.repository for each in names if each is not None)
 
 
 def first_settings(distillation: Distillation) -> FrameSettings:

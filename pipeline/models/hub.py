@@ -17,11 +17,13 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
     XetDownloadError,
 )
 
 from pipeline.errors import ModelError
 from pipeline.models.catalogue import ENTRY_FILE, ModelEntry
+from pipeline.models.hub_names import HubName, is_repository, read_name
 
 REACH_TIMEOUT_S = 5.0
 VARIANT = "fp16"
@@ -42,8 +44,15 @@ _WEIGHTS = re.compile(
 )
 PICKLE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
 """How files are called that may run the code of whoever wrote them: none is read."""
-# The hub's own rule for names (huggingface_hub's `validate_repo_id`).
-_REPOSITORY = re.compile(r"(?!.*(?:--|\.\.|\.git$))(?=.{1,96}$)\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?", re.ASCII)
+PICKLE_ALONE = "as a pickle alone"
+MOST_REFS = 30
+"""How many refs of a repository are asked, the newest first, for safetensors that its main lacks."""
+
+_A_PICKLE = "which runs the code of whoever wrote it; needed: safetensors."
+_CONVERT = (
+    "You may also fetch the pickle, run `python -m scripts.convert_weights IN.bin OUT.safetensors`, and name the "
+    "folder in which its outcome and config.json lie."
+)
 
 # The root of what the hub's client raises about the net: its own errors are made of it too.
 _NET_ERRORS: tuple[type[Exception], ...] = (
@@ -58,11 +67,6 @@ _PROXY_ERRORS: tuple[type[Exception], ...] = (
     import_module(_NET_ERRORS[0].__module__.partition(".")[0]).InvalidURL,
 )
 """What the client raises before it asks anybody, where the environment names a proxy that it cannot use."""
-
-
-def is_repository(name: str) -> bool:
-    """Whether `name` reads as "owner/name" of a repository."""
-    return _REPOSITORY.fullmatch(name) is not None
 
 
 def wanted_files(listing: Iterable[str], parts: Sequence[str], weights: bool = True) -> list[str]:
@@ -87,7 +91,7 @@ def missing_part(listing: Iterable[str], parts: Sequence[str], weights: bool = T
         named = [match for name in own if (match := _WEIGHTS.fullmatch(name))]
         if not _is_described(part, own) or (weights and part not in _WITHOUT_WEIGHTS and not named):
             pickled = any(name.endswith(PICKLE_ENDINGS) for name in own)
-            return f"{part or 'weights'} as a pickle alone" if pickled else f"no {part or 'weights'}"
+            return f"{part or 'weights'} {PICKLE_ALONE}" if pickled else f"no {part or 'weights'}"
         if weights and named and not any(_is_whole(named, match["variant"]) for match in named):
             return f"only some of the files of {part or 'its weights'}"
     return None
@@ -185,23 +189,27 @@ class Hub:
         """Whether all that an entry of the hub is made of lies in the cache."""
         without = ("vae",) if entry.tiny_vae else ()
         networks = [each for each in (entry.lora, entry.tiny_vae) if each]
-        return self._cached(str(entry.source), _Wanted(without=without)) is not None and all(
-            self._cached(each, _NETWORK) for each in networks
+        wanted = {str(entry.source): _Wanted(without=without), **dict.fromkeys(networks, _NETWORK)}
+        return all(
+            (name := read_name(each)) and self._cached(name, whole) is not None for each, whole in wanted.items()
         )
 
     def problem(self, repositories: Iterable[str]) -> str | None:
         """Why one of the repositories cannot be reached, as a sentence; `None` where all can."""
         try:
             for repository in repositories:
-                self._listing(repository)
+                self._listing(HubName(repository))
         except ModelError as error:
             return str(error)
         return None
 
     def _folder(self, repository: str, wanted: _Wanted) -> Path:
-        if not is_repository(repository):
-            raise ModelError(f"repository came as {repository!r}; needed: owner/name. Correct it.")
-        found = self._cached(repository, wanted)
+        name = read_name(repository)
+        if name is None or name.file:
+            raise ModelError(
+                f"repository came as {repository!r}; needed: owner/name, or owner/name@revision. Correct it."
+            )
+        found = self._cached(name, wanted)
         if found is not None:
             return found
         if self.offline:
@@ -209,20 +217,54 @@ class Hub:
                 f"{repository} is not in the cache of this machine, or not whole, and --offline forbids the net; "
                 "needed: its files. Start once without --offline, or name a folder."
             )
-        listing = self._listing(repository)
+        listing = self._listing(name)
         parts = wanted.parts({_folder_of(file) for file in listing})
         missing = missing_part(listing, parts, wanted.weights)
+        if missing is not None and missing.endswith(PICKLE_ALONE):
+            raise ModelError(
+                f"{name.repository} came with {missing} on {name.revision or 'main'}, {_A_PICKLE} "
+                f"{self._where_else(name, wanted)}"
+            )
         if missing is not None:
             raise ModelError(
                 f"{repository} came with {missing}; needed: {', '.join(part or 'weights' for part in parts)} in "
                 "diffusers' layout, weights as safetensors. Name another repository, or a single .safetensors file."
             )
-        return self._downloaded(repository, wanted_files(listing, parts, wanted.weights))
+        return self._downloaded(name, wanted_files(listing, parts, wanted.weights))
 
-    def _cached(self, repository: str, wanted: _Wanted) -> Path | None:
+    def _where_else(self, name: HubName, wanted: _Wanted) -> str:
+        """What to do about a repository of pickles: which of its refs hold what is wanted, as a sentence."""
+        refs = self._refs_with(name, wanted)
+        if not refs:
+            return f"No other ref of it that the hub lists holds them. {_CONVERT}"
+        named = ", ".join(refs)
+        return (
+            f"Its {named} {'holds' if len(refs) == 1 else 'hold'} them: look who proposed them, then say "
+            f"{name.at(refs[0])}. {_CONVERT}"
+        )
+
+    def _refs_with(self, name: HubName, wanted: _Wanted) -> list[str]:
+        """The refs of a repository that hold what is wanted, of the newest; none where the hub lists no refs."""
+        try:
+            found = HfApi(endpoint=self.endpoint).list_repo_refs(name.repository, include_pull_requests=True)
+        except _NET_ERRORS:
+            return []
+        proposed = sorted((each.ref for each in found.pull_requests or ()), key=_number_of, reverse=True)
+        others = [each.name for each in found.branches if each.name != "main"] + [each.ref for each in found.converts]
+        return [ref for ref in [*proposed, *others][:MOST_REFS] if self._holds(name.at(ref), wanted)]
+
+    def _holds(self, name: HubName, wanted: _Wanted) -> bool:
+        """Whether a repository holds what is wanted at its revision."""
+        try:
+            listing = self._listing(name)
+        except ModelError:
+            return False
+        return missing_part(listing, wanted.parts({_folder_of(file) for file in listing}), wanted.weights) is None
+
+    def _cached(self, name: HubName, wanted: _Wanted) -> Path | None:
         """The folder in the cache that holds all that is wanted; `None` where something is missing."""
-        for name in wanted.signs:
-            sign = try_to_load_from_cache(repository, name, cache_dir=self.cache)
+        for each in wanted.signs:
+            sign = try_to_load_from_cache(name.repository, each, cache_dir=self.cache, revision=name.revision)
             if isinstance(sign, str):
                 folder = Path(sign).parent
                 files = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
@@ -231,33 +273,40 @@ class Hub:
                 return None if missing_part(files, parts, wanted.weights) else folder
         return None
 
-    def _listing(self, repository: str) -> list[str]:
+    def _listing(self, name: HubName) -> list[str]:
         """Names of all files of a repository; raises `ModelError`."""
         try:
-            info = HfApi(endpoint=self.endpoint).model_info(repository, timeout=REACH_TIMEOUT_S)
+            api = HfApi(endpoint=self.endpoint)
+            info = api.model_info(name.repository, revision=name.revision, timeout=REACH_TIMEOUT_S)
         except _NET_ERRORS as error:
-            raise _refused(repository, error) from error
+            raise _refused(name, error) from error
         except OSError as error:
-            raise _refused(repository, error) from error
+            raise _refused(name, error) from error
         except _PROXY_ERRORS as error:
             if not (proxies := _proxies()):
                 raise
             raise ModelError(
-                f"the hub cannot be reached for {repository} through {proxies} ({_first_line(error)}); needed: a proxy "
+                f"the hub cannot be reached for {name.repository} through {proxies} ({_first_line(error)}); needed: a proxy "
                 "such as http://127.0.0.1:8080. Correct the variable, or say --model embedded."
             ) from error
         return [file.rfilename for file in info.siblings or ()]
 
-    def _downloaded(self, repository: str, files: Sequence[str]) -> Path:
+    def _downloaded(self, name: HubName, files: Sequence[str]) -> Path:
         try:
             return Path(
-                snapshot_download(repository, allow_patterns=list(files), cache_dir=self.cache, endpoint=self.endpoint)
+                snapshot_download(
+                    name.repository,
+                    revision=name.revision,
+                    allow_patterns=list(files),
+                    cache_dir=self.cache,
+                    endpoint=self.endpoint,
+                )
             )
         except _NET_ERRORS as error:
-            raise _refused(repository, error) from error
+            raise _refused(name, error) from error
         except OSError as error:
             raise ModelError(
-                f"{repository} cannot be written to the hub's cache ({_first_line(error)}); needed: room, and the "
+                f"{name} cannot be written to the hub's cache ({_first_line(error)}); needed: room, and the "
                 "right to write there. Make room, or let the variable HF_HOME name another folder."
             ) from error
 
@@ -267,8 +316,14 @@ def _proxies() -> str:
     return ", ".join(sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")))
 
 
-def _refused(repository: str, error: Exception) -> ModelError:
+def _refused(name: HubName, error: Exception) -> ModelError:
     """What an error of the hub's client means, as a sentence."""
+    repository = name.repository
+    if isinstance(error, RevisionNotFoundError):
+        return ModelError(
+            f"{repository} has no revision {name.revision}; needed: a branch, a tag, a commit or a ref of it. Look at "
+            f"https://huggingface.co/{repository}, or leave @{name.revision} out."
+        )
     if isinstance(error, GatedRepoError):
         return ModelError(
             f"{repository} is gated: its owner lets only those in who agreed to its terms; needed: a token of such a "
@@ -283,6 +338,12 @@ def _refused(repository: str, error: Exception) -> ModelError:
         f"the hub cannot be reached for {repository} ({_first_line(error)}); needed: a connection, or a model that is "
         "here. Check the net, or say --model embedded."
     )
+
+
+def _number_of(ref: str) -> int:
+    """The number of a pull request's ref, such as 5 of "refs/pr/5"."""
+    number = ref.rpartition("/")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _named_parts(index: Path) -> frozenset[str]:

@@ -20,7 +20,8 @@ from pipeline.errors import ModelError
 from pipeline.frames.codec import Autoencoder, pixels_per_latent
 from pipeline.models.catalogue import CATALOGUE, ENTRY_FILE, ModelEntry, described
 from pipeline.models.conditioning import conditioning_width
-from pipeline.models.hub import INDEX, Hub, is_repository
+from pipeline.models.hub import INDEX, Hub
+from pipeline.models.hub_names import is_repository
 from pipeline.models.parts import Places, places, read_parts
 from pipeline.models.recognition import recognised
 from pipeline.models.schedule import Schedule

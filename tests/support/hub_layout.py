@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel
@@ -200,7 +200,8 @@ def save_lora(
 
 @dataclass
 class FakeHub:
-    """Repositories by name, each a folder; what is `gated`, and every path that was asked for."""
+    """Repositories by name, each a folder, such as "anna/fast" or, another of its revisions, "anna/fast@refs/pr/5";
+    what is `gated`, and every path that was asked for."""
 
     repositories: dict[str, Path] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
@@ -215,20 +216,50 @@ class FakeHub:
         repository = "/".join(words[2:4] if is_api else words[:2])
         if repository not in self.repositories:
             return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
-        folder, rest = self.repositories[repository], words[4:] if is_api else words[2:]
+        rest = words[4:] if is_api else words[2:]
+        if is_api and rest == ["refs"]:
+            return _json(self._refs(repository))
+        revision = unquote(rest[1]) if len(rest) > 1 else "main"
+        place, commit = self._at(repository, revision)
+        if place not in self.repositories:
+            return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
+        folder = self.repositories[place]
         files = {each.relative_to(folder).as_posix(): each for each in folder.rglob("*") if each.is_file()}
         if is_api and rest[:1] == ["tree"]:
             return _json([_tree_entry(name, file) for name, file in files.items()])
         if is_api:
             siblings = [{"rfilename": name} for name in files]
-            return _json({"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings, "tags": []})
+            return _json({"id": repository, "modelId": repository, "sha": commit, "siblings": siblings, "tags": []})
         if repository in self.gated:
             return 403, {"X-Error-Code": "GatedRepo"}, b"{}"
         name = "/".join(rest[2:])
         if name not in files:
             return 404, {"X-Error-Code": "EntryNotFound"}, b"{}"
         data = files[name].read_bytes()
-        return 200, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT}, data
+        return 200, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": commit}, data
+
+    def _at(self, repository: str, revision: str) -> tuple[str, str]:
+        """The place of a repository at a revision or a commit, and its commit."""
+        commits = {each: _commit_of(each) for each in self.repositories if each.partition("@")[0] == repository}
+        named = repository if revision == "main" else f"{repository}@{revision}"
+        place = next((each for each, commit in commits.items() if commit == revision), named)
+        return place, _commit_of(place)
+
+    def _refs(self, repository: str) -> dict[str, Any]:
+        """What the hub lists of a repository's branches and pull requests."""
+        revisions = [each.partition("@")[2] for each in self.repositories if each.startswith(f"{repository}@")]
+        proposed = [each for each in revisions if each.startswith("refs/pr/")]
+        branches = {each: f"refs/heads/{each}" for each in ["main", *revisions] if each not in proposed}
+        return {
+            "branches": [{"name": name, "ref": ref, "targetCommit": COMMIT} for name, ref in branches.items()],
+            "pullRequests": [{"name": each, "ref": each, "targetCommit": COMMIT} for each in proposed],
+            "converts": [],
+            "tags": [],
+        }
+
+
+def _commit_of(place: str) -> str:
+    return hashlib.sha1(place.encode()).hexdigest() if "@" in place else COMMIT
 
 
 def _json(content: Any) -> tuple[int, dict[str, str], bytes]:

@@ -113,7 +113,7 @@ def test_every_tensor_arrives_under_its_own_name(published: dict[str, Tensor], p
     }.items():
         assert renamed(f"{own}.{name}") == f"{theirs}.{other}"
         assert parts.adapter.get_parameter(f"{theirs}.{other}").shape == published[f"module.{own}.{name}"].shape
-    assert parts.depth is not None and parts.depth.model == DEPTH_MODEL == "Intel/dpt-hybrid-midas"
+    assert parts.depth is not None and parts.depth.model == DEPTH_MODEL == "Intel/dpt-hybrid-midas@refs/pr/5"
     for name, tensor in parts.depth.conditioning.state_dict().items():
         assert tensor.shape == published[f"module.flow_conv_in.{name}"].shape
     assert parts.causal and parts.window == Window(16, 8)

@@ -19,7 +19,8 @@ from pipeline import Engine, FrameSettings, ModelError, load_model
 from pipeline.frames.codec import Frame
 from pipeline.models import load as models_module
 from pipeline.models.catalogue import CATALOGUE, FamilyName
-from pipeline.models.hub import Hub, is_repository, missing_part, wanted_files
+from pipeline.models.hub import Hub, missing_part, wanted_files
+from pipeline.models.hub_names import is_repository
 from pipeline.models.parts import fuse_lora, places
 from tests.support.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
 from tests.support.ldm_layout import same_weights
@@ -191,6 +192,58 @@ def test_a_repository_of_pickles(hub: Hub, served: FakeHub, tmp_path: Path) -> N
     assert not any(path.endswith(".bin") for path in served.asked)
 
 
+def pickled(folder: Path) -> Path:
+    """As the hub has many an old network: a config and a pickle."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "diffusion_pytorch_model.bin").write_bytes(b"a program")
+    return folder
+
+
+def test_a_revision_is_fetched_beside_main_and_used_again(hub: Hub, served: FakeHub, tmp_path: Path) -> None:
+    proposed = save_tiny_vae(tmp_path / "proposed")
+    served.repositories |= {"anna/tiny": pickled(tmp_path / "old"), "anna/tiny@refs/pr/5": proposed}
+    for each in (hub, replace(hub, offline=True)):
+        folder = each.network("anna/tiny@refs/pr/5")
+        assert same_file(folder / "diffusion_pytorch_model.safetensors", proposed)
+    with pytest.raises(ModelError, match="anna/tiny is not in the cache"):
+        replace(hub, offline=True).network("anna/tiny")
+    with pytest.raises(ModelError, match="anna/tiny has no revision v2; needed"):
+        hub.network("anna/tiny@v2")
+
+
+def same_file(file: Path, folder: Path) -> bool:
+    return file.read_bytes() == (folder / file.name).read_bytes()
+
+
+def test_an_entry_may_name_revisions(hub: Hub, served: FakeHub, folders: dict[str, Path], tmp_path: Path) -> None:
+    for repository in ENTRY.repositories:
+        served.repositories[f"{repository}@v2"] = served.repositories.pop(repository)
+        served.repositories[repository] = tmp_path
+    entry = replace(ENTRY, source=f"{BASE}@v2", lora=f"{LORA}@v2", tiny_vae=f"{TINY_VAE}@v2")
+    assert entry.repositories == ENTRY.repositories and not hub.has(entry)
+    found = places(entry, hub)
+    assert found.tiny_vae and same_file(found.tiny_vae / "config.json", folders[TINY_VAE])
+    assert hub.has(entry) and not hub.has(ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("refs", "words"),
+    [
+        (["refs/pr/4", "refs/pr/12", "fp16"], r"Its refs/pr/12, refs/pr/4, fp16 hold them.*say anna/old@refs/pr/12\."),
+        (["refs/pr/4"], r"Its refs/pr/4 holds them.*say anna/old@refs/pr/4\."),
+        ([], "No other ref of it that the hub lists holds them"),
+    ],
+)
+def test_a_pickle_on_main_says_which_refs_hold_safetensors_and_how_to_convert(
+    hub: Hub, served: FakeHub, tmp_path: Path, refs: list[str], words: str
+) -> None:
+    old, new = pickled(tmp_path / "old"), save_tiny_vae(tmp_path / "new")
+    served.repositories |= {"anna/old": old, "anna/old@refs/pr/3": old, **{f"anna/old@{each}": new for each in refs}}
+    with pytest.raises(ModelError, match=f"weights as a pickle alone on main.*{words}.*scripts.convert_weights"):
+        hub.network("anna/old")
+
+
 def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -218,6 +271,11 @@ def test_a_lora_of_another_architecture_is_refused(hub: Hub, served: FakeHub, tm
         ("anna/a--b", False),
         ("anna/fast.git", False),
         ("anna/v1.5_x", True),
+        ("anna/fast@refs/pr/5", True),
+        ("anna/fast@0123abc", True),
+        ("anna/fast@", False),
+        ("anna/fast@../up", False),
+        ("anna/fast@a b", False),
     ],
 )
 def test_what_reads_as_a_repository(name: str, answer: bool) -> None:
