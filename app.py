@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 DEFAULT_PORT = 7860
@@ -37,18 +36,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         default=environment.get(MODEL_VARIABLE, "auto"),
-        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of a repository "
-        "of the Hugging Face hub, or auto: the best that this machine can run (default auto); also as "
-        f"{MODEL_VARIABLE}",
+        help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name or "
+        "owner/name/file.safetensors of the Hugging Face hub, or auto: the best that this machine can run (default "
+        f"auto); also as {MODEL_VARIABLE}",
     )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument(
         "--loras",
-        type=Path,
+        nargs="+",
         metavar="FOLDER",
-        help="LoRA files to pick from on the page; each acts on the pictures of everybody on this server",
+        help="LoRA files to pick from on the page: folders, files, or owner/name/file.safetensors of the hub; each "
+        "acts on the pictures of everybody on this server",
     )
-    parser.add_argument("--embeddings", type=Path, metavar="FOLDER", help="textual inversions: words for prompts")
+    parser.add_argument(
+        "--embeddings", nargs="+", metavar="FOLDER", help="textual inversions, named likewise: words for prompts"
+    )
     parser.add_argument(
         "--memory",
         default="feature-bank",
@@ -65,7 +67,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--control",
         metavar="NAME",
         help="hold the picture to the lines of the drawing: controlnet-scribble-sd15, sketch-sdxl, lineart-sdxl, ..., "
-        "a folder in diffusers' layout, or owner/name of a repository of the Hugging Face hub",
+        "a folder in diffusers' layout, or owner/name or owner/name/file.safetensors of the Hugging Face hub",
     )
     parser.add_argument(
         "--control-picture",
@@ -302,9 +304,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             from demo.page.lora import Loras, Styles
         model = load_model(arguments.model, hub=hub)
         say(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}")
-        words = read_embeddings(arguments.embeddings, model) if arguments.embeddings else None
+        words = read_embeddings(hub.places(arguments.embeddings), model) if arguments.embeddings else None
         model = with_embeddings(model, words.embeddings if words else ())
-        shelf = read_loras(arguments.loras, model) if arguments.loras else None
+        shelf = read_loras(hub.places(arguments.loras), model) if arguments.loras else None
         control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
         engine = Engine(
             model,

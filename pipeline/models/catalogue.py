@@ -79,9 +79,9 @@ class ModelEntry:
     """What the engine must know of a model beside its weights.
 
     `source` is a folder in diffusers' layout, a single file, or the name of a repository of the hub, perhaps at a
-    revision ("owner/name@refs/pr/5"), as `lora` and `tiny_vae` may be. `native_size` is
-    in pixels; 0 means the size that the UNet's config names. `latent_conditioning` names what is concatenated to the
-    noisy latents (see `pipeline.models.conditioning`). `lora` and `tiny_vae` are repositories of the hub: the first is
+    revision ("owner/name@refs/pr/5"), or of a file of one ("owner/name/file.safetensors"), as `lora` may be.
+    `native_size` is in pixels; 0 means the size that the UNet's config names. `latent_conditioning` names what is
+    concatenated to the noisy latents (see `pipeline.models.conditioning`). `lora` and `tiny_vae` come from the hub as well: the first is
     fused into the UNet at loading, the second takes the place of the model's own autoencoder; empty means none.
     `prediction_type` goes before that of the scheduler's config. So does
     `zero_terminal_snr`: whether the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides`

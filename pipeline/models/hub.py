@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 
 from pipeline.errors import ModelError
 from pipeline.models.catalogue import ENTRY_FILE, ModelEntry
-from pipeline.models.hub_names import HubName, is_repository, read_name
+from pipeline.models.hub_names import HubName, is_file_name, is_repository, read_name
 
 REACH_TIMEOUT_S = 5.0
 VARIANT = "fp16"
@@ -45,6 +45,8 @@ _WEIGHTS = re.compile(
 PICKLE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
 """How files are called that may run the code of whoever wrote them: none is read."""
 PICKLE_ALONE = "as a pickle alone"
+MOST_FILES = 12
+"""How many files of a repository a sentence names."""
 MOST_REFS = 30
 """How many refs of a repository are asked, the newest first, for safetensors that its main lacks."""
 
@@ -185,13 +187,45 @@ class Hub:
         """
         return self._folder(repository, _NETWORK)
 
+    def file(self, text: str, beside: Sequence[str] = ()) -> Path:
+        """One file of a repository, "owner/name/file.safetensors", once all that is called as those `beside` it lies in
+        its folder; downloaded if it is not here. Raises `ModelError`."""
+        name = read_name(text)
+        if name is None or not name.file:
+            raise ModelError(f"file came as {text!r}; needed: owner/name/file.safetensors. Correct it.")
+        folder = _folder_of(name.file)
+        files = [name.file, *(f"{folder}/{each}".lstrip("/") for each in beside)]
+        cached = [self._cached_file(name, each) for each in files]
+        if all(cached) and cached[0] is not None:
+            return cached[0]
+        if self.offline:
+            raise ModelError(
+                f"{text} is not on this machine, nor in its cache, and --offline forbids the net; needed: the file. "
+                "Start once without --offline, or name a file that is here."
+            )
+        listing = self._listing(name)
+        missing = [each for each in files if each not in listing]
+        if missing:
+            named = sorted(each for each in listing if each.endswith(".safetensors"))[:MOST_FILES]
+            raise ModelError(
+                f"{name.repository} came without {' and '.join(missing)}; needed: {' and '.join(files)}. Its "
+                f"safetensors are {', '.join(named) or 'none'}. Check the name."
+            )
+        return self._downloaded(name, files) / name.file
+
+    def places(self, named: Iterable[str]) -> list[Path]:
+        """Folders and files on this machine, as they are, and files of repositories, fetched once; raises
+        `ModelError`."""
+        return [self.file(each) if is_file_name(each) and not Path(each).exists() else Path(each) for each in named]
+
     def has(self, entry: ModelEntry) -> bool:
         """Whether all that an entry of the hub is made of lies in the cache."""
         without = ("vae",) if entry.tiny_vae else ()
         networks = [each for each in (entry.lora, entry.tiny_vae) if each]
         wanted = {str(entry.source): _Wanted(without=without), **dict.fromkeys(networks, _NETWORK)}
         return all(
-            (name := read_name(each)) and self._cached(name, whole) is not None for each, whole in wanted.items()
+            (name := read_name(each)) and (self._cached_file(name, name.file) or self._cached(name, whole))
+            for each, whole in wanted.items()
         )
 
     def problem(self, repositories: Iterable[str]) -> str | None:
@@ -273,6 +307,13 @@ class Hub:
                 return None if missing_part(files, parts, wanted.weights) else folder
         return None
 
+    def _cached_file(self, name: HubName, file: str) -> Path | None:
+        """A file of a repository in the cache; `None` where it is not there."""
+        if not file:
+            return None
+        found = try_to_load_from_cache(name.repository, file, cache_dir=self.cache, revision=name.revision)
+        return Path(found) if isinstance(found, str) else None
+
     def _listing(self, name: HubName) -> list[str]:
         """Names of all files of a repository; raises `ModelError`."""
         try:
@@ -330,8 +371,9 @@ def _refused(name: HubName, error: Exception) -> ModelError:
             f"person. Agree at https://huggingface.co/{repository}, then run `hf auth login`."
         )
     if isinstance(error, RepositoryNotFoundError):
+        no_file = f"{name} is no file on this machine, and " if name.file else ""
         return ModelError(
-            f"{repository} is no repository of the hub, or a private one; needed: one that you may read. "
+            f"{no_file}{repository} is no repository of the hub, or a private one; needed: one that you may read. "
             "Check the name, or run `hf auth login`."
         )
     return ModelError(

@@ -21,7 +21,7 @@ from pipeline.frames.codec import Autoencoder, pixels_per_latent
 from pipeline.models.catalogue import CATALOGUE, ENTRY_FILE, ModelEntry, described
 from pipeline.models.conditioning import conditioning_width
 from pipeline.models.hub import INDEX, Hub
-from pipeline.models.hub_names import is_repository
+from pipeline.models.hub_names import is_file_name, is_repository
 from pipeline.models.parts import Places, places, read_parts
 from pipeline.models.recognition import recognised
 from pipeline.models.schedule import Schedule
@@ -93,7 +93,8 @@ def load_model(
     hub: Hub | None = None,
 ) -> Model:
     """Load a model of the catalogue, a folder in diffusers' layout, a single `.safetensors` file, a repository of the
-    hub ("owner/name"), or, as "auto", the best one of this machine; raises `ModelError`.
+    hub ("owner/name"), a file of one ("owner/name/file.safetensors"), or, as "auto", the best one of this machine;
+    raises `ModelError`.
 
     Without `device`, CUDA where there is one, else the CPU; without `dtype`, the fastest that this device computes
     natively; without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold.
@@ -104,7 +105,8 @@ def load_model(
     chosen = choose_model(hub, place) if name == AUTO else ChosenModel(name, "")
     entry = find_entry(chosen.name)
     if isinstance(entry.source, str) and entry.name not in CATALOGUE:
-        entry = recognised(entry, hub.model(entry.source))
+        at_hand = hub.file(entry.source) if is_file_name(entry.source) else hub.model(entry.source)
+        entry = recognised(entry, at_hand)
     check_memory(entry, place)
     at = places(entry, hub)
     model = in_passing_thread(_loaded, entry, at, place, dtype or default_dtype(place))
@@ -140,11 +142,11 @@ def find_entry(name_or_place: str | PathLike[str]) -> ModelEntry:
         return recognised(ModelEntry(place.resolve().name, place), place)
     if place.is_file():
         return recognised(ModelEntry(place.stem, place), place)
-    if is_repository(name) and not place.exists() and place.suffix != ".safetensors":
+    if not place.exists() and (is_file_name(name) or (is_repository(name) and place.suffix != ".safetensors")):
         return ModelEntry(name, name)
     raise ModelError(
         f"model came as {name!r}; needed: one of {', '.join(CATALOGUE)}, a folder that holds {INDEX}, a .safetensors "
-        "file, or owner/name of a repository of the hub. Check the name or the path."
+        "file, or owner/name or owner/name/file.safetensors of the hub. Check the name or the path."
     )
 
 

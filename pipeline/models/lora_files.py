@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,27 +99,39 @@ def target_of(model: Model) -> Target:
     return Target(model.name, model.unet.config, weights)
 
 
-def read_loras(folder: Path, model: Model) -> LoraShelf:
-    """The LoRA files in `folder`, without those in folders below; raises `LoraError` where it is no folder."""
-    loras, refused, target = [], [], target_of(model)
-    for file in weight_files(folder):
+def read_loras(places: Path | Sequence[Path], model: Model) -> LoraShelf:
+    """The LoRA files in one or several folders, without those in folders below, and those that `places` names
+    themselves; raises `LoraError` for what is neither."""
+    loras: list[Lora] = []
+    refused, target = [], target_of(model)
+    for file in weight_files(places):
         try:
-            loras.append(read_lora(file, target))
+            lora = read_lora(file, target)
+            if any(each.name == lora.name for each in loras):
+                raise LoraError(f"{file.name} comes twice; needed: a name of its own for each. Rename one.")
+            loras.append(lora)
         except LoraError as error:
             refused.append(str(error))
     return LoraShelf(tuple(loras), tuple(refused))
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files in `folder` that hold weights, in the order of their names; raises `LoraError` for no folder."""
+def weight_files(places: Path | Sequence[Path]) -> list[Path]:
+    """The files in one or several folders that hold weights, and those that `places` names themselves, in the order of
+    their names; raises `LoraError` for what is neither."""
+    named = [places] if isinstance(places, Path) else places
+    files = [file for place in named for file in ([place] if place.is_file() else _files_in(place))]
+    weights = [each for each in files if each.suffix.lower() in (SUFFIX, *PICKLE_ENDINGS)]
+    return sorted(weights, key=lambda each: (each.name.casefold(), each.name))
+
+
+def _files_in(folder: Path) -> list[Path]:
     try:
-        files = sorted(folder.iterdir(), key=lambda each: (each.name.casefold(), each.name))
+        return list(folder.iterdir())
     except OSError as error:
         raise LoraError(
-            f"{folder} cannot be read as a folder ({error.strerror}); needed: a folder of {SUFFIX} files. "
-            "Check the path."
+            f"{folder} cannot be read as a folder ({error.strerror}); needed: a folder of {SUFFIX} files, or such a "
+            f"file, or owner/name/file{SUFFIX} of the hub. Check the path."
         ) from error
-    return [each for each in files if each.suffix.lower() in (SUFFIX, *PICKLE_ENDINGS)]
 
 
 def read_lora(file: Path, target: Target) -> Lora:

@@ -25,6 +25,7 @@ from pipeline.errors import ModelError
 from pipeline.frames.codec import Autoencoder
 from pipeline.models.catalogue import FAMILIES, EncoderParts, FamilyName, ModelEntry
 from pipeline.models.hub import INDEX, Hub, variant_of
+from pipeline.models.hub_names import is_file_name
 from pipeline.prompts.encoder import TextEncoder
 
 AUTOENCODERS = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
@@ -37,7 +38,7 @@ _WEIGHTS: dict[str, Any] = {**_HERE, "use_safetensors": True}
 @dataclass(frozen=True)
 class Places:
     """Where the parts of a model lie on this machine: a folder or a single file, the folder whose configs describe it,
-    and the folders of a tiny autoencoder and of a LoRA, where these take part."""
+    the folder of a tiny autoencoder and the file of a LoRA, where these take part."""
 
     model: Path
     configs: Path
@@ -58,15 +59,21 @@ class Parts:
 def places(entry: ModelEntry, hub: Hub) -> Places:
     """Where the parts of an entry lie, once what comes from the hub has been fetched; raises `ModelError`."""
     tiny_vae = hub.network(entry.tiny_vae) if entry.tiny_vae else None
-    lora = hub.network(entry.lora) if entry.lora else None
-    if isinstance(entry.source, str):
-        folder = hub.model(entry.source, without=("vae",) if entry.tiny_vae else ())
+    lora = _lora_file(entry.lora, hub) if entry.lora else None
+    source = hub.file(entry.source) if isinstance(entry.source, str) and is_file_name(entry.source) else entry.source
+    if isinstance(source, str):
+        folder = hub.model(source, without=("vae",) if entry.tiny_vae else ())
         return Places(folder, folder, tiny_vae, lora)
-    if entry.source.is_dir():
-        return Places(entry.source, entry.source, tiny_vae, lora)
-    beside = entry.source.parent
+    if source.is_dir():
+        return Places(source, source, tiny_vae, lora)
+    beside = source.parent
     configs = beside if (beside / INDEX).is_file() else hub.configs(FAMILIES[entry.family].base)
-    return Places(entry.source, configs, tiny_vae, lora)
+    return Places(source, configs, tiny_vae, lora)
+
+
+def _lora_file(name: str, hub: Hub) -> Path:
+    """The file of an entry's LoRA: the one that is named, or the only one that a repository of a LoRA has."""
+    return hub.file(name) if is_file_name(name) else hub.network(name) / LORA_FILE
 
 
 def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
@@ -79,7 +86,7 @@ def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
     unet = (_unet_of_folder if in_folder else _unet_of_file)(at, dtype)
     check_whole(entry.name, "unet", unet)
     if at.lora is not None:
-        fuse_lora(unet, at.lora / LORA_FILE, entry.family)
+        fuse_lora(unet, at.lora, entry.family)
     vae = _autoencoder(at, dtype, entry.family)
     check_whole(entry.name, "vae", vae)
     # One reading of a single file serves all text encoders: its tensors are mapped, not copied.

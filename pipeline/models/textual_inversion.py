@@ -50,16 +50,17 @@ class EmbeddingShelf:
     refused: tuple[str, ...] = ()
 
 
-def read_embeddings(folder: Path, model: Model) -> EmbeddingShelf:
-    """The learned words in `folder`, without those in folders below; raises `LoraError` where it is no folder."""
-    return in_passing_thread(_read_embeddings, folder, model)
+def read_embeddings(places: Path | Sequence[Path], model: Model) -> EmbeddingShelf:
+    """The learned words in one or several folders, without those in folders below, and in the files that `places` names
+    themselves; raises `LoraError` for what is neither."""
+    return in_passing_thread(_read_embeddings, places, model)
 
 
-def _read_embeddings(folder: Path, model: Model) -> EmbeddingShelf:
+def _read_embeddings(places: Path | Sequence[Path], model: Model) -> EmbeddingShelf:
     embeddings: list[Embedding] = []
     refused = []
     taken = {word.lower() for encoder in model.text_encoders for word in encoder.tokenizer.get_vocab()}
-    for file in weight_files(folder):
+    for file in weight_files(places):
         try:
             embedding = read_embedding(file, model)
             names = {name.lower() for name in names_of(embedding)}

@@ -351,6 +351,28 @@ def test_a_control_of_the_catalogue_comes_from_the_hub_once(
     assert load_control(name, plain_model, hub=hub).name == "canny-sd15"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_file_beside_its_config_is_a_control_here_and_on_the_hub(
+    kind: str, folders: dict[str, Path], plain_model: Model, tmp_path: Path
+) -> None:
+    inner = tmp_path / "all" / "scribble"
+    inner.mkdir(parents=True)
+    (inner / "config.json").write_bytes((folders[kind] / "config.json").read_bytes())
+    weights = (folders[kind] / "diffusion_pytorch_model.safetensors").read_bytes()
+    (inner / "any.safetensors").write_bytes(weights)
+    (tmp_path / "all" / "bare.safetensors").write_bytes(weights)
+    expected = load_control(folders[kind], plain_model).network.state_dict()
+    with serving(FakeHub({"anna/controls": tmp_path / "all"})) as served:
+        hub = Hub(endpoint=served.url, cache=tmp_path / "cache")
+        for name in (str(inner / "any.safetensors"), "anna/controls/scribble/any.safetensors"):
+            state = load_control(name, plain_model, hub=hub).network.state_dict()
+            assert all(torch.equal(each, state[part]) for part, each in expected.items())
+        with pytest.raises(ModelError, match=r"anna/controls came without config\.json"):
+            load_control("anna/controls/bare.safetensors", plain_model, hub=hub)
+    with pytest.raises(ModelError, match=r"without a config\.json"):
+        load_control(tmp_path / "all" / "bare.safetensors", plain_model)
+
+
 def test_a_control_that_is_not_here_gets_a_sentence_offline(plain_model: Model, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not in the cache.*needed"):
         load_control("somebody/a-control", plain_model, hub=Hub(offline=True, cache=tmp_path))

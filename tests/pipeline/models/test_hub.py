@@ -15,15 +15,17 @@ from huggingface_hub import close_session
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 
-from pipeline import Engine, FrameSettings, ModelError, load_model
+from pipeline import Engine, FrameSettings, Model, ModelError, load_model, read_embeddings, read_loras
 from pipeline.frames.codec import Frame
 from pipeline.models import load as models_module
 from pipeline.models.catalogue import CATALOGUE, FamilyName
 from pipeline.models.hub import Hub, missing_part, wanted_files
 from pipeline.models.hub_names import is_repository
 from pipeline.models.parts import fuse_lora, places
+from tests.conftest import TEXT_WIDTH
 from tests.support.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
-from tests.support.ldm_layout import same_weights
+from tests.support.ldm_layout import same_weights, save_checkpoint
+from tests.support.lora_files import changes_of, kohya
 
 ENTRY = CATALOGUE["sd15-lcm"]
 BASE, LORA, TINY_VAE = ENTRY.repositories
@@ -242,6 +244,71 @@ def test_a_pickle_on_main_says_which_refs_hold_safetensors_and_how_to_convert(
     served.repositories |= {"anna/old": old, "anna/old@refs/pr/3": old, **{f"anna/old@{each}": new for each in refs}}
     with pytest.raises(ModelError, match=f"weights as a pickle alone on main.*{words}.*scripts.convert_weights"):
         hub.network("anna/old")
+
+
+def test_a_single_file_of_a_repository_is_a_model(hub: Hub, served: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "merges").mkdir()
+    save_checkpoint(tmp_path / "merges" / "any.safetensors", "sd15")
+    served.repositories["anna/merges@v2"] = served.repositories["anna/merges"] = tmp_path
+    model = load("anna/merges/merges/any.safetensors@v2", hub)
+    assert (model.entry.family, model.entry.lora) == ("sd15", LORA)
+    assert model.name == "anna/merges/merges/any.safetensors@v2"
+    served.asked.clear()
+    load("anna/merges/merges/any.safetensors@v2", replace(hub, offline=True))
+    assert served.asked == []
+
+
+def test_an_entry_may_name_one_file_as_its_lora_and_as_itself(
+    hub: Hub, served: FakeHub, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    save_lora(tmp_path, unet_of("sd15"))
+    (tmp_path / "pytorch_lora_weights.safetensors").rename(tmp_path / "Hyper-SD15-1step-lora.safetensors")
+    save_checkpoint(tmp_path / "any.safetensors", "sd15")
+    served.repositories["anna/many"] = tmp_path
+    lora = "anna/many/Hyper-SD15-1step-lora.safetensors"
+    entry = replace(ENTRY, source="anna/many/any.safetensors", lora=lora)
+    assert not hub.has(entry) and entry.repositories == ("anna/many", "anna/many", TINY_VAE)
+    found = places(entry, hub)
+    assert found.lora is not None and found.lora.name == "Hyper-SD15-1step-lora.safetensors"
+    assert found.model.name == "any.safetensors" and (found.configs / "unet" / "config.json").is_file()
+    assert hub.has(entry)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("anna/many/b.safetensors", "anna/many came without b.safetensors.*Its safetensors are a.safetensors"),
+        ("nobody/nothing/b.safetensors", "is no file on this machine, and nobody/nothing is no repository"),
+    ],
+)
+def test_a_file_that_is_not_there(hub: Hub, served: FakeHub, tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    served.repositories["anna/many"] = tmp_path
+    with pytest.raises(ModelError, match=words):
+        load(name, hub)
+    with pytest.raises(ModelError, match="nor in its cache.*--offline"):
+        load(name, replace(hub, offline=True))
+
+
+def test_loras_and_words_are_named_by_folder_by_file_or_on_the_hub(
+    hub: Hub, served: FakeHub, tiny_model: Model, tmp_path: Path
+) -> None:
+    for place in ("hub/inner", "here", "one"):
+        (tmp_path / place).mkdir(parents=True)
+    for path, word in (("hub/inner/far", "far"), ("here/near", "near"), ("one/single", "single")):
+        save_file({word: torch.zeros(1, TEXT_WIDTH)}, tmp_path / f"{path}.safetensors")
+    served.repositories["anna/words"] = tmp_path / "hub"
+    named = ["anna/words/inner/far.safetensors", str(tmp_path / "here"), str(tmp_path / "one" / "single.safetensors")]
+    shelf = read_embeddings(hub.places(named), tiny_model)
+    assert [each.word for each in shelf.embeddings] == ["far", "near", "single"]
+    for place in ("hub/inner/far", "here/near"):
+        save_file(kohya(changes_of(tiny_model)), tmp_path / f"{place}.safetensors")
+    (tmp_path / "one" / "near.safetensors").write_bytes((tmp_path / "here" / "near.safetensors").read_bytes())
+    (tmp_path / "one" / "single.safetensors").unlink()
+    again = replace(hub, cache=tmp_path / "other cache").places([*named[:2], str(tmp_path / "one")])
+    styles = read_loras(again, tiny_model)
+    assert [each.name for each in styles.loras] == ["far", "near"]
+    assert styles.refused == ("near.safetensors comes twice; needed: a name of its own for each. Rename one.",)
 
 
 def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
