@@ -40,6 +40,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "owner/name/file.safetensors of the Hugging Face hub, or auto: the best that this machine can run (default "
         f"auto); also as {MODEL_VARIABLE}",
     )
+    parser.add_argument(
+        "--few-steps",
+        choices=("auto", "lcm", "turbo", "none"),
+        default="auto",
+        help="what is in the weights of a model of no catalogue: lcm (latent consistency), turbo (Turbo, Lightning, "
+        "Hyper, SDXS), none, or auto: as its configs say, and the LCM-LoRA where they say nothing (default auto)",
+    )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument(
         "--loras",
@@ -238,6 +245,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
             from demo.space import zero_page
         model, open_engine = zero.lent_model(
             arguments.model,
+            few_steps=arguments.few_steps,
             memory=arguments.memory,
             memory_weights=arguments.memory_weights,
             safety=arguments.safety,
@@ -302,7 +310,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             from demo.live.live import Live
             from demo.page import page
             from demo.page.lora import Loras, Styles
-        model = load_model(arguments.model, hub=hub)
+        model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
         say(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}")
         words = read_embeddings(hub.places(arguments.embeddings), model) if arguments.embeddings else None
         model = with_embeddings(model, words.embeddings if words else ())

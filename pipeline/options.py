@@ -77,6 +77,12 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
         help="a name of the catalogue, a folder in diffusers' layout, a .safetensors file, owner/name of the hub, or "
         f"auto: the best that this machine can run (default: {model or 'as recorded'})",
     )
+    parser.add_argument(
+        "--few-steps",
+        choices=("auto", "lcm", "turbo", "none"),
+        default="auto",
+        help="as with app.py: what makes a model of no catalogue fast",
+    )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument(
         "--memory",
@@ -110,7 +116,7 @@ def opened_engine(arguments: argparse.Namespace) -> Engine:
     from pipeline.models.load import load_model
 
     hub = Hub(offline=arguments.offline)
-    model = load_model(arguments.model, hub=hub)
+    model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
     control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
     return Engine(
         model,

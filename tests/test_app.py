@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio
 import gradio.http_server
@@ -18,6 +18,7 @@ import app
 from demo.live import wire
 from demo.live.live import HEALTH_PATH, SOCKET_PATH
 from demo.page import page
+from pipeline.models.catalogue import FewSteps
 from tests.support.served import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (arguments.host, arguments.port) == ("127.0.0.1", 7860)
     assert (arguments.share, arguments.auth) == (False, None)
     assert (arguments.control, arguments.control_picture) == (None, None)
+    assert arguments.few_steps == "auto"
+    assert [app.parse(["--few-steps", each]).few_steps for each in get_args(FewSteps)] == list(get_args(FewSteps))
     assert arguments.graphs == "auto" and app.parse(["--graphs", "off"]).graphs == "off"
 
 

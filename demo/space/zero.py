@@ -22,6 +22,7 @@ from pipeline.video.translate import VideoReport, translate_video, translated_fr
 
 if TYPE_CHECKING:
     from pipeline import Engine, Model
+    from pipeline.models.catalogue import FewSteps
 
 START_S = 15.0
 """Until the first frame: weights are moved, attention kernels measured, a prompt read."""
@@ -82,7 +83,13 @@ def prepare() -> Any:
 
 
 def lent_model(
-    name: str, *, memory: str, memory_weights: str | None = None, safety: str = "off", offline: bool = False
+    name: str,
+    *,
+    memory: str,
+    memory_weights: str | None = None,
+    safety: str = "off",
+    offline: bool = False,
+    few_steps: FewSteps = "auto",
 ) -> tuple[Model, Callable[[], Engine]]:
     """A model for a GPU that is lent, and what opens an engine over it once the GPU is there; to be called in the
     thread that called `prepare`. The names are those of the command line. Raises `ModelError`."""
@@ -95,7 +102,7 @@ def lent_model(
 
     hush()
     hub = Hub(offline=offline)
-    model = load_model_to_lend(name, hub)
+    model = load_model_to_lend(name, hub, few_steps=few_steps)
     checker = None if safety == "off" else load_safety_checker_to_lend(HUB_CHECKER if safety == "on" else safety, hub)
 
     def open_engine() -> Engine:

@@ -19,6 +19,9 @@ Distillation = Literal["lcm", "turbo", "none"]
 """What makes a model paint in few steps: latent consistency (arXiv 2310.04378), adversarial distillation (ADD, arXiv
 2311.17042), or nothing, in which case its pictures are rough after few steps."""
 
+FewSteps = Literal["auto", "lcm", "turbo", "none"]
+"""What a person says of a model: one of these is in its weights already, or "auto", as far as it says so itself."""
+
 FamilyName = Literal["embedded", "sd15", "sd21", "sdxl"]
 
 
@@ -81,11 +84,11 @@ class ModelEntry:
     `source` is a folder in diffusers' layout, a single file, or the name of a repository of the hub, perhaps at a
     revision ("owner/name@refs/pr/5"), or of a file of one ("owner/name/file.safetensors"), as `lora` may be.
     `native_size` is in pixels; 0 means the size that the UNet's config names. `latent_conditioning` names what is
-    concatenated to the noisy latents (see `pipeline.models.conditioning`). `lora` and `tiny_vae` come from the hub as well: the first is
-    fused into the UNet at loading, the second takes the place of the model's own autoencoder; empty means none.
-    `prediction_type` goes before that of the scheduler's config. So does
-    `zero_terminal_snr`: whether the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides`
-    says whether guidance above 1 and negative prompts act well, and `defaults` what a fresh page begins with.
+    concatenated to the noisy latents (see `pipeline.models.conditioning`). `lora` and `tiny_vae` come from the hub as
+    well: the first is fused into the UNet at loading, the second takes the place of the model's own autoencoder; empty
+    means none. `prediction_type` goes before that of the scheduler's config, and so does `zero_terminal_snr`: whether
+    the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides` says whether guidance above 1
+    and negative prompts act well, and `defaults` what a fresh page begins with.
     """
 
     name: str

@@ -327,8 +327,8 @@ class Hub:
             if not (proxies := _proxies()):
                 raise
             raise ModelError(
-                f"the hub cannot be reached for {name.repository} through {proxies} ({_first_line(error)}); needed: a proxy "
-                "such as http://127.0.0.1:8080. Correct the variable, or say --model embedded."
+                f"the hub cannot be reached for {name.repository} through {proxies} ({_first_line(error)}); needed: a "
+                "proxy such as http://127.0.0.1:8080. Correct the variable, or say --model embedded."
             ) from error
         return [file.rfilename for file in info.siblings or ()]
 

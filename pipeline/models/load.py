@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from pipeline.compute.host import in_passing_thread
 from pipeline.errors import ModelError
 from pipeline.frames.codec import Autoencoder, pixels_per_latent
-from pipeline.models.catalogue import CATALOGUE, ENTRY_FILE, ModelEntry, described
+from pipeline.models.catalogue import CATALOGUE, ENTRY_FILE, FewSteps, ModelEntry, described
 from pipeline.models.conditioning import conditioning_width
 from pipeline.models.hub import INDEX, Hub
 from pipeline.models.hub_names import is_file_name, is_repository
@@ -91,22 +91,24 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     hub: Hub | None = None,
+    few_steps: FewSteps = "auto",
 ) -> Model:
     """Load a model of the catalogue, a folder in diffusers' layout, a single `.safetensors` file, a repository of the
     hub ("owner/name"), a file of one ("owner/name/file.safetensors"), or, as "auto", the best one of this machine;
     raises `ModelError`.
 
     Without `device`, CUDA where there is one, else the CPU; without `dtype`, the fastest that this device computes
-    natively; without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold.
+    natively; without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold. `few_steps`
+    says what makes a model of no catalogue fast; "auto" is what it says itself, else it gets the LCM-LoRA.
     """
     hub = hub or Hub()
     place = torch.device(device) if device is not None else default_device()
     name = str(name_or_place)
     chosen = choose_model(hub, place) if name == AUTO else ChosenModel(name, "")
-    entry = find_entry(chosen.name)
+    entry = find_entry(chosen.name, few_steps)
     if isinstance(entry.source, str) and entry.name not in CATALOGUE:
         at_hand = hub.file(entry.source) if is_file_name(entry.source) else hub.model(entry.source)
-        entry = recognised(entry, at_hand)
+        entry = recognised(entry, at_hand, few_steps)
     check_memory(entry, place)
     at = places(entry, hub)
     model = in_passing_thread(_loaded, entry, at, place, dtype or default_dtype(place))
@@ -115,7 +117,10 @@ def load_model(
 
 
 def load_model_to_lend(
-    name_or_place: str | PathLike[str], hub: Hub | None = None, device: str | torch.device = "cuda"
+    name_or_place: str | PathLike[str],
+    hub: Hub | None = None,
+    device: str | torch.device = "cuda",
+    few_steps: FewSteps = "auto",
 ) -> Model:
     """As `load_model`, for a `device` that is lent for a call at a time and is not there yet; raises `ModelError`.
 
@@ -124,24 +129,29 @@ def load_model_to_lend(
     """
     place = torch.device(device)
     name = BEST if str(name_or_place) == AUTO else name_or_place
-    model = load_model(name, "cpu", default_dtype(place), hub)
+    model = load_model(name, "cpu", default_dtype(place), hub, few_steps)
     for part in (model.unet, model.vae, *(each.model for each in model.text_encoders)):
         part.to(place)
     return replace(model, device=place)
 
 
-def find_entry(name_or_place: str | PathLike[str]) -> ModelEntry:
+def find_entry(name_or_place: str | PathLike[str], few_steps: FewSteps = "auto") -> ModelEntry:
     """The entry of a model by its name, its folder or file, or its repository, about which nothing is known before it
-    is here; raises `ModelError` for one that is not there."""
+    is here; raises `ModelError` for one that is not there, and for `few_steps` of one of which they are known."""
     name = str(name_or_place)
+    if name in CATALOGUE and few_steps != "auto":
+        raise ModelError(
+            f"few steps came as {few_steps!r} for model {name!r}, of which it is known what makes it fast; needed: "
+            "auto. Leave --few-steps out, or name a folder, a file or a repository."
+        )
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         return described(entry, entry.source / ENTRY_FILE) if isinstance(entry.source, Path) else entry
     place = Path(name_or_place)
     if (place / INDEX).is_file():
-        return recognised(ModelEntry(place.resolve().name, place), place)
+        return recognised(ModelEntry(place.resolve().name, place), place, few_steps)
     if place.is_file():
-        return recognised(ModelEntry(place.stem, place), place)
+        return recognised(ModelEntry(place.stem, place), place, few_steps)
     if not place.exists() and (is_file_name(name) or (is_repository(name) and place.suffix != ".safetensors")):
         return ModelEntry(name, name)
     raise ModelError(

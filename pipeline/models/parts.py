@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
-from torch import nn
+from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.errors import ModelError
@@ -30,6 +32,7 @@ from pipeline.prompts.encoder import TextEncoder
 
 AUTOENCODERS = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
 LORA_FILE = "pytorch_lora_weights.safetensors"
+_FACTOR = re.compile(r"(?P<path>.+)\.lora_(?P<factor>[AB])\.weight")
 
 _HERE: dict[str, Any] = {"local_files_only": True}
 _WEIGHTS: dict[str, Any] = {**_HERE, "use_safetensors": True}
@@ -79,8 +82,8 @@ def _lora_file(name: str, hub: Hub) -> Path:
 def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
     """All parts, UNet and autoencoder in `dtype`, a LoRA fused.
 
-    Raises `ModelError` for weights with a hole, and what the libraries raise: `OSError`, `ValueError`, `TypeError`,
-    `LookupError`, `RuntimeError`, `SafetensorError` or `SingleFileComponentError`.
+    Raises `ModelError` for weights with a hole or a LoRA that does not fit, and what the libraries raise: `OSError`,
+    `ValueError`, `TypeError`, `LookupError`, `RuntimeError`, `SafetensorError` or `SingleFileComponentError`.
     """
     in_folder = at.model.is_dir()
     unet = (_unet_of_folder if in_folder else _unet_of_file)(at, dtype)
@@ -101,11 +104,20 @@ def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
 
 def fuse_lora(unet: UNet2DConditionModel, file: Path, family: FamilyName, scale: float = 1.0) -> None:
     """Add a LoRA to the weights of a UNet for good, `W + scale * alpha / rank * up @ down` (arXiv 2106.09685); no layer
-    of it stays. Reads diffusers' and Kohya's names of layers."""
+    of it stays. Reads diffusers' and Kohya's names of layers. Raises `ModelError`, with nothing fused, unless all of it
+    fits."""
     shell = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
-    state, alphas = shell.lora_state_dict(str(file.parent), weight_name=file.name, unet_config=unet.config, **_WEIGHTS)[
-        :2
-    ]
+    options: dict[str, Any] = {"weight_name": file.name, "unet_config": unet.config, **_WEIGHTS}
+    try:
+        state, alphas = shell.lora_state_dict(str(file.parent), **options)[:2]
+        misfit = misfit_of(unet, state)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        misfit = f"names that are not understood ({str(error)[:120]})"
+    if misfit is not None:
+        raise ModelError(
+            f"LoRA {file.name} came with {misfit}, so nothing of it was fused; needed: one whose every layer is in "
+            "this model's UNet. Leave it out; a model that is distilled already says so by --few-steps lcm or turbo."
+        )
     unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, adapter_name="fused")
     unet.fuse_lora(lora_scale=scale, safe_fusing=True)
     unet.unload_lora()
@@ -128,6 +140,24 @@ def _hole(name: str, part: str, missing: str) -> ModelError:
         f"model {name!r} came with a hole: the weights of its {part} lack {missing}; needed: all of them. Download it "
         "again, or take another."
     )
+
+
+def misfit_of(unet: UNet2DConditionModel, state: Mapping[str, Tensor]) -> str | None:
+    """What of a LoRA, tensors by diffusers' names, is not in a UNet, as a phrase; `None` where all of it is."""
+    outside = sorted(name for name in state if not name.startswith("unet."))
+    if outside or not state:
+        return outside[0] if outside else "no layer"
+    layers = dict(unet.named_modules())
+    own = {name.removeprefix("unet."): tensor for name, tensor in state.items()}
+    for name, tensor in convert_unet_state_dict_to_peft(own).items():
+        factor = _FACTOR.fullmatch(name)
+        weight = getattr(layers.get(factor["path"]), "weight", None) if factor else None
+        if factor is None or weight is None:
+            return str(name)
+        side = 0 if factor["factor"] == "B" else 1
+        if tensor.shape[side] != weight.shape[side]:
+            return f"{name} of width {tensor.shape[side]}, where the model has {weight.shape[side]}"
+    return None
 
 
 def _unet_of_folder(at: Places, dtype: torch.dtype) -> UNet2DConditionModel:

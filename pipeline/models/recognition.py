@@ -16,6 +16,7 @@ from pipeline.models.catalogue import (
     FAMILIES,
     Distillation,
     FamilyName,
+    FewSteps,
     ModelEntry,
     described,
     first_settings,
@@ -45,10 +46,10 @@ _FAMILY_KEYS: Mapping[str, FamilyName] = {
 """How the text encoders of each family are called in a file of the original layout."""
 
 
-def recognised(entry: ModelEntry, place: Path) -> ModelEntry:
+def recognised(entry: ModelEntry, place: Path, few_steps: FewSteps = "auto") -> ModelEntry:
     """`entry` with what the model in `place`, a folder or a single file, says of itself; raises `ModelError`.
 
-    A model that says nothing of few steps gets the LCM-LoRA of its family.
+    A model that says nothing of few steps gets the LCM-LoRA of its family, unless `few_steps` says what it has.
     """
     in_folder = place.is_dir()
     unet = _config(entry.name, place, "unet") if in_folder else {}
@@ -67,6 +68,8 @@ def recognised(entry: ModelEntry, place: Path) -> ModelEntry:
         memory_gib=common.memory_gib,
     )
     found = described(found, place / ENTRY_FILE if in_folder else place.with_suffix(".json"))
+    if few_steps != "auto":
+        found = replace(found, distillation=few_steps, lora="")
     if found.latent_conditioning:
         return replace(found, family="embedded", lora="", memory_gib=0.0, defaults=FrameSettings())
     check_inputs(entry.name, unet.get("in_channels", 4) if in_folder else channels_of_file(place))
@@ -183,10 +186,13 @@ def _distillation(unet: Mapping[str, Any], scheduler: Mapping[str, Any]) -> Dist
     """What configs say of few steps; `None` for nothing.
 
     UNets that LCM distilled whole read an embedding of guidance (`time_cond_proj_dim`); Stability AI's ADD students
-    come with an Euler scheduler whose timesteps trail, which their teachers' do not.
+    come with an Euler scheduler whose timesteps trail, which their teachers' do not; and TCD's sampler (arXiv
+    2402.19159), which at its full randomness is theirs, is for what was distilled for it.
     """
     if scheduler.get("_class_name") == "LCMScheduler" or unet.get("time_cond_proj_dim") is not None:
         return "lcm"
+    if scheduler.get("_class_name") == "TCDScheduler":
+        return "turbo"
     trails = scheduler.get("timestep_spacing") == "trailing"
     return "turbo" if trails and str(scheduler.get("_class_name")).startswith("Euler") else None
 

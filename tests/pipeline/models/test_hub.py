@@ -13,7 +13,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from huggingface_hub import close_session
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model, read_embeddings, read_loras
 from pipeline.frames.codec import Frame
@@ -323,8 +323,34 @@ def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_lora_of_another_architecture_is_refused(hub: Hub, served: FakeHub, tmp_path: Path) -> None:
     save_lora(tmp_path / "lora", unet_of("sd15", block_out_channels=(8, 16)))
     served.repositories[LORA] = tmp_path / "lora"
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="of width 8, where the model has 16.*nothing of it was fused"):
         load("sd15-lcm", hub)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"lora_unet_mid_block_attentions_7_proj_in": (4, 4)}, "mid_block.attentions.7.proj_in"),
+        ({"lora_te_text_model_encoder_layers_0_mlp_fc1": (4, 4)}, "text_encoder"),
+        ({"lora_unet_something_else": (4, 4)}, "something"),
+    ],
+)
+def test_a_lora_of_which_a_part_fits_is_refused_whole(
+    tmp_path: Path, more: dict[str, tuple[int, int]], words: str
+) -> None:
+    unet = unet_of("sd15")
+    save_lora(tmp_path, unet)
+    file = tmp_path / "pytorch_lora_weights.safetensors"
+    tensors = load_file(file)
+    for name, (rows, columns) in more.items():
+        tensors |= {f"{name}.lora_up.weight": torch.ones(rows, 2), f"{name}.lora_down.weight": torch.ones(2, columns)}
+        tensors[f"{name}.alpha"] = torch.tensor(1.0)
+    save_file(tensors, file)
+    before = copy.deepcopy(unet.state_dict())
+    with pytest.raises(ModelError, match=f"{words}.*nothing of it was fused.*--few-steps"):
+        fuse_lora(unet, file, "sd15")
+    assert all(torch.equal(each, before[name]) for name, each in unet.state_dict().items())
+    assert not [module for module in unet.modules() if isinstance(module, BaseTunerLayer)]
 
 
 @pytest.mark.parametrize(

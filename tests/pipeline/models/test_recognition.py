@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
 from pipeline.frames.codec import Frame
-from pipeline.models.catalogue import FAMILIES
+from pipeline.models.catalogue import FAMILIES, FewSteps
 from pipeline.models.hub import Hub
 from pipeline.models.load import find_entry
 from pipeline.models.unet_call import guidance_condition
@@ -158,6 +158,35 @@ def test_a_base_model_wants_the_lora_of_its_family(tmp_path: Path) -> None:
     assert find_entry(folder).lora == "latent-consistency/lcm-lora-sdv1-5"
     with pytest.raises(ModelError, match="lcm-lora-sdv1-5 is not in the cache"):
         load(folder)
+
+
+@pytest.mark.parametrize(("said", "strength"), [("lcm", 0.6), ("turbo", 0.5), ("none", 0.6)])
+def test_what_makes_a_model_fast_may_be_said_and_then_no_lora_comes_on_top(
+    tmp_path: Path, said: FewSteps, strength: float
+) -> None:
+    folder = save_model(tmp_path / "any", "sd15", weights=False)
+    save_checkpoint(folder / "all.safetensors", "sd15")
+    for place in (folder, folder / "all.safetensors"):
+        entry = find_entry(place, said)
+        assert (entry.distillation, entry.lora, entry.defaults.strength) == (said, "", strength)
+        assert find_entry(place).lora
+    assert load_model(folder / "all.safetensors", "cpu", torch.float32, OFFLINE, said).entry.distillation == said
+
+
+def test_a_repository_whose_way_is_said_fetches_no_lora(tmp_path: Path) -> None:
+    with serving(FakeHub({"anna/merge": save_model(tmp_path / "any", "sd15")})) as served:
+        hub = Hub(endpoint=served.url, cache=tmp_path / "cache")
+        assert load_model("anna/merge", "cpu", torch.float32, hub, "turbo").entry.distillation == "turbo"
+        assert not any("lcm-lora" in path for path in served.asked)
+
+
+def test_of_the_catalogue_it_is_known_and_from_a_tcd_scheduler_as_well(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'turbo' for model 'sd15-lcm'.*needed: auto"):
+        find_entry("sd15-lcm", "turbo")
+    folder = save_model(tmp_path / "any", "sd15", weights=False)
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"_class_name": "TCDScheduler"}))
+    assert (find_entry(folder).distillation, find_entry(folder).lora) == ("turbo", "")
 
 
 def test_what_a_folder_names_has_to_be_a_repository(tmp_path: Path) -> None:
