@@ -254,11 +254,11 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     except RearviewError as error:
         stop_with(str(error))
     end_on_signals(stopped)
-    say(f"Rearview paints with {model.title}, a call at a time.")
+    say(f"Rearview paints with {model.credit}, a call at a time.")
     calls = zero.Calls(spaces, open_engine)
     try:
         with sheltered():
-            blocks = zero_page.build(calls, model.title, model.entry.defaults, os.environ.get("SPACE_ID", ""))
+            blocks = zero_page.build(calls, model.credit, model.entry.defaults, os.environ.get("SPACE_ID", ""))
         address = launched(blocks, zero_page.NotLive().routes(), arguments)
     except RearviewError as error:
         stop_with(str(error))
@@ -311,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             from demo.page import page
             from demo.page.lora import Loras, Styles
         model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
-        say(f"Rearview paints with {model.title}{': ' if model.reason else '.'}{model.reason}")
+        say(f"Rearview paints with {model.credit}{': ' if model.reason else '.'}{model.reason}")
         words = read_embeddings(hub.places(arguments.embeddings), model) if arguments.embeddings else None
         model = with_embeddings(model, words.embeddings if words else ())
         shelf = read_loras(hub.places(arguments.loras), model) if arguments.loras else None

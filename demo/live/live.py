@@ -292,6 +292,7 @@ class Live:
             "size": max(engine.size),
             "model": engine.model.name,
             "model_title": engine.model.title,
+            "model_credit": engine.model.credit,
             "model_reason": engine.model.reason,
             "memory": engine.memory_name,
             "kernel": engine.kernel,

@@ -153,6 +153,9 @@ def _of_hub(
     )
 
 
+STABILITY = "non-commercial research, commercial use by agreement with Stability AI (stability.ai/license)"
+"""What the pages of the Turbo models say."""
+
 _ENTRIES = (
     ModelEntry(
         "embedded",
@@ -170,7 +173,7 @@ _ENTRIES = (
         lora=FAMILIES["sd15"].lcm_lora,
         guides=True,
         title="Stable Diffusion 1.5 with LCM-LoRA",
-        licence="CreativeML Open RAIL-M; the LoRA Open RAIL++",
+        licence="CreativeML Open RAIL-M, the LoRA Open RAIL++",
     ),
     _of_hub(
         "dreamshaper-lcm",
@@ -188,7 +191,7 @@ _ENTRIES = (
         "turbo",
         native_size=512,
         title="SD-Turbo",
-        licence="Stability AI Community License",
+        licence=STABILITY,
     ),
     _of_hub(
         "sdxl-turbo",
@@ -197,7 +200,7 @@ _ENTRIES = (
         "turbo",
         native_size=512,
         title="SDXL-Turbo",
-        licence="Stability AI Community License",
+        licence=STABILITY,
     ),
     _of_hub(
         "sdxl-lcm",
@@ -208,7 +211,7 @@ _ENTRIES = (
         lora=FAMILIES["sdxl"].lcm_lora,
         guides=True,
         title="Stable Diffusion XL with LCM-LoRA",
-        licence="CreativeML Open RAIL++-M",
+        licence="Open RAIL++",
     ),
 )
 

@@ -73,6 +73,11 @@ class Model:
         return self.entry.title or self.entry.name
 
     @property
+    def credit(self) -> str:
+        """The title, with the licence where it is known."""
+        return f"{self.title} ({self.entry.licence})" if self.entry.licence else self.title
+
+    @property
     def schedule(self) -> Schedule:
         """Its few-step schedule; raises `ValueError` for a scheduler that asks for more than these can do."""
         return Schedule.of(self.scheduler, self.entry.distillation)

@@ -90,7 +90,9 @@ class StandInSession:
 
 class StandInEngine:
     def __init__(self) -> None:
-        self.model = SimpleNamespace(name="stand-in", title="A stand-in", reason="nothing else is here.")
+        self.model = SimpleNamespace(
+            name="stand-in", title="A stand-in", credit="A stand-in (MIT)", reason="nothing else is here."
+        )
         self.size = (256, 256)
         self.memory_names = ("none",)
         self.memory_name, self.kernel, self.control_name = "none", "sdpa", None

@@ -47,6 +47,7 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "size": 256,
             "model": "stand-in",
             "model_title": "A stand-in",
+            "model_credit": "A stand-in (MIT)",
             "model_reason": "nothing else is here.",
             "memory": "none",
             "kernel": "sdpa",

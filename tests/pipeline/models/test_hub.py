@@ -151,6 +151,13 @@ def test_offline_asks_nobody(hub: Hub, served: FakeHub) -> None:
     assert served.asked == []
 
 
+def test_a_model_is_called_with_its_licence_where_that_is_known(tiny_model: Model) -> None:
+    for name, licence in (("sd-turbo", "non-commercial research, commercial use by agreement"), ("embedded", "Apache")):
+        assert f"{CATALOGUE[name].title} ({licence}" in replace(tiny_model, entry=CATALOGUE[name]).credit
+    assert replace(tiny_model, entry=replace(ENTRY, licence="")).credit == ENTRY.title
+    assert all(each.licence for each in CATALOGUE.values())
+
+
 def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the hub cannot be reached.*--model embedded"):
         load("sd15-lcm", Hub(endpoint="http://127.0.0.1:9", cache=tmp_path))
