@@ -201,10 +201,11 @@ def save_lora(
 @dataclass
 class FakeHub:
     """Repositories by name, each a folder, such as "anna/fast" or, another of its revisions, "anna/fast@refs/pr/5";
-    what is `gated`, and every path that was asked for."""
+    what is `gated`, what its API says of a repository beside its files, and every path that was asked for."""
 
     repositories: dict[str, Path] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -228,8 +229,9 @@ class FakeHub:
         if is_api and rest[:1] == ["tree"]:
             return _json([_tree_entry(name, file) for name, file in files.items()])
         if is_api:
-            siblings = [{"rfilename": name} for name in files]
-            return _json({"id": repository, "modelId": repository, "sha": commit, "siblings": siblings, "tags": []})
+            siblings = [{"rfilename": name, "size": file.stat().st_size} for name, file in files.items()]
+            known = {"id": repository, "modelId": repository, "sha": commit, "siblings": siblings, "tags": []}
+            return _json({**known, **self.facts.get(repository, {})})
         if repository in self.gated:
             return 403, {"X-Error-Code": "GatedRepo"}, b"{}"
         name = "/".join(rest[2:])
