@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 from packaging.requirements import Requirement
 
-from demo.space.space_push import TOKEN_VARIABLE, listing, parcel_of, push
-from demo.space.spacefile import ROOT, Flavour, Manifest, SpaceError, read_spacefile
+from demo.space.prices import DOLLARS_AN_HOUR, SLEEP_MINUTES, WHO_MAY, is_paid
+from demo.space.space_push import TOKEN_VARIABLE, cpu_requirements, listing, parcel_of, push
+from demo.space.spacefile import ROOT, SAFETY_VARIABLE, Flavour, Manifest, SpaceError, read_spacefile
 
 ZERO_PYTHONS = ("3.10", "3.12")
 """What ZeroGPU runs (https://huggingface.co/docs/hub/spaces-zerogpu)."""
@@ -26,7 +27,8 @@ ZERO_PYTHONS = ("3.10", "3.12")
 
 def header_fields(manifest: Manifest, flavour: Flavour) -> dict[str, Any]:
     """README's header for a Space of `flavour`: the fields of Spacefile, with the models and the hardware of that."""
-    return {**manifest.fields, "suggested_hardware": flavour.suggests, "models": list(repositories_of(flavour))}
+    fields = {**manifest.fields, "suggested_hardware": flavour.suggests, "models": list(repositories_of(flavour))}
+    return {**fields, "preload_from_hub": list(flavour.preload)} if flavour.preload else fields
 
 
 def repositories_of(flavour: Flavour) -> tuple[str, ...]:
@@ -40,6 +42,56 @@ def repositories_of(flavour: Flavour) -> tuple[str, ...]:
         f"model of hardware {flavour.hardware} in Spacefile came as {flavour.model!r}; needed: one of "
         f"{', '.join(CATALOGUE)}. Correct it."
     )
+
+
+def check_preload(flavour: Flavour) -> None:
+    """Raise `SpaceError` unless what is preloaded is all that the app fetches for a flavour, and nothing else."""
+    # Here, not above: they import torch.
+    from pipeline.guides.safety import FOLDERS, HUB_CHECKER
+    from pipeline.models.catalogue import CATALOGUE
+    from pipeline.models.hub import MORE_PARTS, PARTS, missing_part, wanted_files
+
+    repositories_of(flavour)
+    entry = CATALOGUE[flavour.model]
+    needed: dict[str, list[str]] = {each: [""] for each in (entry.lora, entry.tiny_vae) if each}
+    if isinstance(entry.source, str):
+        parts = (*PARTS, *(MORE_PARTS if entry.family == "sdxl" else ()))
+        needed[entry.source] = [each for each in parts if each != "vae" or not entry.tiny_vae]
+    if flavour.variables.get(SAFETY_VARIABLE) == "on":
+        needed.setdefault(HUB_CHECKER, []).extend(FOLDERS)
+    said = {name: files.split(",") for name, _, files in (each.partition(" ") for each in flavour.preload)}
+    where = f"preload of hardware {flavour.hardware} in Spacefile"
+    if set(said) != set(needed):
+        raise SpaceError(f"{where} names {', '.join(said) or 'nothing'}; needed: {', '.join(needed)}. Correct it.")
+    for name, parts_of_it in needed.items():
+        missing = missing_part(said[name], parts_of_it)
+        extra = set(said[name]) - set(wanted_files(said[name], parts_of_it))
+        if missing is not None or extra:
+            what = f"has {missing}" if missing is not None else f"has {', '.join(sorted(extra))}"
+            raise SpaceError(
+                f"{where}: {name} {what}; needed: the files of {', '.join(each or 'its root' for each in parts_of_it)} "
+                "that the app fetches, and no other. Correct it."
+            )
+
+
+def check_price(flavour: Flavour) -> None:
+    """Raise `SpaceError` for hardware that costs by the hour, of which the table has no price."""
+    if is_paid(flavour.hardware) and flavour.hardware not in DOLLARS_AN_HOUR:
+        raise SpaceError(
+            f"hardware {flavour.hardware} in Spacefile has no price; needed: one in demo/space/prices.py, since `push` "
+            "says what a Space costs. Add it."
+        )
+
+
+def check_cpu_requirements(requirements: str) -> None:
+    """Raise `SpaceError` where what is sent to a Space without a GPU would bring CUDA along."""
+    sent = cpu_requirements(requirements).splitlines()
+    heavy = [line for line in sent if re.match(r"xformers|torch\b(?!==[\d.]+\+cpu$)", line)]
+    if heavy:
+        raise SpaceError(
+            f"requirements.txt has `{heavy[0]}`, which brings CUDA to a Space without a GPU; needed: one line "
+            "torch==VERSION, from which `push` writes PyTorch's build for CPUs. Correct it."
+        )
 
 
 def header(fields: Mapping[str, Any]) -> str:
@@ -110,7 +162,8 @@ def check_hardware(manifest: Manifest) -> None:
     for flavour in manifest.flavours.values():
         if flavour.hardware not in known:
             raise SpaceError(f"hardware came as {flavour.hardware!r}; needed: one of {', '.join(known)}. Correct it.")
-        repositories_of(flavour)
+        check_price(flavour)
+        check_preload(flavour)
 
 
 def check_space(root: Path) -> Manifest:
@@ -123,7 +176,9 @@ def check_space(root: Path) -> Manifest:
         raise SpaceError(
             f"app_file in Spacefile is {manifest.fields['app_file']}; needed: a file that exists. Correct it."
         )
-    check_versions(manifest, (root / "requirements.txt").read_text(encoding="utf-8"))
+    requirements = (root / "requirements.txt").read_text(encoding="utf-8")
+    check_versions(manifest, requirements)
+    check_cpu_requirements(requirements)
     check_hardware(manifest)
     fields = header_fields(manifest, manifest.flavour())
     if fields != manifest.fields:
@@ -166,6 +221,7 @@ def push_space(root: Path, arguments: argparse.Namespace) -> str:
         token=os.environ.get(TOKEN_VARIABLE),
         private=arguments.private,
         may_change_hardware=arguments.hardware is not None,
+        sleep_minutes=arguments.sleep,
     )
 
 
@@ -174,6 +230,13 @@ def space_name(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         raise argparse.ArgumentTypeError(f"came as {text!r}; needed: USER/NAME, such as anna/rearview")
     return text
+
+
+def sleep_minutes(text: str) -> int:
+    """A whole number of minutes; raises `ArgumentTypeError` for anything else."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"came as {text!r}; needed: minutes, such as 30, or 0 for never")
+    return int(text)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -185,10 +248,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     pushing = commands.add_parser(
         "push",
         help="create or update a Space",
-        description=f"The token comes from {TOKEN_VARIABLE}, and needs to write.",
+        description=f"The token comes from {TOKEN_VARIABLE}, and needs to write. {WHO_MAY}.",
     )
     pushing.add_argument("name", type=space_name, metavar="USER/NAME")
     pushing.add_argument("--hardware", help="one of those in Spacefile (default: its suggested_hardware)")
+    pushing.add_argument(
+        "--sleep",
+        type=sleep_minutes,
+        default=SLEEP_MINUTES,
+        metavar="MINUTES",
+        help="when hardware that costs by the hour sleeps, without a visitor for so long; 0 for never "
+        f"(default {SLEEP_MINUTES})",
+    )
     pushing.add_argument("--private", action="store_true", help="if the Space is new, show it to its owner alone")
     pushing.add_argument("--dirty", action="store_true", help="send files as they lie here, also those not committed")
     pushing.add_argument("--dry-run", action="store_true", help="list what would be sent, and ask nothing of the hub")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -9,17 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.space.prices import SLEEP_MINUTES, WHO_MAY, is_paid, price_sentence
 from demo.space.spacefile import Flavour, Manifest, SpaceError
 
 TOKEN_VARIABLE = "HF_TOKEN"
 KEPT = frozenset({".gitattributes"})
 """Files of a Space that the hub writes itself."""
 
-README = "README.md"
+README, REQUIREMENTS = "README.md", "requirements.txt"
+CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
 SENTENCES = {
     401: f"it does not know the token in {TOKEN_VARIABLE}. Make one that may write at its /settings/tokens.",
-    402: "this hardware needs a paid plan there. Choose another --hardware, or pay for it.",
-    403: f"the token in {TOKEN_VARIABLE} may not write there. Check the name, and that the token may write to it.",
+    402: f"this hardware needs a paid plan there. {WHO_MAY}.",
+    403: f"the token in {TOKEN_VARIABLE} may not write there, or its account may not have this hardware. Check the "
+    f"name, and that the token may write to it. {WHO_MAY}.",
     404: "it knows no such Space. Check the name, and HF_ENDPOINT where that is set.",
 }
 """What an answer of the hub means, by its status."""
@@ -51,8 +55,16 @@ def parcel_of(root: Path, manifest: Manifest, flavour: Flavour, readme: str, *, 
     files: dict[str, Path | bytes] = {name: root / name for name in sorted(listed) if (root / name).is_file()}
     if README in files:
         files[README] = readme.encode()
+    if REQUIREMENTS in files and flavour.kind == "cpu":
+        files[REQUIREMENTS] = cpu_requirements((root / REQUIREMENTS).read_text(encoding="utf-8")).encode()
     commit = _git(root, "rev-parse", "--short", "HEAD").strip()
     return Parcel(flavour, files, f"{commit}, changed" if changed else commit)
+
+
+def cpu_requirements(requirements: str) -> str:
+    """The same libraries for a machine without a GPU: PyTorch's build for CPUs, a tenth as large, and no xformers."""
+    lines = [re.sub(r"^(torch==[\d.]+)", r"\1+cpu", line) for line in requirements.splitlines()]
+    return "\n".join([CPU_WHEELS, *(line for line in lines if not line.startswith("xformers"))]) + "\n"
 
 
 def _git(root: Path, *words: str) -> str:
@@ -89,12 +101,14 @@ def push(
     token: str | None = None,
     private: bool = False,
     may_change_hardware: bool = False,
+    sleep_minutes: int = SLEEP_MINUTES,
 ) -> str:
     """Make the Space `name` what the parcel says, new or not; a sentence on what was done. Raises `SpaceError`.
 
     Of an existing Space's variables those are removed that are among `known_variables` and not in the parcel; others
     belong to its owner. Its files become those of the parcel, in one commit, because each commit builds the Space.
-    Hardware costs money: that of an existing Space is changed only if it `may_change_hardware`.
+    Hardware costs money: that of an existing Space is changed only if it `may_change_hardware`, and what costs by the
+    hour sleeps after `sleep_minutes` without a visitor, 0 for never.
     """
     if not token:
         raise SpaceError(
@@ -108,7 +122,7 @@ def push(
     with _readable(name, api.endpoint):
         is_new = not api.repo_exists(name, repo_type="space")
         if is_new:
-            _create(api, name, parcel.flavour, private)
+            _create(api, name, parcel.flavour, private, sleep_minutes)
         has = parcel.flavour.hardware if is_new else _hardware_of(api, name)
         if has != parcel.flavour.hardware and not may_change_hardware:
             raise SpaceError(
@@ -120,17 +134,26 @@ def push(
         url = _commit(api, name, parcel)
         if has != parcel.flavour.hardware:
             api.request_space_hardware(name, parcel.flavour.hardware)
+        if not is_new and is_paid(parcel.flavour.hardware):
+            api.set_space_sleep_time(name, _seconds(sleep_minutes))
     done = "created" if is_new else "updated"
-    return f"Space {name} is {done} on {parcel.flavour.hardware} with {len(parcel.files)} files: {url}"
+    said = f"Space {name} is {done} on {parcel.flavour.hardware} with {len(parcel.files)} files: {url}"
+    return "\n".join(filter(None, [said, price_sentence(parcel.flavour.hardware, sleep_minutes)]))
 
 
-def _create(api: Any, name: str, flavour: Flavour, private: bool) -> None:
+def _seconds(sleep_minutes: int) -> int:
+    """A sleep time as the hub takes it."""
+    return 60 * sleep_minutes if sleep_minutes else -1
+
+
+def _create(api: Any, name: str, flavour: Flavour, private: bool, sleep_minutes: int) -> None:
     api.create_repo(
         name,
         repo_type="space",
         private=private,
         space_sdk="gradio",
         space_hardware=flavour.hardware,
+        space_sleep_time=_seconds(sleep_minutes) if is_paid(flavour.hardware) else None,
         space_variables=[{"key": key, "value": value} for key, value in flavour.environment.items()],
     )
 

@@ -43,13 +43,14 @@ class SpaceError(ValueError):
 @dataclass(frozen=True)
 class Flavour:
     """A Space of one hardware: its model, its limits, and its other variables; `suggests` is the hardware that is
-    offered to whoever duplicates it."""
+    offered to whoever duplicates it, and `preload` what is fetched when it is built, each `owner/name file,file`."""
 
     hardware: str
     model: str
     suggests: str
     limits: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    preload: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -187,17 +188,22 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 def flavour_of(hardware: str, said: Any) -> Flavour:
     """The flavour that Spacefile describes under the name `hardware`; raises `SpaceError`."""
     where = f"hardware {hardware} in Spacefile"
-    known = {"model", "limits", "variables", "suggests"}
+    known = {"model", "limits", "variables", "suggests", "preload"}
     if not isinstance(said, dict) or "model" not in said or set(said) - known:
         raise SpaceError(
-            f"{where} came as {said!r}; needed: model and, where wanted, limits, variables and suggests. Correct it."
+            f"{where} came as {said!r}; needed: model and, where wanted, limits, variables, suggests and preload. "
+            "Correct it."
         )
+    preload = said.get("preload", [])
+    if not _is_list_of_texts(preload) or not all(re.fullmatch(r"[^\s,]+ [^\s,]+(,[^\s,]+)*", each) for each in preload):
+        raise SpaceError(f"preload of {where} came as {preload!r}; needed: lines `owner/name file,file`. Correct it.")
     flavour = Flavour(
         hardware,
         said["model"],
         said.get("suggests", hardware),
         _limits(where, said.get("limits", {})),
         _variables(where, said.get("variables", {})),
+        tuple(preload),
     )
     try:
         limits_from(flavour.environment)

@@ -31,6 +31,7 @@ class FakeSpace:
     variables: dict[str, str]
     files: dict[str, bytes] = field(default_factory=lambda: {".gitattributes": b"*.bin filter=lfs\n"})
     commits: list[str] = field(default_factory=list)
+    sleep_seconds: int | None = None
 
 
 @dataclass
@@ -42,6 +43,7 @@ class SpaceHub:
     stored: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     paid_hardware: tuple[str, ...] = ()
+    refusal: int = 402
 
     def answer(self, method: str, path: str, token: str, body: bytes) -> Answer:
         """Status and content for a request."""
@@ -67,10 +69,12 @@ class SpaceHub:
 
     def _create(self, asked: dict[str, Any]) -> Answer:
         if asked["hardware"] in self.paid_hardware:
-            return 402, {"error": "payment required"}
+            return self.refusal, {"error": "payment required"}
         name = f"{asked['organization']}/{asked['name']}"
         variables = {each["key"]: each["value"] for each in asked["variables"]}
-        self.spaces[name] = FakeSpace(asked["hardware"], asked.get("visibility") == "private", variables)
+        made = FakeSpace(asked["hardware"], asked.get("visibility") == "private", variables)
+        made.sleep_seconds = asked.get("sleepTimeSeconds")
+        self.spaces[name] = made
         return 200, {"url": f"{self.url}/spaces/{name}"}
 
     def _action(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +93,9 @@ class SpaceHub:
             return 200, {key: {"value": value} for key, value in space.variables.items()}
         if rest == ["hardware"]:
             space.hardware = json.loads(body)["flavor"]
+            return 200, runtime
+        if rest == ["sleeptime"]:
+            space.sleep_seconds = json.loads(body)["seconds"]
             return 200, runtime
         if rest == ["runtime"]:
             return 200, runtime

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import SpaceHardware
 
-from demo.space.space import header, header_fields, main, pins_on, pythons_of, with_header
+from demo.space.prices import DOLLARS_AN_HOUR, WITHOUT_A_PRICE
+from demo.space.space import check_cpu_requirements, header, header_fields, main, pins_on, pythons_of, with_header
 from demo.space.spacefile import ROOT, Manifest, SpaceError, read_spacefile
 
 
@@ -49,7 +52,7 @@ def test_header_names_the_models_of_its_hardware(manifest: Manifest) -> None:
     fields = header_fields(manifest, manifest.flavour("zero-a10g"))
     assert "stable-diffusion-v1-5/stable-diffusion-v1-5" in fields["models"]
     assert fields["suggested_hardware"] == "l4x1"
-    assert list(fields) == list(manifest.fields)
+    assert list(fields) == [*manifest.fields, "preload_from_hub"]
 
 
 def test_header_replaces_only_the_header(manifest: Manifest) -> None:
@@ -100,6 +103,53 @@ def test_what_does_not_hold_together_is_refused(
     assert main(["header"], root=repository) == 0
     assert main(["check"], root=repository) == 1
     assert words in capsys.readouterr().err
+
+
+BASE, LORA, TINY_VAE = read_spacefile().flavour("l4x1").preload
+WHOLE = {"model": "sd15-lcm", "variables": {"REARVIEW_SAFETY": "on"}}
+HALF_VAE = "vae/diffusion_pytorch_model.fp16.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (WHOLE, "names nothing; needed: latent-consistency/lcm-lora-sdv1-5"),
+        ({**WHOLE, "preload": [BASE, LORA]}, "needed: .*madebyollin/taesd"),
+        ({"model": "embedded", "preload": [LORA]}, "needed: . Correct"),
+        ({"model": "sd15-lcm", "preload": [BASE, LORA, TINY_VAE]}, "has feature_extractor/.*safety_checker/"),
+        ({**WHOLE, "preload": [f"{BASE},vae/config.json,{HALF_VAE}", LORA, TINY_VAE]}, f"vae/config.json, {HALF_VAE}"),
+        ({**WHOLE, "preload": [BASE.replace(",unet/config.json", ""), LORA, TINY_VAE]}, "has no unet"),
+        ({**WHOLE, "preload": [BASE.replace("fp16.safe", "bin,unet/x.safe"), LORA, TINY_VAE]}, "as a pickle alone"),
+        ({**WHOLE, "preload": [BASE.split()[0]]}, "needed: lines"),
+    ],
+)
+def test_what_is_preloaded_is_exactly_what_the_app_fetches(
+    repository: Path, said: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(repository, hardware={"cpu-basic": {"model": "embedded"}, "l4x1": said})
+    main(["header"], root=repository)
+    assert main(["check"], root=repository) == 1
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_hardware_without_a_price_is_refused(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(DOLLARS_AN_HOUR) | set(WITHOUT_A_PRICE) <= {each.value for each in SpaceHardware}
+    monkeypatch.setattr("demo.space.space.DOLLARS_AN_HOUR", {})
+    assert main(["header"], root=repository) == 0
+    assert main(["check"], root=repository) == 1
+    assert "hardware l4x1 in Spacefile has no price" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["torch>=2.10", 'torch==2.10.0; python_version > "3.9"'])
+def test_a_torch_that_would_bring_cuda_to_a_cpu_is_refused(
+    repository: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = repository / "requirements.txt"
+    path.write_text(path.read_text().replace("torch==2.10.0", line))
+    with pytest.raises(SpaceError, match="brings CUDA to a Space without a GPU"):
+        check_cpu_requirements(path.read_text())
 
 
 def test_python_3_11_is_refused_for_zero_gpu_alone(repository: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from demo.space import space
-from demo.space.spacefile import ROOT
+from demo.space.prices import AS_OF
+from demo.space.space_push import parcel_of
+from demo.space.spacefile import ROOT, read_spacefile
 from tests.support.served import App
 from tests.support.space_hub import READER, TOKEN, SpaceHub, served_space_hub
 
@@ -97,6 +99,7 @@ def test_another_hardware_brings_its_model_and_its_header(repository: Path, hub:
     assert made.variables == {"REARVIEW_MODEL": "sd15-lcm", "REARVIEW_SAFETY": "on"}
     assert "latent-consistency/lcm-lora-sdv1-5" in header["models"]
     assert header["suggested_hardware"] == "l4x1"
+    assert [each.split()[0] for each in header["preload_from_hub"]] == header["models"]
 
 
 def test_an_update_removes_what_is_gone_and_keeps_what_is_the_owners(repository: Path, hub: SpaceHub) -> None:
@@ -156,12 +159,53 @@ def test_a_token_that_is_of_no_use_gets_a_sentence(
     assert hub.spaces == {}
 
 
-def test_hardware_that_is_to_be_paid_gets_a_sentence(
+@pytest.mark.parametrize(("status", "words"), [(402, "needs a paid plan"), (403, "may not have this hardware")])
+def test_hardware_that_an_account_may_not_create_gets_a_sentence_that_names_the_free_one(
+    status: int, words: str, repository: Path, hub: SpaceHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.paid_hardware, hub.refusal = ("cpu-basic",), status
+    assert space.main(["push", NAME], root=repository) == 1
+    said = capsys.readouterr().err
+    assert words in said and "--hardware zero-a10g" in said and "cpu-basic needs PRO" in said
+
+
+def test_hardware_that_costs_sleeps_and_says_its_price(
     repository: Path, hub: SpaceHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hub.paid_hardware = ("cpu-basic",)
-    assert space.main(["push", NAME], root=repository) == 1
-    assert "needs a paid plan" in capsys.readouterr().err
+    assert space.main(["push", NAME, "--hardware", "l4x1"], root=repository) == 0
+    said = capsys.readouterr().out
+    assert hub.spaces[NAME].sleep_seconds == 30 * 60
+    assert f"$0.80 an hour, $19.20 a day (prices of {AS_OF}), and sleeps after 30 minutes" in said
+    for minutes, seconds, words in (("5", 300, "after 5 minutes"), ("0", -1, "sleeps never")):
+        assert space.main(["push", NAME, "--hardware", "l4x1", "--sleep", minutes], root=repository) == 0
+        assert hub.spaces[NAME].sleep_seconds == seconds and words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("hardware", ["cpu-basic", "zero-a10g"])
+def test_hardware_that_costs_nothing_by_the_hour_has_no_sleep_time(
+    hardware: str, repository: Path, hub: SpaceHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert space.main(["push", NAME, "--hardware", hardware], root=repository) == 0
+    assert hub.spaces[NAME].sleep_seconds is None and "$" not in capsys.readouterr().out
+
+
+def test_a_sleep_time_is_minutes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        space.main(["push", NAME, "--sleep", "soon"])
+    assert "needed: minutes" in capsys.readouterr().err
+
+
+def test_a_space_without_a_gpu_gets_wheels_for_cpus(repository: Path) -> None:
+    requirements = (ROOT / "requirements.txt").read_text()
+    (repository / "requirements.txt").write_text(requirements)
+    commit(repository)
+    manifest = read_spacefile(repository / "Spacefile")
+    for hardware, is_cpu in (("cpu-basic", True), ("zero-a10g", False)):
+        content = parcel_of(repository, manifest, manifest.flavour(hardware), "").files["requirements.txt"]
+        sent = content.decode() if isinstance(content, bytes) else content.read_text()
+        assert ("download.pytorch.org/whl/cpu" in sent, "xformers" in sent) == (is_cpu, not is_cpu)
+        assert ("\ntorch==2.10.0+cpu\n" in sent) == is_cpu
+        assert is_cpu or sent == requirements
 
 
 def test_a_hub_that_is_not_there_gets_a_sentence(
