@@ -20,12 +20,22 @@ from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
 from pipeline.compute.peak import PeakBytes
 from pipeline.engine.budget import ByteBudget
+from pipeline.engine.compiled import (
+    OPENVINO,
+    PYTORCH,
+    Compiled,
+    CompiledCodec,
+    CompiledUnet,
+    Kinds,
+    PlainCodec,
+)
+from pipeline.engine.compiling import MemorySource
 from pipeline.engine.graphs import Graphs, unet_runner
 from pipeline.engine.guidance import branch_count
 from pipeline.engine.holdings import Holdings
 from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Tick
 from pipeline.engine.mailbox import Mailbox, cancel
-from pipeline.engine.memory_choice import MemoryChoice, loaded_memories
+from pipeline.engine.memory_choice import MemoryChoice, loaded_memories, own_folder
 from pipeline.engine.reading import ReadingRoom
 from pipeline.engine.serving import unet_served
 from pipeline.engine.session import Session, Translation
@@ -33,6 +43,7 @@ from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
 from pipeline.engine.streams import streams_for
 from pipeline.engine.translator import Asked, Translator
+from pipeline.engine.workshop import Workshop, can_compile
 from pipeline.errors import FrameError, ModelError, NoRoomError, SessionClosedError
 from pipeline.frames.codec import Frame, pixels_per_latent
 from pipeline.guides.control import Control
@@ -71,6 +82,7 @@ class Engine:
         memories: Sequence[str] = (),
         hub: Hub | None = None,
         largest_area: float | None = None,
+        compiled: Compiled = "off",
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
@@ -80,7 +92,10 @@ class Engine:
         that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those
         that read depth name a depth model, a folder or one that comes from `hub`, by default the Hugging Face hub.
         Sessions may work at `largest_area` times the area of `size`, by default at any: while a frame of theirs passes
-        a step, everybody waits.
+        a step, everybody waits. `compiled` says whether calls on a CPU are OpenVINO's: "auto" once they are compiled,
+        in the background and in a process of their own, "wait" from their first on, which waits until they are; where
+        OpenVINO is not to be had, they are PyTorch's. A program says so, not the default: that process loads the
+        weights once more.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -103,6 +118,10 @@ class Engine:
         self.memory: Memory = choice or loaded[memory]
         self._prompts = PromptEncoder(model.text_encoders)
         self.runner = unet_runner(model.device, graphs)
+        self._kinds = (
+            None if compiled == "off" or not can_compile(model) else Kinds(Workshop(model), compiled == "wait")
+        )
+        runners = self._compiled_runners(given) if self._kinds else {}
         translator = Translator(
             model,
             self.memory,
@@ -111,7 +130,8 @@ class Engine:
             safety=safety,
             control=control,
             depth=depth_model_for(loaded.values(), model.device, hub),
-            runner=choice.running(self.runner) if choice else self.runner,
+            runner=choice.running(self.runner, runners) if choice else runners.get(memory, self.runner),
+            codec=CompiledCodec(self._kinds) if self._kinds else PlainCodec(),
             streams=streams_for(model.device),
         )
         self._observers: list[Observer] = []
@@ -141,6 +161,22 @@ class Engine:
                 self.session_nbytes(self.asking(FrameSettings(memory=name)))  # type: ignore[arg-type]
             if largest_area is not None and largest_area > 1:
                 self._row_peak = self.change("peak", lambda _: peak_of_a_frame(translator, self.size)).result()
+
+    def _compiled_runners(self, weights: Path | None) -> dict[str, CompiledUnet]:
+        """For each memory what makes its calls; `weights` is the folder of the first, where one was named."""
+        if self._kinds is None:
+            return {}
+        layout = self.model.entry.memory_layout
+        folders = {name: own_folder(self.model, name) for name in self.memory_names}
+        if weights is not None:
+            folders[self.memory_names[0]] = weights
+        sources = [MemorySource(name, layout, None if each is None else str(each)) for name, each in folders.items()]
+        return {source.name: CompiledUnet(self._kinds, source) for source in sources}
+
+    @property
+    def runtime(self) -> str:
+        """What paints by now, for the status line: PyTorch, or OpenVINO where it makes calls of some kind."""
+        return OPENVINO if self._kinds is not None and self._kinds.count else PYTORCH
 
     def __enter__(self) -> Engine:
         return self
@@ -304,6 +340,8 @@ class Engine:
         self._mailbox.close()
         for session in self._mailbox.sessions:
             session.close()
+        if self._kinds is not None:
+            self._kinds.close()
         if current_thread() is not self._thread:
             self._thread.join()
             self._lanes.close()
@@ -367,13 +405,20 @@ class Engine:
     def _changed_by(self, function: Callable[[Model], T]) -> T:
         """What `function` makes of the model; nobody holds on to what the old one painted, even where it fails."""
         settle(self.model.device)
+        self._forget_compiled()
         try:
             return function(self.model)
         finally:
             settle(self.model.device)
+            self._forget_compiled()
             self._prompts.forget()
             for session in self._mailbox.sessions:
                 session.repaint()
+
+    def _forget_compiled(self) -> None:
+        """Before weights change and after: what is compiled in between is of no use."""
+        if self._kinds is not None:
+            self._kinds.forget()
 
 
 def peak_of_a_frame(translator: Translator, size: tuple[int, int]) -> int:

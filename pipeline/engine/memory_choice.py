@@ -77,13 +77,15 @@ class MemoryChoice:
         finally:
             self._removed()
 
-    def running(self, runner: UnetRunner) -> UnetRunner:
-        """A runner for calls that `open` has opened: it puts their memory into the UNet first."""
+    def running(self, runner: UnetRunner, runners: Mapping[str, UnetRunner] | None = None) -> UnetRunner:
+        """A runner for calls that `open` has opened: it puts their memory into the UNet first. `runners` go before
+        `runner` for the memories of these names."""
+        own = runners or {}
 
         def run(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
             chosen: ChosenCall = inputs.memory
             self._place(chosen.name, unet)
-            return runner(unet, replace(inputs, memory=chosen.call))
+            return own.get(chosen.name, runner)(unet, replace(inputs, memory=chosen.call))
 
         return run
 

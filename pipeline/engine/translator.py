@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from pipeline.compute.devices import leaving, numbers_on, sent
+from pipeline.engine.compiled import PlainCodec
 from pipeline.engine.guidance import branch_count, branch_prompts, guided
 from pipeline.engine.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
 from pipeline.engine.streams import Arriving, OneStream, Streams
 from pipeline.errors import FrameError
-from pipeline.frames.codec import Frame, as_pixels, decode, encode
+from pipeline.frames.codec import Frame, as_pixels
 from pipeline.frames.cuts import thumbnail_of
 from pipeline.frames.history import steadied
 from pipeline.guides.control import Control
@@ -138,8 +139,8 @@ Past = StreamState | UnderWay
 @dataclass(frozen=True, eq=False)
 class Translator:
     """The parts of a model and a memory that turn frames into pictures; what looks these over and what controls them,
-    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls, and where the stages
-    run."""
+    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls and the codec's, and
+    where the stages run."""
 
     model: Model
     memory: Memory
@@ -150,6 +151,7 @@ class Translator:
     control: Control | None = None
     depth: DepthModel | None = None
     runner: UnetRunner = predicted
+    codec: PlainCodec = field(default_factory=PlainCodec)
     streams: Streams = field(default_factory=OneStream)
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:
@@ -163,7 +165,7 @@ class Translator:
         model = self.model
         with torch.inference_mode(), self.streams.encoding() as crossing:
             pixels = torch.cat([as_pixels(asked.frame, model.device, model.dtype) for asked, _ in frames])
-            sources = encode(model.vae, pixels.to(memory_format=torch.channels_last)).float()
+            sources = self.codec.encode(model.vae, pixels.to(memory_format=torch.channels_last))
             begun = [self._begun(asked, past, sources[index : index + 1]) for index, (asked, past) in enumerate(frames)]
             crossing += begun
         return begun
@@ -253,7 +255,7 @@ class Translator:
         """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""
         cleans = [frame.clean for frame in frames]
         with torch.inference_mode(), self.streams.decoding(*cleans):
-            pixels = decode(self.model.vae, torch.cat(cleans).to(self.model.dtype))
+            pixels = self.codec.decode(self.model.vae, torch.cat(cleans).to(self.model.dtype))
             flagged = [None] * len(frames) if self.safety is None else self.safety.flags(pixels)
             return [self.streams.arriving(pixels[index : index + 1], flagged[index]) for index in range(len(frames))]
 

@@ -1,0 +1,152 @@
+"""Calls on a CPU that OpenVINO makes once it can, and PyTorch until then: the UNet's, and the codec's.
+
+Which of both makes a call is looked up by its kind. Whoever wants one runtime throughout, because pictures are to be
+the same bit for bit, waits for the kinds that come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from pipeline.compute.trees import mapped, signature_of, tensors_in
+from pipeline.engine.compiling import MemorySource
+from pipeline.engine.graphs import copy_all, inputs_read, kind_of
+from pipeline.engine.workshop import Order, Ready, Workshop, kind_name
+from pipeline.frames.codec import Autoencoder, decode, encode
+from pipeline.models.unet_call import UnetInputs, predicted
+
+Compiled = Literal["off", "auto", "wait"]
+PYTORCH, OPENVINO = "PyTorch", "OpenVINO"
+CALLS_BEFORE = 2
+MOST_KINDS = 16
+WAIT_S = 600.0
+
+
+@dataclass(eq=False)
+class Kind:
+    """A kind of call: how often it came, and, once it is there, what makes it."""
+
+    calls: int = 0
+    ordered: bool = False
+    ready: Ready | None = None
+    settled: threading.Event = field(default_factory=threading.Event)
+
+    def done(self, ready: Ready | None) -> None:
+        """From now on OpenVINO makes its calls, or never does."""
+        self.ready = ready
+        self.settled.set()
+
+
+class Kinds:
+    """What OpenVINO makes by now. One thread at a time may use it."""
+
+    def __init__(self, workshop: Workshop, waits: bool = False) -> None:
+        self._workshop = workshop
+        self._waits = waits
+        # The kind that was used last at the end.
+        self._kinds: OrderedDict[Hashable, Kind] = OrderedDict()
+        self.last = PYTORCH
+
+    def ready(
+        self, part: str, kind: Hashable, inputs: Callable[[], Any], memory: MemorySource | None = None
+    ) -> Ready | None:
+        """What makes calls of this kind, if OpenVINO does by now; `inputs` are an example for it to be made."""
+        known = self._kinds.pop((part, kind), None) or Kind()
+        self._kinds[part, kind] = known
+        known.calls += 1
+        if not known.ordered and (self._waits or known.calls > CALLS_BEFORE):
+            known.ordered = True
+            example = mapped(inputs(), lambda tensor: tensor.clone())
+            change, name = self._workshop.changes, kind_name(part, kind)
+            self._workshop.order(Order(part, name, example, memory, change, known.done))
+            self._make_room()
+        if self._waits:
+            known.settled.wait(WAIT_S)
+        return known.ready
+
+    @property
+    def count(self) -> int:
+        """How many kinds of calls OpenVINO makes."""
+        return sum(each.ready is not None for each in self._kinds.values())
+
+    def forget(self) -> None:
+        """The weights have changed: all calls are made anew."""
+        self._workshop.changed()
+        self._kinds.clear()
+
+    def close(self) -> None:
+        """Make nothing more."""
+        self._workshop.close()
+
+    def _make_room(self) -> None:
+        ordered = [key for key, each in self._kinds.items() if each.ordered]
+        if len(ordered) > MOST_KINDS:
+            del self._kinds[ordered[0]]
+
+
+class CompiledUnet:
+    """A `UnetRunner` for calls that read one memory, which is made of `source`."""
+
+    def __init__(self, kinds: Kinds, source: MemorySource) -> None:
+        self._kinds = kinds
+        self._source = source
+
+    def __call__(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
+        kind = kind_of(inputs)
+        ready = None
+        if kind is not None:
+            kind = (self._source.name, kind)
+            ready = self._kinds.ready("unet", kind, lambda: inputs_read(inputs), self._source)
+        if ready is None:
+            return predicted(unet, inputs)
+        copy_all(list(tensors_in(inputs_read(inputs))), list(ready.call.inputs))
+        ready.call.run()
+        prediction, present = ready.result
+        if inputs.memory is not None:
+            inputs.memory.present.update(present)
+        return prediction  # type: ignore[no-any-return]
+
+
+class PlainCodec:
+    """The codec as it is."""
+
+    def encode(self, vae: Autoencoder, pixels: Tensor) -> Tensor:
+        """Pixels `[B, 3, H, W]` to latents in the UNet's scale, float32."""
+        return encode(vae, pixels).float()
+
+    def decode(self, vae: Autoencoder, latents: Tensor) -> Tensor:
+        """Latents `[B, C, h, w]` to pixels, which the next call may overwrite."""
+        return decode(vae, latents)
+
+
+class CompiledCodec(PlainCodec):
+    """The codec, by OpenVINO where it can."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+
+    def encode(self, vae: Autoencoder, pixels: Tensor) -> Tensor:
+        made = self._made("encoder", pixels)
+        # A copy: a frame's latents are kept until it is painted, and longer.
+        return super().encode(vae, pixels) if made is None else made.clone()
+
+    def decode(self, vae: Autoencoder, latents: Tensor) -> Tensor:
+        made = self._made("decoder", latents)
+        return super().decode(vae, latents) if made is None else made
+
+    def _made(self, part: str, tensor: Tensor) -> Tensor | None:
+        ready = self._kinds.ready(part, signature_of(tensor), lambda: tensor)
+        if ready is None:
+            return None
+        (place,) = ready.call.inputs
+        place.copy_(tensor)
+        ready.call.run()
+        result: Tensor = ready.result
+        return result

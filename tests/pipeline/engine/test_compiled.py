@@ -1,0 +1,238 @@
+"""Calls that OpenVINO makes: pictures are PyTorch's, whatever becomes of the process that compiles."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import Engine, FrameSettings, Model
+from pipeline.compute.tree_files import filled, outline, read_tree, write_tree
+from pipeline.compute.trees import tensors_in
+from pipeline.engine import compiled as compiled_module
+from pipeline.engine import workshop as workshop_module
+from pipeline.engine.compiling import TimeTable, compiled
+from pipeline.engine.workshop import Compiler, clean, weights_digest
+from pipeline.frames.codec import Frame
+from pipeline.prompts.embeddings import PromptEmbeddings
+
+LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
+needs_openvino = pytest.mark.skipif(not workshop_module.is_installed(), reason="needs openvino and onnx")
+
+
+class Here:
+    """A compiler in this process, which counts what it is asked for."""
+
+    asked = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def compiled(self, path: Path, seconds: float) -> str:
+        Here.asked += 1
+        return compiled(read_tree(path))
+
+    alive = True
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def cache(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache of these tests, filled in this process: another one takes seconds to start."""
+    monkeypatch.setenv(workshop_module.CACHE_VARIABLE, str(shelf))
+    monkeypatch.setattr(workshop_module, "Compiler", Here)
+    Here.asked = 0
+    yield shelf
+
+
+def painted(
+    model: Model, frames: list[Frame], settings: FrameSettings = LIVELY, memory: str = "feature-bank", **how: Any
+) -> tuple[list[Frame], str]:
+    """Pictures of a visit, and what has painted them."""
+    with Engine(model, memory=memory, **how) as engine:
+        session = engine.open()
+        pictures = [np.asarray(session.translate(frame, settings)) for frame in frames]
+        return pictures, engine.runtime
+
+
+def farthest(some: list[Frame], others: list[Frame]) -> int:
+    return max(int(np.abs(one.astype(int) - other).max()) for one, other in zip(some, others, strict=True))
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "memory, settings",
+    [
+        ("feature-bank", LIVELY),
+        ("feature-bank", LIVELY.changed(guidance=2.0, steps=2)),
+        ("none", LIVELY),
+    ],
+)
+def test_pictures_are_those_of_pytorch(
+    tiny_model: Model, frames: list[Frame], cache: Path, memory: str, settings: FrameSettings
+) -> None:
+    expected, _ = painted(tiny_model, frames, settings, memory)
+    pictures, runtime = painted(tiny_model, frames, settings, memory, compiled="wait")
+    assert runtime == "OpenVINO" and farthest(pictures, expected) <= 1
+
+
+@needs_openvino
+def test_a_second_start_reads_what_the_first_has_compiled_and_paints_the_same(
+    tiny_model: Model, frames: list[Frame], cache: Path
+) -> None:
+    first, _ = painted(tiny_model, frames, compiled="wait")
+    Here.asked = 0
+    second, runtime = painted(tiny_model, frames, compiled="wait")
+    assert Here.asked == 0 and runtime == "OpenVINO"
+    assert farthest(first, second) == 0
+
+
+@needs_openvino
+def test_weights_that_change_in_place_are_compiled_anew(tiny_model: Model, frames: list[Frame], cache: Path) -> None:
+    with Engine(tiny_model, compiled="wait") as engine, torch.no_grad():
+        weight = tiny_model.unet.conv_in.weight
+        session, before = engine.open(), Here.asked
+        plain = np.asarray(session.translate(frames[0], LIVELY))
+        kept = weight.detach().clone()
+        engine.change("other", lambda model: model.unet.conv_in.weight.data.mul_(-20)).result()
+        asked = Here.asked
+        session.reset()
+        other = np.asarray(session.translate(frames[0], LIVELY))
+        assert Here.asked > asked >= before and farthest([plain], [other]) > 1
+        engine.change("back", lambda model: model.unet.conv_in.weight.data.copy_(kept)).result()
+        session.reset()
+        again = Here.asked
+        assert farthest([np.asarray(session.translate(frames[0], LIVELY))], [plain]) == 0 and Here.asked == again
+
+
+class Dying(Here):
+    def compiled(self, path: Path, seconds: float) -> str:
+        Here.asked += 1
+        return "the process that compiles it has died (status -11)"
+
+
+def test_where_compiling_dies_pytorch_paints_and_the_log_says_so(
+    tiny_model: Model,
+    frames: list[Frame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if not workshop_module.is_installed():
+        pytest.skip("needs openvino and onnx")
+    monkeypatch.setenv(workshop_module.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(workshop_module, "Compiler", Dying)
+    Here.asked = 0
+    expected, _ = painted(tiny_model, frames)
+    with caplog.at_level(logging.WARNING):
+        pictures, runtime = painted(tiny_model, frames, compiled="wait")
+    assert runtime == "PyTorch" and farthest(pictures, expected) == 0
+    assert Here.asked == workshop_module.MOST_FAILURES
+    assert len([each for each in caplog.records if "stays with PyTorch" in each.message]) == Here.asked
+    assert "nothing more is compiled" in caplog.text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_openvino_pytorch_paints(
+    tiny_model: Model, frames: list[Frame], cache: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there and not workshop_module.is_installed():
+        pytest.skip("needs openvino and onnx")
+    monkeypatch.setattr(workshop_module, "is_installed", lambda: there)
+    _, runtime = painted(tiny_model, frames, compiled="wait")
+    assert runtime == ("OpenVINO" if there else "PyTorch")
+
+
+@needs_openvino
+def test_nobody_waits_for_a_call_that_is_compiled_beside(
+    tiny_model: Model, frames: list[Frame], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `wait` a visit begins with PyTorch; when all is there, OpenVINO paints."""
+    monkeypatch.setattr(compiled_module, "CALLS_BEFORE", 0)
+    with Engine(tiny_model, compiled="auto") as engine:
+        session = engine.open()
+        session.translate(frames[0], LIVELY)
+        for _ in range(200):
+            session.translate(frames[0], LIVELY)
+            if engine.runtime == "OpenVINO":
+                break
+        assert engine.runtime == "OpenVINO"
+
+
+@pytest.mark.parametrize(
+    "program, seconds",
+    [("import os; input(); os._exit(3)", 60.0), ("import time; time.sleep(60)", 0.2)],
+    ids=["dies", "hangs"],
+)
+def test_a_process_that_dies_or_hangs_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, seconds: float
+) -> None:
+    monkeypatch.setattr(workshop_module, "COMMAND", (sys.executable, "-c", program))
+    compiler = Compiler(tmp_path / "work")
+    try:
+        assert "has died" in compiler.compiled(tmp_path / "work" / "none", seconds)
+        assert not compiler.alive
+    finally:
+        compiler.close()
+
+
+@needs_openvino
+def test_the_process_itself_compiles(
+    tiny_model: Model, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(workshop_module.CACHE_VARIABLE, str(tmp_path))
+    expected, _ = painted(tiny_model, frames[:1])
+    pictures, runtime = painted(tiny_model, frames[:1], compiled="wait")
+    assert runtime == "OpenVINO" and farthest(pictures, expected) <= 1
+    assert len(list(tmp_path.glob("*.blob"))) == len(list(tmp_path.glob("*.json"))) == 3
+
+
+def test_trees_come_back_from_files(tmp_path: Path) -> None:
+    shared = torch.randn(2, 3)
+    tree = {"one": shared, "rest": [shared[0], (None, 3, True, "x")], "prompt": PromptEmbeddings(torch.zeros(1, 2))}
+    write_tree(tmp_path / "tree", tree)
+    back = read_tree(tmp_path / "tree")
+    assert isinstance(back["prompt"], PromptEmbeddings) and back["rest"][1] == (None, 3, True, "x")
+    assert all(torch.equal(one, other) for one, other in zip(tensors_in(back), tensors_in(tree), strict=True))
+    assert outline(back) == outline(tree)
+    with pytest.raises(TypeError):
+        outline([{1, 2}])
+    with pytest.raises(ValueError):
+        filled({"class": ["os:stat_result"]}, [])
+
+
+def test_the_time_is_looked_up_as_it_would_be_computed(tiny_model: Model) -> None:
+    sinusoids, times = tiny_model.unet.time_proj, torch.tensor([0, 1, 499, 999])
+    assert torch.equal(TimeTable(sinusoids)(times), sinusoids(times))
+
+
+def test_the_cache_keeps_what_was_used_last(tmp_path: Path) -> None:
+    for age, name in enumerate(("new", "old")):
+        (tmp_path / f"{name}.blob").write_bytes(bytes(10))
+        (tmp_path / f"{name}.json").write_text("{}")
+        os.utime(tmp_path / f"{name}.blob", (1000 - age, 1000 - age))
+    clean(tmp_path, 15)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.blob", "new.json"]
+
+
+def test_weights_are_told_apart_by_every_number(tiny_model: Model) -> None:
+    weight, before = tiny_model.unet.conv_in.weight.data, weights_digest(tiny_model.unet)
+    kept = weight[0, 0, 0, 0].clone()
+    weight[0, 0, 0, 0] += 1
+    assert weights_digest(tiny_model.unet) != before
+    weight[0, 0, 0, 0] = kept
+    assert weights_digest(tiny_model.unet) == before
