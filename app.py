@@ -85,7 +85,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--graphs",
         choices=("auto", "off"),
         default="auto",
-        help="record UNet calls that come again and again, and replay them: auto (on CUDA) or off",
+        help="make calls that come again and again faster: auto (recorded on CUDA, compiled by OpenVINO on a CPU) or "
+        "off (PyTorch's own)",
     )
     parser.add_argument("--host", default=EVERY_HOST if on_spaces else LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
@@ -327,6 +328,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             graphs=arguments.graphs,
             memories=loadable_memories(model),
             hub=hub,
+            compiled=arguments.graphs,
         )
     except RearviewError as error:
         stop_with(str(error))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.settings import DECLARATIONS, Choice, FrameSettings, Range, SettingsError, Text
 
 if TYPE_CHECKING:
+    from pipeline.engine.compiled import Compiled
     from pipeline.engine.engine import Engine
 
 FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined")}
@@ -107,8 +108,9 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
-def opened_engine(arguments: argparse.Namespace) -> Engine:
-    """An engine with what the flags of `add_painter` say; raises `RearviewError` or `SettingsError`."""
+def opened_engine(arguments: argparse.Namespace, compiled: Compiled) -> Engine:
+    """An engine with what the flags of `add_painter` say, whose calls on a CPU are `compiled` so; raises
+    `RearviewError` or `SettingsError`."""
     # Here, not above: a wrong word on the command line should not wait for torch.
     from pipeline.engine.engine import Engine
     from pipeline.guides.control_load import load_control
@@ -125,6 +127,7 @@ def opened_engine(arguments: argparse.Namespace) -> Engine:
         control=control,
         memory_weights=arguments.memory_weights,
         hub=hub,
+        compiled=compiled,
     )
 
 

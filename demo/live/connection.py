@@ -172,6 +172,8 @@ class Connection:
                 self._outbox.show(Picture(reply, arrived_at), visitor.frames_at_once)
                 if (notice := visitor.new_notice()) is not None:
                     self.say(wire.notice_reply(notice))
+                if (runtime := visitor.new_runtime()) is not None:
+                    self.say(wire.runtime_reply(runtime))
             else:
                 self.say(reply)
 

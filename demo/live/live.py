@@ -296,6 +296,7 @@ class Live:
             "model_reason": engine.model.reason,
             "memory": engine.memory_name,
             "kernel": engine.kernel,
+            "runtime": visitor.runtime,
             "control": engine.control_name,
             "seed": visitor.session.seed,
         }

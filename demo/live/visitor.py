@@ -16,6 +16,7 @@ from demo.live.limits import HostLimits
 from demo.live.metrics import Metrics
 from demo.live.output import Output, Outputs, hidden_reply, output_reply, watched_reply
 from demo.live.pace import TokenBucket
+from pipeline.engine.runtimes import PYTORCH
 from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError, resting
 
@@ -72,6 +73,7 @@ class Visitor:
         self._map: dict[str, Any] = wire.map_reply(session.has_map, None)
         self.warned = False
         self._notice = self._told = ""
+        self.runtime = self._told_runtime = PYTORCH
         self.goodbye: asyncio.TimerHandle | None = None
         rate = limits.frames_per_second
         self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
@@ -103,6 +105,11 @@ class Visitor:
         """What the engine has to say since it was asked last: `None` for nothing new, empty where that is over."""
         before, self._told = self._told, self._notice
         return self._told if self._told != before else None
+
+    def new_runtime(self) -> str | None:
+        """What paints, if that is another than when it was asked last."""
+        before, self._told_runtime = self._told_runtime, self.runtime
+        return self.runtime if self.runtime != before else None
 
     def asked_map(self) -> dict[str, Any]:
         """What is known of how well the bank knows each place; the next frame that comes will tell it anew."""
@@ -187,7 +194,7 @@ class Visitor:
             self._metrics.frame_failed("engine")
             return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
         translation = future.result()
-        self._notice = translation.notice
+        self._notice, self.runtime = translation.notice, translation.runtime
         if with_map:
             exists = translation.bank_map is not None
             self._map = wire.map_reply(exists, translation.bank_map, settings.fusion_threshold)

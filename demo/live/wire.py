@@ -249,6 +249,11 @@ def notice_reply(message: str) -> dict[str, Any]:
     return {"type": "notice", "message": message}
 
 
+def runtime_reply(runtime: str) -> dict[str, Any]:
+    """The news that from a picture that was sent just now on this paints."""
+    return {"type": "runtime", "runtime": runtime}
+
+
 def too_large_sentence(maximum_bytes: int) -> str:
     """What a page is told that sent a message of more than `maximum_bytes`."""
     return f"A message was larger than {maximum_bytes // 1024} KB. Send smaller pictures."

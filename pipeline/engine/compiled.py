@@ -18,12 +18,12 @@ from torch import Tensor
 from pipeline.compute.trees import mapped, signature_of, tensors_in
 from pipeline.engine.compiling import MemorySource
 from pipeline.engine.graphs import copy_all, inputs_read, kind_of
+from pipeline.engine.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.engine.workshop import Order, Ready, Workshop, kind_name
 from pipeline.frames.codec import Autoencoder, decode, encode
 from pipeline.models.unet_call import UnetInputs, predicted
 
 Compiled = Literal["off", "auto", "wait"]
-PYTORCH, OPENVINO = "PyTorch", "OpenVINO"
 CALLS_BEFORE = 2
 MOST_KINDS = 16
 WAIT_S = 600.0
@@ -52,7 +52,7 @@ class Kinds:
         self._waits = waits
         # The kind that was used last at the end.
         self._kinds: OrderedDict[Hashable, Kind] = OrderedDict()
-        self.last = PYTORCH
+        self.used = Used()
 
     def ready(
         self, part: str, kind: Hashable, inputs: Callable[[], Any], memory: MemorySource | None = None
@@ -69,6 +69,7 @@ class Kinds:
             self._make_room()
         if self._waits:
             known.settled.wait(WAIT_S)
+        self.used.add(PYTORCH if known.ready is None else OPENVINO)
         return known.ready
 
     @property
@@ -100,10 +101,10 @@ class CompiledUnet:
 
     def __call__(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
         kind = kind_of(inputs)
-        ready = None
-        if kind is not None:
-            kind = (self._source.name, kind)
-            ready = self._kinds.ready("unet", kind, lambda: inputs_read(inputs), self._source)
+        if kind is None:
+            self._kinds.used.add(PYTORCH)
+            return predicted(unet, inputs)
+        ready = self._kinds.ready("unet", (self._source.name, kind), lambda: inputs_read(inputs), self._source)
         if ready is None:
             return predicted(unet, inputs)
         copy_all(list(tensors_in(inputs_read(inputs))), list(ready.call.inputs))

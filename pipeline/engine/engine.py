@@ -20,15 +20,7 @@ from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
 from pipeline.compute.peak import PeakBytes
 from pipeline.engine.budget import ByteBudget
-from pipeline.engine.compiled import (
-    OPENVINO,
-    PYTORCH,
-    Compiled,
-    CompiledCodec,
-    CompiledUnet,
-    Kinds,
-    PlainCodec,
-)
+from pipeline.engine.compiled import Compiled, CompiledCodec, CompiledUnet, Kinds, PlainCodec
 from pipeline.engine.compiling import MemorySource
 from pipeline.engine.graphs import Graphs, unet_runner
 from pipeline.engine.guidance import branch_count
@@ -37,6 +29,7 @@ from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Ti
 from pipeline.engine.mailbox import Mailbox, cancel
 from pipeline.engine.memory_choice import MemoryChoice, loaded_memories, own_folder
 from pipeline.engine.reading import ReadingRoom
+from pipeline.engine.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.engine.serving import unet_served
 from pipeline.engine.session import Session, Translation
 from pipeline.engine.sizes import Sizes
@@ -132,6 +125,7 @@ class Engine:
             depth=depth_model_for(loaded.values(), model.device, hub),
             runner=choice.running(self.runner, runners) if choice else runners.get(memory, self.runner),
             codec=CompiledCodec(self._kinds) if self._kinds else PlainCodec(),
+            used=self._kinds.used if self._kinds else Used(),
             streams=streams_for(model.device),
         )
         self._observers: list[Observer] = []

@@ -301,6 +301,7 @@ class Lanes:
     def _finish(self, heads: list[Entry]) -> list[Outcome]:
         """Commit the first frames of some lanes, whose pictures arrive."""
         outcomes: list[Outcome] = []
+        runtime = self._translator.used.taken()
         # The last stage of a frame is one core's work: those of several visitors share the cores.
         ends = self._finishers.map(self._done, heads) if len(heads) > 1 else map(self._done, heads)
         for entry, end in list(zip(heads, ends, strict=True)):
@@ -318,7 +319,7 @@ class Lanes:
             notice = FLAGGED if state.flagged else " ".join(filter(None, said))
             known = None if entry.frame.known is None else entry.frame.known.numpy().copy()
             translation = Translation(
-                picture, seconds, state.bank_fill, number, notice, state.flagged, state.resets, known
+                picture, seconds, state.bank_fill, number, notice, state.flagged, state.resets, known, runtime
             )
             outcomes.append((entry.request, translation))
         return outcomes

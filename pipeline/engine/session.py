@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.engine.runtimes import PYTORCH
 from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
 from pipeline.errors import FrameError, PictureError, SessionClosedError
@@ -27,6 +28,7 @@ class Translation:
     sentence where the visitor has to know something, whether the picture was flagged and is blurred, how often the
     session had forgotten everything before it, and, if that was asked and the memory can say, how well it knew each
     place: float32 `[h, w]` in 0..1, the best cosine of the bank, which counts as the same from the fusion threshold on.
+    `runtime` names what has made the calls since the last picture.
 
     Frames of one number of `resets` look back at each other, in the order of their numbers; a reset may overtake frames
     that were sent before it."""
@@ -39,6 +41,7 @@ class Translation:
     flagged: bool = False
     resets: int = 0
     bank_map: NDArray[np.float32] | None = None
+    runtime: str = PYTORCH
 
 
 def without_bank(settings: FrameSettings) -> FrameSettings:

@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.compute.devices import leaving, numbers_on, sent
 from pipeline.engine.compiled import PlainCodec
 from pipeline.engine.guidance import branch_count, branch_prompts, guided
+from pipeline.engine.runtimes import Used
 from pipeline.engine.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
 from pipeline.engine.streams import Arriving, OneStream, Streams
 from pipeline.errors import FrameError
@@ -139,8 +140,8 @@ Past = StreamState | UnderWay
 @dataclass(frozen=True, eq=False)
 class Translator:
     """The parts of a model and a memory that turn frames into pictures; what looks these over and what controls them,
-    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls and the codec's, and
-    where the stages run."""
+    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls and the codec's, what
+    of that was used, and where the stages run."""
 
     model: Model
     memory: Memory
@@ -152,6 +153,7 @@ class Translator:
     depth: DepthModel | None = None
     runner: UnetRunner = predicted
     codec: PlainCodec = field(default_factory=PlainCodec)
+    used: Used = field(default_factory=Used)
     streams: Streams = field(default_factory=OneStream)
 
     def begun(self, asked: Asked, past: Past) -> UnderWay:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from pipeline.engine.runtimes import PYTORCH
 from pipeline.errors import RecordingError
 from pipeline.frames.picture_file import LargePictureError, UnreadablePictureError, opened_picture
 from pipeline.recording.archive import CONTENTS, SUFFIX, opened, unpacked
@@ -88,8 +89,8 @@ class Recording:
     """What happened, and what it happened to. A recording begins with a session that knows nothing of the past.
 
     `size` is (width, height) in pixels, `seed` the session's; `settings` are those at the start, over the defaults of
-    the model; `control` names what held the pictures to the lines, if anything. `files` has the bytes of every picture
-    that an event names.
+    the model; `control` names what held the pictures to the lines, if anything, `runtime` what made the calls. `files`
+    has the bytes of every picture that an event names.
     """
 
     model: str
@@ -100,6 +101,7 @@ class Recording:
     files: Mapping[str, bytes] = field(default_factory=dict)
     memory: str = "feature-bank"
     control: str | None = None
+    runtime: str = PYTORCH
     model_title: str = ""
     title: str = ""
 
@@ -156,6 +158,7 @@ def recording_of(contents: Any, files: Mapping[str, bytes]) -> Recording:
         title=fields.text("title", LONGEST_NAME),
         memory=fields.text("memory", LONGEST_NAME) or "feature-bank",
         control=fields.text("control", LONGEST_NAME) or None,
+        runtime=fields.text("runtime", LONGEST_NAME) or PYTORCH,
         size=(width, height),
         seed=fields.whole("seed", 0, MAXIMUM_SEED),
         settings=fields.object("settings").values,
@@ -188,6 +191,7 @@ def _contents(recording: Recording) -> dict[str, Any]:
         "model": {"name": recording.model, "title": recording.model_title},
         "memory": recording.memory,
         "control": recording.control or "",
+        **({} if recording.runtime == PYTORCH else {"runtime": recording.runtime}),
         "size": list(recording.size),
         "seed": recording.seed,
         "settings": dict(recording.settings),

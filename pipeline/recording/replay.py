@@ -1,8 +1,8 @@
 """A recording painted once more: `python -m pipeline.replay house.rearview house.mp4 --steps 4`.
 
 With nothing changed, on the same machine, with the same model and memory, the pictures are those of the visit, bit for
-bit, as long as that visitor painted alone and with one frame under way; where rows shared a UNet call, rounding may tip
-a value over to the next of 255.
+bit, as long as that visitor painted alone, with one frame under way and by one runtime, which the recording names;
+where rows shared a UNet call, rounding may tip a value over to the next of 255.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compute.host import hush, keep_freed_memory
+from pipeline.engine.runtimes import PYTORCH
 from pipeline.errors import RearviewError
 from pipeline.options import add_painter, add_settings, named_settings, opened_engine, stopped_by_signals
 from pipeline.recording.archive import SUFFIX
@@ -25,6 +26,7 @@ from pipeline.recording.replay_files import KINDS, beside, check_out, opened_fil
 from pipeline.settings import FIT, SettingsError
 
 if TYPE_CHECKING:
+    from pipeline.engine.compiled import Compiled
     from pipeline.engine.engine import Engine
     from pipeline.engine.session import Translation
     from pipeline.frames.codec import Frame
@@ -208,7 +210,9 @@ def _replayed_to(arguments: argparse.Namespace, recording: Recording) -> ReplayR
     keep_freed_memory()
     changes = named_settings(arguments) | ({"fit": arguments.fit} if arguments.fit else {})
     with ExitStack() as stack:
-        engine = stack.enter_context(opened_engine(arguments))
+        # One runtime throughout, the recorded one: else the first frames would be another's than the last.
+        compiled: Compiled = "off" if recording.runtime == PYTORCH else "wait"
+        engine = stack.enter_context(opened_engine(arguments, compiled))
         # Shown on a terminal alone: a log has no use for a bar.
         total = moment_count(recording, strokes=arguments.strokes)
         bar = stack.enter_context(tqdm(total=total, unit=" frames", dynamic_ncols=True, disable=None))

@@ -191,7 +191,7 @@ def _translated(arguments: argparse.Namespace) -> VideoReport:
 
     keep_freed_memory()
     with ExitStack() as stack:
-        engine = stack.enter_context(opened_engine(arguments))
+        engine = stack.enter_context(opened_engine(arguments, "auto"))
         settings = _asked(arguments, engine.model.entry.defaults)
         session = stack.enter_context(closing(engine.open()))
         # Shown on a terminal alone: a log has no use for a bar.

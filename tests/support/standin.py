@@ -33,6 +33,7 @@ class StandInSession:
     parked: bool = False
     kept: bool | None = None
     notice: str = ""
+    runtime: str = "PyTorch"
     seed: int = 7
     memory_name: str = "none"
     has_map: bool = True
@@ -71,6 +72,7 @@ class StandInSession:
             bank_fill=0.5,
             frame=count,
             notice=self.notice,
+            runtime=self.runtime,
             flagged=False,
             resets=self.resets,
             bank_map=bank_map,

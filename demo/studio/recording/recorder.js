@@ -13,6 +13,7 @@ const MOST_BYTES = 48 * 2 ** 20;
 const MOST_REVISIONS = 200;
 const LAST_ANSWERS_MS = 4000;
 const TICK_MS = 250;
+const BOTH_RUNTIMES = "PyTorch and OpenVINO";
 
 const sameBytes = (one, other) => one?.length === other.length && one.every((byte, at) => byte === other[at]);
 const tidy = (ms) => Math.max(0, Math.round(10 * ms) / 10);
@@ -86,6 +87,7 @@ export function createRecorder(studio) {
 
   events.on("news", (news) => {
     if (news.type === "hello") hello = news;
+    else if (news.type === "runtime") hello = { ...hello, runtime: news.runtime };
     else if (news.type === "applied") {
       revisions.set(news.revision % 65536, news.settings);
       for (const old of [...revisions.keys()].slice(0, -MOST_REVISIONS)) revisions.delete(old);
@@ -131,7 +133,7 @@ export function createRecorder(studio) {
     const same = sameBytes(last?.jpeg, each.jpeg);
     if (!same) now.bytes += each.jpeg.length;
     const [jpeg, t] = [same ? last.jpeg : each.jpeg, each.at - now.started];
-    now.taken.push({ jpeg, t, frame, revision, resets, connection, settings: revisions.get(revision) });
+    now.taken.push({ jpeg, t, frame, revision, resets, connection, runtime: hello.runtime, settings: revisions.get(revision) });
   }
 
   function show() {
@@ -166,6 +168,7 @@ export function createRecorder(studio) {
   async function fileOf({ taken, since, drawn }) {
     const files = new Map();
     const frames = inOrder(taken, since);
+    const runtimes = new Set([...taken.map(({ runtime }) => runtime), hello.runtime].filter(Boolean));
     const images = new Map();
     const parts = [...(await drawEvents(drawn, images)), ...(frames.length ? frameEvents(frames, files) : [])];
     // At one time the drawing comes first: the frame shows it. A sort keeps what is equal in its order.
@@ -174,6 +177,7 @@ export function createRecorder(studio) {
       version: 1,
       model: { name: hello.model, title: hello.model_title },
       memory: hello.memory,
+      runtime: runtimes.size > 1 ? BOTH_RUNTIMES : [...runtimes][0],
       control: hello.control ?? "",
       size: [hello.size, hello.size],
       seed: hello.seed,

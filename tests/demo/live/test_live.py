@@ -51,6 +51,7 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "model_reason": "nothing else is here.",
             "memory": "none",
             "kernel": "sdpa",
+            "runtime": "PyTorch",
             "control": None,
             "seed": 7,
         }
@@ -158,6 +159,19 @@ def test_pipelined_frames_may_all_be_under_way(client: TestClient, live: Live, e
         assert eventually(lambda: len(engine.sessions[0].settings) == 5)
         engine.held.set()
         assert sorted(unpacked(socket.receive_bytes())[3] for _ in range(5)) == [1, 2, 3, 4, 5]
+
+
+def test_what_paints_is_told_when_it_is_another(client: TestClient, live: Live, engine: StandInEngine) -> None:
+    with client.websocket_connect(SOCKET_PATH) as socket:
+        greet(socket, live)
+        engine.sessions[0].runtime = "OpenVINO"
+        came = []
+        for number in range(2):
+            socket.send_bytes(frame(number))
+            came += [socket.receive() for _ in range(2 - number)]
+        assert [json.loads(each["text"]) for each in came if each.get("text")] == [
+            {"type": "runtime", "runtime": "OpenVINO"}
+        ]
 
 
 def test_what_the_engine_has_to_say_is_told_once_and_when_it_is_over(

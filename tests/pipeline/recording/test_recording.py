@@ -7,6 +7,7 @@ import json
 import struct
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         assert vars(found) == vars(WHOLE)
         assert (found.has_frames, found.has_strokes) == (True, True)
     assert packed(WHOLE) == packed(read_recording(packed(WHOLE)))
+
+
+def test_the_runtime_is_pytorch_where_none_is_named() -> None:
+    assert "runtime" not in contents()
+    assert read_recording(packed(WHOLE)).runtime == "PyTorch"
+    assert read_recording(packed(replace(WHOLE, runtime="OpenVINO"))).runtime == "OpenVINO"
 
 
 def test_frames_are_read_as_the_wire_reads_them() -> None:
