@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import diffusers
@@ -37,7 +38,10 @@ TIMESTEPS = 1000
 LIMIT_S = 240
 LIMIT_BYTES = 8 << 30
 ROUNDING = {"f32": 1e-3, "bf16": 2e-2}
-"""How far a call may be from the same in float32, as a share of its numbers, beyond twice what PyTorch's is."""
+"""How far the median of a call's outputs may be from the same in float32, as a share of its numbers, beyond twice what
+PyTorch's is."""
+FARTHEST = {"f32": 1e-3, "bf16": 2e-1}
+"""How far any of them may be: where a token has two nearest ones in a bank, rounding decides which it is fused with."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,12 @@ def compiled(work: Work) -> str:
     for place, tensor in zip(call.inputs, flat, strict=True):
         place.copy_(tensor)
     call.run()
-    farthest = max(
+    beyond = [
         error(ours, right) - 2 * error(other, right)
         for ours, other, right in zip(call.outputs, theirs, exact, strict=True)
-    )
-    if not farthest <= ROUNDING[work.precision]:
-        return f"it gives other numbers than PyTorch, by {farthest:.2g} of them"
+    ]
+    if not (median(beyond) <= ROUNDING[work.precision] and max(beyond) <= FARTHEST[work.precision]):
+        return f"it gives other numbers than PyTorch, by {median(beyond):.2g} of them, at most {max(beyond):.2g}"
     keep_facts(stem, inputs, outputs, how, tree)
     return ""
 
