@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.meaning.team import Team
+from training.model.team import Team
 
 
 def share_gradient(team: Team, folder: str) -> None:

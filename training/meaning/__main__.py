@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from training.meaning.latents import write_latents
-from training.meaning.shards import SCENES_OF_A_SHARD, write_shards
+from training.meaning.shards import SCENES_OF_A_SHARD, SetPlan, write_shards
 from training.meaning.stage import Folders, MeaningPlan, train_meaning
-from training.meaning.team import run_team
+from training.model.team import run_team
 from training.model.export import load_parts
 from training.things.icons import write_icons
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     folders = Folders(chosen.work)
     write_icons(chosen.work / "packs", folders.icons, chosen.workers)
-    write_shards(folders.icons, folders.scenes, chosen.shards, chosen.seed, chosen.workers, 128, SCENES_OF_A_SHARD)
+    write_shards(folders.icons, folders.scenes, SetPlan(128, chosen.shards), chosen.seed, chosen.workers)
     codec = load_parts(chosen.start).codec.to(memory_format=torch.channels_last)
     write_latents(codec, folders.scenes, folders.latents)
     plan = MeaningPlan(steps=chosen.steps)

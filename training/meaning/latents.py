@@ -12,6 +12,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.meaning.shards import looks_of
 from training.model.progress import Progress
 from training.model.tensors import as_tensor, half_precision
 from training.things.phrases import Facts, from_json
@@ -21,17 +22,20 @@ AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Latents:
-    """sketches and renderings `[N, 16, h, w]`, noises of the same shape, float16; colours float16 `[N, 3, h, w]`: the
-    mean colour of each latent's cell of the rendering, -1..1; and the facts of each scene."""
+    """Of N scenes: sketches and noises `[N, 16, h, w]` float16, and facts; of their M renderings: latents of the same
+    shape, colours float16 `[M, 3, h, w]` (the mean of each latent's cell, -1..1), the scene that each shows, and its
+    look and grade."""
 
     sketches: Tensor
     renderings: Tensor
     noises: Tensor
     colours: Tensor
     facts: list[Facts]
+    scenes: Tensor
+    looks: list[tuple[str, str]]
 
     def __len__(self) -> int:
-        return len(self.facts)
+        return len(self.looks)
 
 
 def write_latents(codec: AutoencoderTiny, scenes: Path, folder: Path) -> None:
@@ -41,12 +45,16 @@ def write_latents(codec: AutoencoderTiny, scenes: Path, folder: Path) -> None:
     missing = [name for name in names if not (folder / f"{name}.safetensors").exists()]
     progress = Progress("latents", len(missing))
     for done, name in enumerate(missing, start=1):
-        shard = np.load(scenes / f"{name}.npz")
+        sketches, renderings, noises = (
+            np.load(scenes / f"{name}.{what}.npy", mmap_mode="r") for what in ("sketches", "renderings", "noises")
+        )
         tensors = {
-            "sketches": encoded(codec, shard["sketches"]),
-            "renderings": encoded(codec, shard["renderings"]),
-            "noises": torch.from_numpy(shard["noises"]),
-            "colours": cell_colours(shard["renderings"]),
+            "sketches": encoded(codec, sketches),
+            "renderings": encoded(codec, renderings),
+            "noises": torch.from_numpy(np.array(noises)),
+            "colours": torch.cat(
+                [cell_colours(renderings[at : at + AT_ONCE]) for at in range(0, len(renderings), AT_ONCE)]
+            ),
         }
         partial = folder / f"{name}.partial"
         save_file(tensors, partial)
@@ -61,7 +69,7 @@ def encoded(codec: AutoencoderTiny, pictures: np.ndarray) -> Tensor:
     rows = []
     for start in range(0, len(pictures), AT_ONCE):
         with half_precision(device):
-            rows.append(codec.encoder(as_tensor(pictures[start : start + AT_ONCE], device)).half().cpu())
+            rows.append(codec.encoder(as_tensor(np.array(pictures[start : start + AT_ONCE]), device)).half().cpu())
     return torch.cat(rows).contiguous()
 
 
@@ -78,9 +86,18 @@ def read_latents(scenes: Path, folder: Path) -> Latents:
     if not files:
         raise FileNotFoundError(f"no latents in {folder}; needed: encoded shards. Run the data stage first.")
     shards = [load_file(file) for file in files]
-    facts = [from_json(entry) for file in files for entry in json.loads((scenes / f"{file.stem}.json").read_text())]
+    entries = [entry for file in files for entry in json.loads((scenes / f"{file.stem}.json").read_text())]
+    looks = [looks_of(entry) for entry in entries]
     joined = {name: torch.cat([shard[name] for shard in shards]) for name in shards[0]}
-    return Latents(joined["sketches"], joined["renderings"], joined["noises"], joined["colours"], facts)
+    return Latents(
+        joined["sketches"],
+        joined["renderings"],
+        joined["noises"],
+        joined["colours"],
+        [from_json({name: value for name, value in entry.items() if name != "looks"}) for entry in entries],
+        torch.tensor([number for number, several in enumerate(looks) for _ in several]),
+        [each for several in looks for each in several],
+    )
 
 
 def colour_map(latents: Latents, count: int = 1000) -> Tensor:

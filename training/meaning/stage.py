@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d, cross_entropy
 
 from training.meaning.latents import Latents, colour_map, read_latents
 from training.meaning.looking import look, predict, without_memory
-from training.meaning.team import Team
+from training.model.team import Team
 from training.meaning.vocabulary import add_words
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.export import export, load_parts
@@ -124,11 +124,12 @@ def known_parts(start: Path, icons: Icons) -> Parts:
 def drawn_batch(latents: Latents, numbers: dict[str, int], rng: np.random.Generator, size: int) -> Batch:
     """`size` random scenes with a phrase each."""
     at = torch.from_numpy(rng.integers(0, len(latents), size))
-    facts = [latents.facts[int(index)] for index in at]
+    scenes = latents.scenes[at]
+    facts = [latents.facts[int(index)] for index in scenes]
     return Batch(
-        latents.sketches[at].float(),
+        latents.sketches[scenes].float(),
         latents.renderings[at].float(),
-        latents.noises[at].float(),
+        latents.noises[scenes].float(),
         [phrase(rng, each, STYLE_WORDS) for each in facts],
         torch.tensor([numbers[each.things[0][0]] for each in facts]),
     )
@@ -174,7 +175,7 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
         {"params": [table], "times": WORDS_RATE, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3)
-    average = Average(shipped, decay=0.9995)
+    average = Average(shipped, decay=0.999)
     rng = np.random.default_rng(seed)
     modules = {"unet": parts.unet, "text_encoder": parts.text_encoder, "head": head}
     first = load_checkpoint(folders.checkpoint, modules, optimizer, average, rng)

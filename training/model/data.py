@@ -62,7 +62,7 @@ def draw_example(rng: np.random.Generator, photos: list[np.ndarray]) -> Example:
         scene = draw_scene(rng, CANVAS)
         camera = as_camera_picture(scene.rendering, rng)
         return _example(rng, [scene.sketch, camera], scene.rendering, scene.subject, scene.words)
-    photo = _photo_canvas(rng, photos)
+    photo = photo_crop(rng, photos, CANVAS)
     return _example(rng, [photo], photo, "", ())
 
 
@@ -108,14 +108,14 @@ def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     return cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def _photo_canvas(rng: np.random.Generator, photos: list[np.ndarray]) -> np.ndarray:
-    """A crop of a photo, turned, recoloured and mirrored at random, so that a few photos show many things."""
+def photo_crop(rng: np.random.Generator, photos: list[np.ndarray], wanted: int) -> np.ndarray:
+    """`wanted` px square of a photo, turned, recoloured and mirrored at random: a few photos show many things."""
     photo = photos[int(rng.integers(len(photos)))]
     side = int(min(photo.shape[:2]) * rng.uniform(0.35, 1.0))
     y, x = (int(rng.integers(0, extent - side + 1)) for extent in photo.shape[:2])
     crop = np.ascontiguousarray(photo[y : y + side, x : x + side])
-    shrinks = side > CANVAS
-    crop = cv2.resize(crop, (CANVAS, CANVAS), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    shrinks = side > wanted
+    crop = cv2.resize(crop, (wanted, wanted), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     picture = crop.astype(np.float32) / 255
     if rng.random() < 0.5:
         picture = picture[:, ::-1]

@@ -140,11 +140,11 @@ def phrase(rng: np.random.Generator, facts: Facts, style_words: Sequence[str]) -
 def _about(rng: np.random.Generator, facts: Facts) -> list[str]:
     hidden = facts.hand == "line"
     coloured = any(colour for _, colour in facts.things)
-    quiet = rng.random() < (0.04 if hidden and coloured else 0.2)  # the shape has to do
+    quiet = not facts.things or rng.random() < (0.04 if hidden and coloured else 0.2)  # the shape has to do
     names = [] if quiet else _named(rng, facts, hidden)
     parts = [" and ".join(names[:2]), *names[2:]] if len(names) > 1 and rng.random() < 0.5 else names
     unseen = facts.bare or hidden
-    if rng.random() < (0.55 if not quiet else 0.3):
+    if facts.place in PLACE_WORDS and rng.random() < (0.55 if not quiet else 0.3):
         parts.append(_one_of(rng, PLACE_WORDS[facts.place]))
     if facts.ground in GROUND_WORDS and rng.random() < (0.95 if unseen else 0.5):
         parts.append(_one_of(rng, GROUND_WORDS[facts.ground]))

@@ -14,9 +14,9 @@ from tests.support.icons import simple_icons
 from tests.support.team import share_gradient
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
 from training.meaning.outlines import Outline, colour_score, held_out_outlines
-from training.meaning.shards import write_shard
+from training.meaning.shards import SetPlan, looks_of, write_shard
 from training.meaning.stage import Folders, MeaningPlan, latent_losses, train_meaning
-from training.meaning.team import Team, run_team
+from training.model.team import Team, run_team
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.model import new_codec, new_text_encoder, new_unet
@@ -48,7 +48,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, start: Path) -> Folders:
     (folders.icons / "icons.json").write_text(json.dumps(icons.rows))
     folders.scenes.mkdir()
     for number in range(2):
-        write_shard(folders.icons, folders.scenes / f"{number:04d}", number, 6, SIDE)
+        write_shard(folders.icons, folders.scenes / f"{number:04d}", number, SetPlan(SIDE, 2, 6))
     write_latents(load_parts(start).codec, folders.scenes, folders.latents)
     return folders
 
@@ -61,9 +61,19 @@ def test_latents_keep_order_and_facts(folders: Folders, start: Path) -> None:
     latents = read_latents(folders.scenes, folders.latents)
     assert len(latents) == 12
     assert latents.sketches.shape == latents.renderings.shape == latents.noises.shape == (12, 16, SIDE // 8, SIDE // 8)
-    shard = np.load(folders.scenes / "0001.npz")
-    assert torch.equal(latents.noises[6:], torch.from_numpy(shard["noises"]))
-    assert torch.equal(latents.colours[6:], cell_colours(shard["renderings"]))
+    assert torch.equal(latents.noises[6:], torch.from_numpy(np.load(folders.scenes / "0001.noises.npy")))
+    assert torch.equal(latents.colours[6:], cell_colours(np.load(folders.scenes / "0001.renderings.npy")))
+
+
+def test_a_scene_in_looks_keeps_which_rendering_is_which(folders: Folders, start: Path, tmp_path: Path) -> None:
+    write_shard(folders.icons, tmp_path / "0000", 3, SetPlan(SIDE, 1, 12, looks=2))
+    entries = json.loads((tmp_path / "0000.json").read_text())
+    write_latents(load_parts(start).codec, tmp_path, tmp_path / "latents")
+    latents = read_latents(tmp_path, tmp_path / "latents")
+    assert latents.scenes.tolist() == [number for number in range(12) for _ in range(2)]
+    assert latents.looks == [each for entry in entries for each in looks_of(entry)]
+    assert {"photo", "studio"} <= {each.place for each in latents.facts}
+    assert any(not each.things for each in latents.facts)
 
 
 def test_without_latents_it_says_what_to_run(tmp_path: Path) -> None:
