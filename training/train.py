@@ -1,6 +1,8 @@
-"""Train the embedded model from nothing: `python -m training.train --work build/training`.
+"""Train the embedded model: `python -m training.train --plan cpu --work build/painter --from pipeline/embedded`.
 
-Stages: tokenizer, data, codec, joint, export. Each resumes where it stopped; the same seed gives the same order.
+The stages of a plan follow each other, and each resumes where it stopped: icons and scenes are drawn, then the codec
+learns to draw (with its encoder where nothing was trained before), then the model what things are (`meaning`), all
+looks in latents, and pictures. WORK/sheets shows what each can do, WORK/model is the end.
 """
 
 from __future__ import annotations
@@ -15,127 +17,211 @@ from pathlib import Path
 import torch
 from transformers import CLIPTokenizer
 
-from training.model.codec import train_codec
-from training.model.data import Shards, write_shards
-from training.model.export import export, load_parts, mixed
-from training.model.joint import Phase, train_joint
-from training.model.model import new_codec, new_text_encoder, new_unet, parameters_in_millions
+from training.meaning.latents import write_latents
+from training.meaning.shards import SetPlan, write_shards
+from training.meaning.stage import Folders, MeaningPlan, train_meaning
+from training.model.export import export, load_parts
+from training.model.model import new_codec, new_text_encoder, new_unet
 from training.model.painter import Parts
+from training.model.team import Team, run_team
 from training.model.tokenizer import train_tokenizer
+from training.texture.decoding import Decoding
+from training.texture.features import write_features
+from training.texture.looking_back import LookingBack
+from training.texture.loop import Pace, train
+from training.texture.painting import Painting, PaintingPlan
+from training.things.carried import unpack_icons
+from training.things.icons import write_icons
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training after the first meaning: its pace, the side of its pictures in px, and how many samples of
+    a batch are judged as pictures (0: in latents alone). The stage "codec" has no looks to paint."""
+
+    name: str
+    pace: Pace
+    side: int = 256
+    judged: int = 0
+    later: float = 0.15
+    looks_back: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a run is."""
+    """How large a run is: sets of scenes in looks, the first stage on plain renderings of 128 px, and the others."""
 
-    shards: int
-    examples_of_a_shard: int
-    codec_width: int
-    codec_steps: int
-    codec_batch: int
-    codec_side: int
-    unet_channels: tuple[int, int, int]
-    phases: tuple[Phase, ...]
-    rate: float = 1.2e-3
-    shares: tuple[float, ...] = (0.75, 0.25)
-    """How much of the finished weights comes from the end of each phase (`mixed`)."""
+    sets: tuple[SetPlan, ...]
+    stages: tuple[Stage, ...]
+    meaning: tuple[SetPlan, MeaningPlan] | None = None
+    channels: tuple[int, int, int] = (64, 128, 192)
+    codec_width: int = 40
 
 
-FULL = Plan(
-    shards=72,
-    examples_of_a_shard=40,
-    codec_width=40,
-    codec_steps=2500,
-    codec_batch=8,
-    codec_side=128,
-    unet_channels=(64, 128, 192),
-    phases=(Phase(3000, 16, 128, 0.1, 5), Phase(2500, 5, 256, 0.25, 2)),
-)
 PLANS = {
-    "full": FULL,
-    "further": replace(FULL, phases=(Phase(1650, 16, 128, 0.1, 5), Phase(900, 5, 256, 0.25, 2)), rate=7e-4),
-    "look-back": replace(FULL, phases=(Phase(450, 16, 128, 0.8, 5), Phase(160, 5, 256, 0.8, 2)), rate=7e-4),
-    "gpu": replace(
-        FULL,
-        shards=120,
-        codec_steps=6000,
-        codec_batch=32,
-        phases=(Phase(6000, 64, 128, 0.1, 32), Phase(5000, 32, 256, 0.3, 16)),
+    "cpu": Plan(
+        meaning=(SetPlan(128, 80), MeaningPlan()),
+        sets=(SetPlan(128, 60, looks=3), SetPlan(256, 40, 200, looks=3), SetPlan(256, 12, 100, looks=2, moving=True)),
+        stages=(
+            Stage("codec", Pace(6_000, 6, 1.2e-3), 128),
+            Stage("looks_128", Pace(25_000, 12, 8e-4), 128),
+            Stage("looks_256", Pace(12_000, 4, 5e-4)),
+            Stage("pixels", Pace(12_000, 4, 4e-4), judged=2),
+            Stage("steps", Pace(2_500, 4, 2e-4), judged=2, later=0.6),
+            Stage("looking_back", Pace(3_000, 4, 2e-4), judged=2, looks_back=True),
+        ),
+    ),
+    "gpu": Plan(
+        sets=(SetPlan(128, 96, looks=3), SetPlan(256, 64, 150, looks=3), SetPlan(256, 32, 60, looks=2, moving=True)),
+        stages=(
+            Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=2), 128),
+            Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=8), 128),
+            Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3)),
+            Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=6), judged=32),
+            Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1.5), judged=32, later=0.6),
+            Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=16, looks_back=True),
+        ),
     ),
     "tiny": Plan(
-        shards=1,
-        examples_of_a_shard=4,
+        meaning=(SetPlan(32, 1, 6), MeaningPlan(steps=2, batch=2)),
+        sets=(SetPlan(32, 1, 6, looks=2), SetPlan(64, 1, 4, looks=2), SetPlan(64, 1, 3, looks=2, moving=True)),
+        stages=(
+            Stage("codec", Pace(3, 2, 1e-3), 32),
+            Stage("looks_32", Pace(3, 2, 1e-3), 32),
+            Stage("pixels", Pace(3, 2, 1e-3), 64, judged=1, later=0.6),
+            Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, looks_back=True),
+        ),
+        channels=(16, 32, 32),
         codec_width=8,
-        codec_steps=12,
-        codec_batch=4,
-        codec_side=64,
-        unet_channels=(16, 32, 32),
-        phases=(Phase(8, 4, 64, 0.0, 4), Phase(4, 2, 64, 1.0, 1)),
     ),
 }
 
 
-def train(
-    plan: Plan, work: Path, out: Path, device: torch.device, seed: int, workers: int, start: Path | None = None
-) -> tuple[list[float], list[float]]:
-    """Run every stage that is not done yet; the finished model lies in `out`.
+@dataclass(frozen=True)
+class Run:
+    """What all stages of a run know: its plan and folder, the model that it begins with and whether that was trained,
+    and on what it computes."""
 
-    `start` is an exported model to go on from: then its tokenizer and its encoder stay as they are.
-    Returns the losses of the steps taken: of the codec, and of everything together.
-    """
-    write_shards(work / "shards", plan.shards, seed, workers, plan.examples_of_a_shard)
-    shards = Shards(work / "shards")
-    torch.manual_seed(seed)
-    parts = _new_parts(plan, work) if start is None else load_parts(start)
-    for name, module in parts.modules.items():
-        print(f"{name}: {parameters_in_millions(module):.2f} M parameters")
-    codec_losses: list[float] = []
-    if start is None:
-        codec_losses = train_codec(
-            parts.codec, shards, work / "codec.pt", plan.codec_steps, plan.codec_batch, plan.codec_side, device, seed
+    plan: Plan
+    work: Path
+    start: Path
+    trained: bool
+    device: str
+    seed: int
+    workers: int
+
+    @property
+    def team(self) -> int:
+        """How many processes train: one on a GPU, else one a core, two at most."""
+        return min(2, self.workers) if self.device == "cpu" else 1
+
+    def scenes(self, side: int, moving: bool = False) -> Path:
+        """Where the scenes in looks of a side lie."""
+        return self.work / f"{'moving' if moving else 'looks'}_{side}px"
+
+    @property
+    def features(self) -> Path:
+        return self.work / "carried" / "features.safetensors"
+
+
+def train_all(run: Run) -> Path:
+    """Every stage that is not done yet; returns the folder of the finished model."""
+    prepare(run)
+    folders = Folders(run.work)
+    for each in run.plan.sets:
+        write_shards(folders.icons, run.scenes(each.side, each.moving), each, run.seed, run.workers)
+    last = run.start
+    for stage in run.plan.stages:
+        if last == run.work / "codec" and run.plan.meaning is not None:
+            last = _meaning(run, last)
+        last = _trained(run, stage, last)
+    export(load_parts(last), run.work / "model")
+    return run.work / "model"
+
+
+def prepare(run: Run) -> None:
+    """Icons and features are there: carried, or fetched."""
+    icons = Folders(run.work).icons
+    if not (icons / "icons.json").exists() and (run.work / "carried" / "icons.zip").exists():
+        unpack_icons(run.work / "carried" / "icons.zip", icons)
+    write_icons(run.work / "packs", icons, run.workers)
+    write_features(run.features)
+
+
+def _meaning(run: Run, start: Path) -> Path:
+    assert run.plan.meaning is not None
+    scenes, plan = run.plan.meaning
+    folders = Folders(run.work)
+    if (run.work / "meaning.done").exists():
+        return folders.model
+    write_shards(folders.icons, folders.scenes, scenes, run.seed, run.workers)
+    write_latents(load_parts(start).codec.to(memory_format=torch.channels_last), folders.scenes, folders.latents)
+    run_team(run.team, run.work, train_meaning, plan, folders, start, run.seed)
+    export(replace(load_parts(folders.model), codec=load_parts(start).codec), folders.model)
+    (run.work / "meaning.done").touch()
+    return folders.model
+
+
+def _trained(run: Run, stage: Stage, start: Path) -> Path:
+    out = run.work / stage.name
+    if (run.work / f"{stage.name}.done").exists():
+        return out
+    (run.work / "sheets").mkdir(exist_ok=True)
+    if stage.name != "codec":
+        codec = load_parts(start).codec.to(run.device, memory_format=torch.channels_last)
+        scenes = run.scenes(stage.side)
+        write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
+    run_team(run.team, run.work, _member, run, stage, start, out)
+    (run.work / f"{stage.name}.done").touch()
+    return out
+
+
+def _member(team: Team, run: Run, stage: Stage, start: Path, out: Path) -> None:
+    """One process of a stage."""
+    torch.manual_seed(run.seed)
+    device, icons = torch.device(run.device), Folders(run.work).icons
+    if stage.name == "codec":
+        scenes = run.scenes(max(each.side for each in run.plan.sets))
+        learner = Decoding(
+            start, scenes, run.features, out, stage.pace.batch, stage.side, encoder=not run.trained, device=device
         )
-    ends = [work / f"phase_{number}" for number in range(len(plan.phases))]
-    joint_losses = train_joint(
-        parts,
-        shards,
-        work / "joint.pt",
-        list(plan.phases),
-        device,
-        seed,
-        plan.rate,
-        phase_done=lambda number: export(parts, ends[number]),
-    )
-    export(mixed([load_parts(end) for end in ends], plan.shares), out)
-    return codec_losses, joint_losses
+        train(team, learner, stage.pace, run.work / f"{stage.name}.safetensors", run.seed)
+        return
+    plan = PaintingPlan(stage.name, stage.pace.batch, stage.judged, stage.later)
+    data = (run.scenes(stage.side), icons, run.features, out, device)
+    if stage.looks_back:
+        painting: Painting = LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
+    else:
+        painting = Painting(plan, start, *data)
+    train(team, painting, stage.pace, run.work / f"{stage.name}.safetensors", run.seed)
 
 
-def _new_parts(plan: Plan, work: Path) -> Parts:
-    """Untrained, but for the tokenizer."""
-    tokenizer = _tokenizer(work / "tokenizer")
-    return Parts(new_unet(plan.unet_channels), new_codec(plan.codec_width), new_text_encoder(tokenizer), tokenizer)
-
-
-def _tokenizer(folder: Path) -> CLIPTokenizer:
-    if (folder / "tokenizer_config.json").exists():
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    return train_tokenizer(folder)
+def new_model(plan: Plan, folder: Path, seed: int) -> Path:
+    """An untrained model, exported into `folder`, but for its tokenizer; one that is there stays."""
+    if (folder / "rearview.json").exists():
+        return folder
+    torch.manual_seed(seed)
+    tokenizer: CLIPTokenizer = train_tokenizer(folder / "learnt")
+    export(Parts(new_unet(plan.channels), new_codec(plan.codec_width), new_text_encoder(tokenizer), tokenizer), folder)
+    return folder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the data and the checkpoints")
-    parser.add_argument("--out", type=Path, help="folder for the finished model (WORK/model)")
-    parser.add_argument("--plan", choices=PLANS, default="full", help="how large the run is; gpu suits one large GPU")
-    parser.add_argument("--start", type=Path, help="a trained model to go on from, instead of from nothing")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the data, the checkpoints and the model")
+    parser.add_argument("--plan", choices=PLANS, default="cpu", help="how large the run is; gpu: for one H100")
+    parser.add_argument("--from", dest="start", type=Path, help="a trained model to go on from; none: from nothing")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawings, the weights and their order")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw the data")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes, the weights and their order")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw the scenes")
     chosen = parser.parse_args(arguments)
-    began = time.monotonic()
-    out = chosen.out or chosen.work / "model"
-    train(PLANS[chosen.plan], chosen.work, out, torch.device(chosen.device), chosen.seed, chosen.workers, chosen.start)
-    print(f"the model is in {out}; this run took {(time.monotonic() - began) / 60:.0f} minutes")
+    began, plan = time.monotonic(), PLANS[chosen.plan]
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    start = chosen.start or new_model(plan, chosen.work / "start", chosen.seed)
+    trained = chosen.start is not None
+    run = Run(plan, chosen.work, start, trained, chosen.device, chosen.seed, chosen.workers)
+    print(f"the model is in {train_all(run)}; this run took {(time.monotonic() - began) / 60:.0f} minutes")
 
 
 if __name__ == "__main__":

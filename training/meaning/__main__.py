@@ -11,8 +11,8 @@ import torch
 from training.meaning.latents import write_latents
 from training.meaning.shards import SCENES_OF_A_SHARD, SetPlan, write_shards
 from training.meaning.stage import Folders, MeaningPlan, train_meaning
-from training.model.team import run_team
 from training.model.export import load_parts
+from training.model.team import run_team
 from training.things.icons import write_icons
 
 

@@ -94,7 +94,7 @@ def read_latents(scenes: Path, folder: Path) -> Latents:
         joined["renderings"],
         joined["noises"],
         joined["colours"],
-        [from_json({name: value for name, value in entry.items() if name != "looks"}) for entry in entries],
+        [from_json(entry) for entry in entries],
         torch.tensor([number for number, several in enumerate(looks) for _ in several]),
         [each for several in looks for each in several],
     )

@@ -29,7 +29,7 @@ def predict(painter: Painter, noisy: Tensor, sketches: Tensor, timesteps: Tensor
     """Clean latents `[B, 16, h, w]` at strength 1, in the UNet's own precision."""
     precision = next(painter.parts.unet.parameters()).dtype
     call = painter.opened([None] * len(noisy), None)
-    strength = torch.ones(len(noisy))
+    strength = torch.ones(len(noisy), device=noisy.device)
     return painter.predicted(
         noisy.to(precision), sketches.to(precision), strength, timesteps, prompts.to(precision), call
     )
@@ -42,9 +42,9 @@ def painted(painter: Painter, pictures: list[np.ndarray], prompts: list[str]) ->
     for start in range(0, len(pictures), AT_ONCE):
         chosen = np.stack(pictures[start : start + AT_ONCE])
         side = chosen.shape[1] // 8
-        noise = torch.randn(1, 16, side, side, generator=torch.Generator().manual_seed(7))
-        sketches = encoded(painter.parts.codec, chosen).float()
-        timesteps = torch.full((len(chosen),), 999)
+        noise = torch.randn(1, 16, side, side, generator=torch.Generator().manual_seed(7)).to(painter.device)
+        sketches = encoded(painter.parts.codec, chosen).float().to(painter.device)
+        timesteps = torch.full((len(chosen),), 999, device=painter.device)
         noisy = painter.noised(sketches, noise, timesteps)
         with half_precision(painter.device):
             embeddings = painter.prompt_embeddings(prompts[start : start + AT_ONCE])

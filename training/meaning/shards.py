@@ -28,18 +28,22 @@ NAMED_PHOTOS = [name for name in TRAINING_PHOTOS if name not in ("retina.jpg", "
 
 @dataclass(frozen=True)
 class SetPlan:
-    """How large a set of scenes is: sides in px, scenes a shard, and in how many looks each is rendered; without looks
-    it is the plain rendering alone."""
+    """How large a set of scenes is: side in px, shards, scenes of each, and in how many looks each is rendered; without
+    looks it is the plain rendering alone."""
 
     side: int
     shards: int
     scenes: int = SCENES_OF_A_SHARD
     looks: int = 0
+    moving: bool = False
+    """Each scene twice, from two places, as two frames of a moving picture."""
 
 
 def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> None:
     """Scenes as `BASE.sketches.npy` uint8 `[N, S, S, 3]`, `BASE.renderings.npy` (K in a row of each scene) and
-    `BASE.noises.npy` float16 `[N, 16, S/8, S/8]`; and `BASE.json` with the facts, written last."""
+    `BASE.noises.npy` float16 `[N, 16, S/8, S/8]`; and `BASE.json` with the facts, written last. Of a moving one both
+    frames follow each other, with the shift (dy, dx) among its facts: frame 1 shows at (y, x) what frame 0 shows
+    there plus the shift."""
     cv2.setNumThreads(1)
     icons, rng = load_icons(icons_folder), np.random.default_rng(seed)
     photos = load_photos(NAMED_PHOTOS) if plan.looks else []
@@ -48,16 +52,24 @@ def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> Non
         noise = rng.normal(size=(16, plan.side // 8, plan.side // 8)).astype(np.float16)
         scene = _drawn(rng, noise.astype(np.float32), icons, photos, plan)
         chosen = _chosen_looks(rng, scene, plan.looks)
-        sketches.append(as_sent(rng, scene.sketch))
-        renderings.extend(in_looks(scene.rendering, noise, chosen) if plan.looks else [scene.rendering])
+        places = _two_places(rng, plan) if plan.moving else [(0, 0)]
+        frames = [_seen(scene.rendering, place, plan.side) for place in places]
+        drawn = [in_looks(each, noise, chosen) if plan.looks else [each] for each in frames]
+        sketches.extend(as_sent(rng, _seen(scene.sketch, place, plan.side)) for place in places)
+        renderings.extend(each for several in zip(*drawn, strict=True) for each in several)
         noises.append(noise)
-        facts.append(as_json(facts_of(scene)) | {"looks": chosen})
+        shift = {"shift": [int(b - a) for a, b in zip(*places, strict=True)]} if plan.moving else {}
+        facts.append(as_json(facts_of(scene)) | {"looks": chosen} | shift)
     for name, arrays in (("sketches", sketches), ("renderings", renderings), ("noises", noises)):
         np.save(base.with_suffix(f".{name}.npy"), np.stack(arrays))
     base.with_suffix(".json").write_text(json.dumps(facts))
 
 
 def _drawn(rng: np.random.Generator, noise: np.ndarray, icons: Icons, photos: list[np.ndarray], plan: SetPlan) -> Scene:
+    if plan.moving:
+        larger = _canvas(plan)
+        wide = np.pad(noise, ((0, 0), (0, larger // 8 - plan.side // 8), (0, larger // 8 - plan.side // 8)), "wrap")
+        return draw_scene(rng, wide, icons, larger, HELD_OUT)
     kind = rng.random() if plan.looks else 1.0
     if kind < CRUDE:
         return draw_crude(rng, noise, plan.side)
@@ -65,6 +77,25 @@ def _drawn(rng: np.random.Generator, noise: np.ndarray, icons: Icons, photos: li
         photo = photo_crop(rng, photos, plan.side)
         return Scene(photo, photo, (), "photo", "day", "", "render", bare=False)
     return draw_scene(rng, noise, icons, plan.side, HELD_OUT)
+
+
+def _canvas(plan: SetPlan) -> int:
+    """The side of what two frames are cut out of."""
+    return plan.side + plan.side // 32 * 8
+
+
+def _two_places(rng: np.random.Generator, plan: SetPlan) -> list[tuple[int, int]]:
+    """Corners (y, x) of two frames: the same one a quarter of the time, else a few pixels apart."""
+    room = _canvas(plan) - plan.side
+    first = rng.integers(0, room + 1, 2)
+    near = np.clip(first + rng.integers(-24, 25, 2), 0, room)
+    second = first if rng.random() < 0.25 else near
+    return [(int(y), int(x)) for y, x in (first, second)]
+
+
+def _seen(picture: np.ndarray, place: tuple[int, int], side: int) -> np.ndarray:
+    y, x = place
+    return np.ascontiguousarray(picture[y : y + side, x : x + side])
 
 
 def _chosen_looks(rng: np.random.Generator, scene: Scene, count: int) -> list[tuple[str, str]]:

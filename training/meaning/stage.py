@@ -20,11 +20,11 @@ from torch.nn.functional import conv2d, cross_entropy
 
 from training.meaning.latents import Latents, colour_map, read_latents
 from training.meaning.looking import look, predict, without_memory
-from training.model.team import Team
 from training.meaning.vocabulary import add_words
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.export import export, load_parts
 from training.model.painter import Painter, Parts
+from training.model.team import Team
 from training.model.tensors import half_precision
 from training.things.icons import Icons, load_icons
 from training.things.phrases import phrase, vocabulary

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -66,25 +65,6 @@ def load_parts(folder: Path) -> Parts:
         CLIPTextModel.from_pretrained(folder / "text_encoder", **weights).float(),
         CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
     )
-
-
-def mixed(models: Sequence[Parts], shares: Sequence[float]) -> Parts:
-    """One model whose weights are the mean of those of `models`, weighted by `shares`, which sum to 1.
-
-    Crops teach vivid strokes, whole pictures lower the error and flatten contrast; between two ends of one run lies a
-    model that has something of both (model soups, arXiv 2203.05482).
-    """
-    result = copy.deepcopy(models[0])
-    states = [{name: module.state_dict() for name, module in model.modules.items()} for model in models]
-    for name, module in result.modules.items():
-        weights = {
-            key: sum(share * state[name][key] for share, state in zip(shares, states, strict=True))
-            if value.is_floating_point()
-            else value
-            for key, value in states[0][name].items()
-        }
-        module.load_state_dict(weights)
-    return result
 
 
 def drop_from_config(folder: Path, *names: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import TypeVar
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
@@ -18,9 +16,6 @@ from pipeline.memory import Memory, MemoryRow
 from pipeline.models.conditioning import phase_channels
 from pipeline.settings import FrameSettings
 from training.model.model import PROMPT_TOKENS, new_scheduler
-from training.model.tensors import half_precision
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,17 +70,6 @@ class Painter:
     def decoded(self, latents: Tensor) -> Tensor:
         """`[B, 3, H, W]`."""
         return self.parts.codec.decoder(latents.contiguous(memory_format=torch.channels_last)).float()
-
-
-def without_gradients(function: Callable[..., T]) -> Callable[..., T]:
-    """No graph, and no trace in autocast's cache: weights cast here would come without a graph to the next pass."""
-
-    @wraps(function)
-    def wrapped(painter: Painter, *args: object) -> T:
-        with torch.no_grad(), half_precision(painter.device, cache_enabled=False):
-            return function(painter, *args)
-
-    return wrapped
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the model should paint: strength, denoising steps and uneven paint, made into one target picture a sample."""
+"""What a sample is: its strength and its denoising step, and what a second frame shows of a first one."""
 
 from __future__ import annotations
 
@@ -7,30 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
 
 from pipeline.models.schedule import timestep_indices
 
 GRID = 50
-SHARPENING = 1.4
-"""Unsharp masking that a last step without noise would be asked for: each step is asked for its share of it."""
 
 
 @dataclass(frozen=True)
 class Draw:
     """What is drawn for each sample: strength, timesteps of the first and of the present step, and which are later.
 
-    strength `[B]` in 0.1..1, first and present `[B]` timesteps, later `[B]` bool, refinement `[B]` in 0..1.
+    strength `[B]` in 0.1..1, first and present `[B]` timesteps, later `[B]` bool.
     """
 
     strength: Tensor
     first: Tensor
     present: Tensor
     later: Tensor
-
-    @property
-    def refinement(self) -> Tensor:
-        return 1 - self.present.float() / self.first.float()
 
 
 def share_of_style(strength: Tensor) -> Tensor:
@@ -59,12 +52,6 @@ def draw_steps(rng: np.random.Generator, size: int, later: float, device: torch.
     )
 
 
-def texture_field(noise: Tensor) -> Tensor:
-    """Where the paint is thick: a smooth field `[B, 1, 8h, 8w]` of unit deviation, from noise `[B, C, h, w]`."""
-    coarse = noise[:, :2].mean(1, keepdim=True) * 2**0.5
-    return interpolate(coarse, scale_factor=8, mode="bicubic", align_corners=False)
-
-
 def moved(field: Tensor, fallback: Tensor, shifts: np.ndarray) -> Tensor:
     """`field` as seen from a place `shifts [B, 2]` (dy, dx) further; `fallback` where it shows nothing."""
     out = fallback.clone()
@@ -75,17 +62,3 @@ def moved(field: Tensor, fallback: Tensor, shifts: np.ndarray) -> Tensor:
         from_y, from_x = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
         out[row, :, to_y, to_x] = field[row, :, from_y, from_x]
     return out
-
-
-def sharpened(picture: Tensor, amount: Tensor) -> Tensor:
-    """Unsharp masking by `amount [B]`, 0 and more."""
-    blurred = avg_pool2d(picture, 5, stride=1, padding=2, count_include_pad=False)
-    return (picture + amount[:, None, None, None] * (picture - blurred)).clamp(-1, 1)
-
-
-def painted_target(source: Tensor, style: Tensor, texture: Tensor, field: Tensor, draw: Draw) -> Tensor:
-    """What the model should paint: source and style `[B, 3, H, W]`, texture `[B, 3]`, field `[B, 1, H, W]`."""
-    uneven = ((style + 1) * (1 + texture[:, :, None, None] * field) - 1).clamp(-1, 1)
-    finished = sharpened(uneven, SHARPENING * draw.refinement)
-    share = share_of_style(draw.strength)[:, None, None, None]
-    return torch.lerp(source, finished, share)

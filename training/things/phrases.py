@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,9 @@ def as_json(facts: Facts) -> dict[str, Any]:
 
 
 def from_json(entry: dict[str, Any]) -> Facts:
-    """The facts of plain data."""
-    return Facts(**entry | {"things": tuple((name, colour) for name, colour in entry["things"])})
+    """The facts of plain data; what else stands there is left."""
+    known = {each.name: entry[each.name] for each in fields(Facts)}
+    return Facts(**known | {"things": tuple((name, colour) for name, colour in entry["things"])})
 
 
 def phrase(rng: np.random.Generator, facts: Facts, style_words: Sequence[str]) -> str:
@@ -119,7 +120,7 @@ def phrase(rng: np.random.Generator, facts: Facts, style_words: Sequence[str]) -
     What the sketch cannot show (a colour on an outline, night on white paper) is said nearly always, else the same
     prompt would have two answers.
     """
-    style = _one_of(rng, style_words) if rng.random() < 0.8 else ""
+    style = _one_of(rng, style_words) if style_words and rng.random() < 0.8 else ""
     parts = _about(rng, facts)
     if rng.random() < 0.2:
         parts.append(_one_of(rng, FILLERS))

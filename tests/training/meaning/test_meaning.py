@@ -16,11 +16,11 @@ from training.meaning.latents import cell_colours, colour_map, read_latents, wri
 from training.meaning.outlines import Outline, colour_score, held_out_outlines
 from training.meaning.shards import SetPlan, looks_of, write_shard
 from training.meaning.stage import Folders, MeaningPlan, latent_losses, train_meaning
-from training.model.team import Team, run_team
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.model import new_codec, new_text_encoder, new_unet
 from training.model.painter import Parts
+from training.model.team import Team, run_team
 from training.model.tokenizer import train_tokenizer
 from training.things.icons import write_icons
 

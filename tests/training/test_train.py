@@ -1,0 +1,100 @@
+"""A run of every stage on tiny sizes: it resumes, its model loads and paints, and no path of the machine is in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import training.train as training
+from pipeline import Engine, FrameSettings, load_model
+from tests.support.features import write_small_features
+from tests.support.icons import simple_icons
+from training.model.export import load_parts
+from training.texture.loop import Pace
+from training.train import PLANS, Run, Stage, main, train_all
+
+
+def prepared(work: Path) -> Path:
+    """A work folder with all that would be fetched."""
+    icons = simple_icons()
+    (work / "icons").mkdir(parents=True)
+    np.save(work / "icons" / "icons.npy", icons.pictures)
+    (work / "icons" / "icons.json").write_text(json.dumps(icons.rows))
+    write_small_features(work / "carried" / "features.safetensors")
+    return work
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a finished tiny run."""
+    work = prepared(tmp_path_factory.mktemp("run") / "work")
+    main(["--plan", "tiny", "--work", str(work), "--workers", "1"])
+    return work
+
+
+def test_the_model_loads_and_paints(work: Path) -> None:
+    with Engine(load_model(work / "model", dtype=torch.float32), size=(64, 64)) as engine:
+        picture = engine.open().translate(np.full((64, 64, 3), 200, np.uint8), FrameSettings(prompt="clay, a house"))
+    assert picture.size == (64, 64)
+
+
+def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
+    stages = [stage.name for stage in PLANS["tiny"].stages]
+    assert {file.name.rsplit("_", 1)[0] for file in (work / "sheets").iterdir() if file.name != "scores.txt"} == {
+        "meaning",
+        *stages,
+    }
+    ends = [load_parts(work / name) for name in ("start", "codec", "meaning", *stages[1:])]
+    codecs = [each.codec.decoder.state_dict() for each in ends]
+    unets = [each.unet.conv_in.weight for each in ends]
+    assert not torch.equal(codecs[0]["layers.0.weight"], codecs[1]["layers.0.weight"])
+    assert torch.equal(codecs[1]["layers.0.weight"], codecs[2]["layers.0.weight"])
+    assert torch.equal(unets[0], unets[1])
+    assert all(not torch.equal(one, other) for one, other in zip(unets[1:], unets[2:], strict=False))
+
+
+def test_every_word_of_a_look_is_one_token(work: Path) -> None:
+    tokenizer = load_parts(work / "model").tokenizer
+    assert len(tokenizer("claymation").input_ids) == 3
+
+
+def test_a_finished_run_trains_nothing_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "run_team", None)
+    main(["--plan", "tiny", "--work", str(work), "--workers", "1"])
+
+
+def test_from_a_trained_model_the_encoder_stays_and_a_stage_goes_on_from_its_checkpoint(
+    work: Path, tmp_path: Path
+) -> None:
+    pace = Pace(1, 2, 1e-3)
+    plan = replace(
+        PLANS["tiny"],
+        meaning=None,
+        sets=PLANS["tiny"].sets[:1],
+        stages=(Stage("codec", pace, 32), Stage("looks_32", pace, 32)),
+    )
+    run = Run(plan, prepared(tmp_path / "work"), work / "model", True, "cpu", 0, 1)
+    before, after = load_parts(work / "model"), load_parts(train_all(run))
+    for name, value in before.codec.encoder.state_dict().items():
+        assert torch.equal(value, after.codec.encoder.state_dict()[name])
+    (run.work / "looks_32.done").unlink()
+    longer = replace(plan, stages=(plan.stages[0], Stage("looks_32", replace(pace, steps=2), 32)))
+    again = load_parts(train_all(replace(run, plan=longer)))
+    assert not torch.equal(after.unet.conv_in.weight, again.unet.conv_in.weight)
+
+
+def test_no_path_of_the_machine_is_exported(work: Path) -> None:
+    for file in (work / "model").rglob("*.json"):
+        assert str(work.parent) not in file.read_text()
+
+
+def test_a_gpu_trains_in_one_process_and_a_cpu_in_two_at_most() -> None:
+    run = Run(PLANS["tiny"], Path("work"), Path("start"), False, "cpu", 0, 8)
+    assert (run.team, replace(run, device="cuda").team, replace(run, workers=1).team) == (2, 1, 1)
+    minutes = [stage.pace.minutes for stage in PLANS["gpu"].stages]
+    assert sum(minutes) <= 24

