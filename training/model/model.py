@@ -114,8 +114,3 @@ def new_scheduler() -> LCMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
     )
-
-
-def parameters_in_millions(module: torch.nn.Module) -> float:
-    """How many parameters, in millions."""
-    return sum(each.numel() for each in module.parameters()) / 1e6
