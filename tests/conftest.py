@@ -42,7 +42,7 @@ SLOWEST_FIRST = (
     "benchmarks/test_benchmarks.py",
     "benchmarks/test_load.py",
     "browser/test_page_embedded.py",
-    "training/model/test_training.py",
+    "training/test_train.py",
     "browser/test_page_status.py",
     "test_shutdown.py",
     "browser/test_recording.py",

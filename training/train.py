@@ -63,7 +63,7 @@ PLANS = {
         meaning=(SetPlan(128, 80), MeaningPlan()),
         sets=(SetPlan(128, 60, looks=3), SetPlan(256, 40, 200, looks=3), SetPlan(256, 12, 100, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(6_000, 6, 1.2e-3), 128),
+            Stage("codec", Pace(3_000, 6, 8e-4), 128),
             Stage("looks_128", Pace(25_000, 12, 8e-4), 128),
             Stage("looks_256", Pace(12_000, 4, 5e-4)),
             Stage("pixels", Pace(12_000, 4, 4e-4), judged=2),
@@ -74,11 +74,11 @@ PLANS = {
     "gpu": Plan(
         sets=(SetPlan(128, 96, looks=3), SetPlan(256, 64, 150, looks=3), SetPlan(256, 32, 60, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=2), 128),
-            Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=8), 128),
+            Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128),
+            Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=7), 128),
             Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3)),
-            Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=6), judged=32),
-            Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1.5), judged=32, later=0.6),
+            Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), judged=32),
+            Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=32, later=0.6),
             Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=16, looks_back=True),
         ),
     ),

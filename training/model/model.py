@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import nn

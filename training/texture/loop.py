@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.meaning.stage import SECONDS_BETWEEN_CHECKPOINTS, SECONDS_BETWEEN_NOTES, SECONDS_BETWEEN_SHEETS, Notes
+from training.meaning.stage import SECONDS_BETWEEN_NOTES, SECONDS_BETWEEN_SHEETS, Notes
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.team import Team
+
+SECONDS_BETWEEN_CHECKPOINTS = 100
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from training.things.phrases import phrase, vocabulary
 
 CROP = 16
 """Latents of a crop that is judged as a picture: decoding costs more than the UNet."""
+NAMING = 0.3
 JUDGES_FROM = 0.05
 """Share of the stage before judges are listened to: they have to learn first."""
 
@@ -147,8 +148,8 @@ class Painting:
         rows = latent_losses(predicted, wanted, self.colours)
         notes.add(latents=float(rows.detach().mean()), naming=float(naming.detach()))
         if not self.plan.judged:
-            return rows.mean() + 0.1 * naming
-        return 0.25 * rows.mean() + 0.1 * naming + self._as_pictures(rng, sample, predicted, share, notes)
+            return rows.mean() + NAMING * naming
+        return 0.25 * rows.mean() + NAMING * naming + self._as_pictures(rng, sample, predicted, share, notes)
 
     def _drawn(self, rng: np.random.Generator) -> Sample:
         latents, size = self.latents, self.plan.batch
