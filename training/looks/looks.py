@@ -18,6 +18,8 @@ from training.styles.grades import GRADES, Grade
 __all__ = ["DEFAULT_LOOK", "GRADES", "LOOKS", "Grade", "Look", "looked"]
 
 DEFAULT_LOOK = "toy"
+TAKEN = {"night": 0.78, "fog": 0.78}
+"""How much of a grade is taken where it is not all of it: at night and in fog a thing is still to be seen."""
 GRADED_BEFORE = 0.35
 """How much of a grade a look with its own ink and paper sees of it; it takes the grade's tint afterwards."""
 
@@ -140,7 +142,7 @@ def looked(image: np.ndarray, noise: np.ndarray, look: str, grade: str = "") -> 
         )
     chosen, mood = LOOKS[look], GRADES[grade]
     noise = noise.astype(np.float32)
-    graded = mood.apply(image)
+    graded = mix(image, mood.apply(image), TAKEN.get(grade, 1.0))
     if chosen.own_light:
         result = chosen.apply(mix(image, graded, GRADED_BEFORE), noise) * colour(*mood.tint)
     else:

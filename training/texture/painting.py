@@ -22,7 +22,6 @@ from pipeline.memory import create_memory
 from pipeline.settings import FrameSettings
 from training.looks.looks import GRADES, LOOKS
 from training.meaning.latents import Latents, colour_map, read_latents
-from training.meaning.outlines import held_out_outlines
 from training.meaning.stage import WORDS_RATE, Notes, latent_losses
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
@@ -35,7 +34,7 @@ from training.texture.features import Features, feature_losses, load_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
 from training.texture.loop import Halved
 from training.texture.pictures import Pictures
-from training.texture.sheets import looks_sheet
+from training.texture.sheets import held_out, looks_sheet
 from training.things.icons import load_icons
 from training.things.phrases import phrase, vocabulary
 
@@ -128,9 +127,8 @@ class Painting:
         self.halved.collect()
 
     def look(self, step: int) -> None:
-        """Held-out outlines in the looks."""
-        chosen = held_out_outlines(self.icons, self.latents.sketches.shape[-1] * 8)[:6]
-        sheet = looks_sheet(self.parts, self.device, chosen)
+        """Held-out drawings, photographs and a blank sheet in all looks."""
+        sheet = looks_sheet(self.parts, self.device, held_out(self.icons, self.latents.sketches.shape[-1] * 8))
         sheet.save(self.out.parent / "sheets" / f"{self.name}_{step:06d}.jpg", quality=90)
 
     def export(self) -> None:
