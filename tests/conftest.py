@@ -61,6 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the tests compile is not kept beside what their user's own apps have compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REARVIEW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def byte_vocabulary() -> dict[str, int]:
     """CLIP's byte alphabet without merges: one token a byte."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]

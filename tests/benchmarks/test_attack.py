@@ -101,7 +101,8 @@ def test_a_real_app_holds_out_against_every_attack_for_a_moment(
     monkeypatch.setattr(attack, "SETTLE_S", 0.2)
     monkeypatch.setattr(attack, "LAST_SETTLE_S", 0.2)
     monkeypatch.setattr(attacks, "LISTEN_S", 0.5)
-    attack.main(["--model", str(tiny_folder), "--minutes", "0.1", "--results", str(tmp_path)])
+    app = ["--model", str(tiny_folder), "--app=--graphs off"]
+    attack.main([*app, "--minutes", "0.1", "--results", str(tmp_path)])
     with (tmp_path / "attack-promises.csv").open(encoding="utf-8", newline="") as file:
         seen = {row["what"]: row["verdict"] for row in csv.DictReader(file)}
     for promise in (

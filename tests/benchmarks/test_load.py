@@ -245,7 +245,17 @@ def test_a_soak_of_the_real_app_writes_every_part(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak, "STAY_SHARES", (0.3, 0.4))
-    arguments = ["--model", str(tiny_folder), "--visitors", "2", "--soak", "0.05", "--settle", "0.2"]
+    arguments = [
+        "--model",
+        str(tiny_folder),
+        "--app=--graphs off",
+        "--visitors",
+        "2",
+        "--soak",
+        "0.05",
+        "--settle",
+        "0.2",
+    ]
     assert load.main([*arguments, "--results", str(tmp_path)]) == 0
     parts = rows_of(tmp_path, "load-soak-soak-*.csv")
     assert len(parts) == 1 + PARTS and all(int(row["visits"]) >= 2 for row in parts)

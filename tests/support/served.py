@@ -32,9 +32,10 @@ class App:
         folder: Path = ROOT,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`folder` holds the app, `environment` is added to ours; a model that it names is taken."""
+        """`folder` holds the app, `environment` is added to ours; a model that it names is taken. Calls are compiled
+        only where `options` say so: each app would do it beside the test."""
         self._folder, self._environment = folder, {**os.environ, **(environment or {})}
-        self._command = [sys.executable, "app.py", *options]
+        self._command = [sys.executable, "app.py", *([] if "--graphs" in options else ["--graphs", "off"]), *options]
         if "REARVIEW_MODEL" not in self._environment:
             self._command += ["--model", model or os.environ.get("REARVIEW_TEST_MODEL", "embedded")]
         self.port = free_port()
