@@ -13,6 +13,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
+from pipeline.video.alpha import Alpha
 from pipeline.video.ffmpeg import BT709
 
 if TYPE_CHECKING:
@@ -27,16 +28,17 @@ WIDE = {9: "BT.2020", 11: "P3", 12: "P3"}
 WHITE = np.uint16(255)
 
 
-def as_rgb(frame: VideoFrame) -> Frame:
-    """A decoded frame as `uint8 [H, W, 3]` in BT.709's colours; what is transparent shows white."""
+def as_rgb(frame: VideoFrame, seen: Alpha | None = None) -> Frame:
+    """A decoded frame as `uint8 [H, W, 3]` in BT.709's colours; what is transparent shows white, also where its file
+    says beside it how much is `seen`."""
     unnamed_hd = frame.colorspace == UNKNOWN_COLORSPACE and frame.height >= HD_LINES
     words: dict[str, Any] = {"src_colorspace": BT709 if unnamed_hd else None}
     if wider_colours(frame):
         words |= {"dst_color_trc": BT709, "dst_color_primaries": BT709}
-    if not has_alpha(frame):
+    if seen is None and not has_alpha(frame):
         return cast("Frame", frame.to_ndarray(format="rgb24", **words))
     rgba = frame.to_ndarray(format="rgba", **words).astype(np.uint16)
-    colour, alpha = rgba[..., :3], rgba[..., 3:]
+    colour, alpha = rgba[..., :3], rgba[..., 3:] if seen is None else seen[..., None].astype(np.uint16)
     return cast("Frame", ((colour * alpha + WHITE * (WHITE - alpha) + WHITE // 2) // WHITE).astype(np.uint8))
 
 

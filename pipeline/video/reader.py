@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import VideoError
+from pipeline.video.alpha import Alpha, AlphaVideo
 from pipeline.video.clock import Clock, FrameTimes, following_time
 from pipeline.video.codecs import check_codec, is_in_bounds
 from pipeline.video.ffmpeg import GUESSED_RATE, reason_of
@@ -105,7 +106,6 @@ class VideoReader:
     """A video file that is open for reading; a context manager. Raises `VideoError` where it holds no video.
 
     Of what was read so far, `reached` is the time in seconds at which the latest piece ends, `damaged` the number of
-    Of what was read so far, `reached` is the time in seconds at which the latest piece ends, `damaged` the number of
     pieces that could not be decoded, `broken_off` whether the file could not be read any further, and `notes` sentences
     on what is shown otherwise than it is stored. A piece with more pixels than the square of `longest_side`, or one of
     more parts than a picture needs, is never decoded: it counts as damaged.
@@ -113,7 +113,7 @@ class VideoReader:
 
     def __init__(self, path: Path, longest_side: int = LONGEST_VIDEO_SIDE) -> None:
         # FFmpeg asks before it allocates a frame, whatever the frame before it was; also while it opens the file.
-        bound = {"max_pixels": str(longest_side**2)}
+        self._bound = bound = {"max_pixels": str(longest_side**2)}
         self.reached = 0.0
         self.damaged = 0
         self.broken_off = False
@@ -183,25 +183,29 @@ class VideoReader:
         """Each frame, and each packet of sound, in the file's order. Nothing is kept: what is not used is gone."""
         last: int | None = None
         times, whole = FrameTimes(bool(self._formats & TIMED_ONCE)), Deinterlacer()
+        transparency = AlphaVideo(self.stream.codec_context.name, self._bound)
         for packet in self.packets():
             if packet.stream.index != self.stream.index:
                 yield packet
                 continue
             times.begin(packet)
+            transparency.take(packet)
             for frame in self._decoded(packet):
+                seen = transparency.of(frame)
                 step = frame.duration or round(1 / (self.rate * self.time_base))
                 last = following_time(times.time_of(frame, self._reorder_depth * step), last, step)
                 frame.pts, frame.time_base = last, self.time_base
                 if frame.interlaced_frame:
                     self.notes[INTERLACED_NOTE] = None
-                yield from map(self._source_frame, whole.passed(frame))
+                for ready in whole.passed(frame):
+                    yield self._source_frame(ready, seen)
         yield from map(self._source_frame, whole.rest())
 
-    def _source_frame(self, frame: VideoFrame) -> SourceFrame:
+    def _source_frame(self, frame: VideoFrame, seen: Alpha | None = None) -> SourceFrame:
         colours = wider_colours(frame)
         if colours:
             self.notes[COLOURS_NOTE.format(colours)] = None
-        picture, turned = upright(as_rgb(frame), display_matrix(frame))
+        picture, turned = upright(as_rgb(frame, seen), display_matrix(frame))
         # A filter may count time by a clock of its own.
         ticks = (frame.time_base or self.time_base) / self.time_base
         return SourceFrame(picture, round((frame.pts or 0) * ticks), round(frame.duration * ticks), turned)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline import FrameSettings
+from pipeline.video.alpha import AlphaVideo
 from pipeline.video.pictures import as_rgb
 from pipeline.video.reader import SourceFrame, VideoReader
 from pipeline.video.translate import VideoReport, translate_video
@@ -51,6 +52,31 @@ def test_what_is_transparent_shows_white(container: str, codec: str, kind: str, 
     picture = read(write(tmp_path / "in", container, codec, [frame]))[0].picture
     assert picture[2, 2].tolist() == [255, 255, 255]
     assert picture[24, 32].tolist() == list(RED)
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_what_webm_keeps_beside_its_pictures_is_transparent_frame_by_frame(codec: str, tmp_path: Path) -> None:
+    frames = []
+    for index in range(4):
+        pixels = np.full((64, 96, 4), (*RED, 0), np.uint8)
+        pixels[16:48, 16 * index : 16 * index + 32, 3] = 255
+        frames.append(av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format="yuva420p"))
+    found = read(write(tmp_path / "in.webm", "webm", codec, frames, **{"auto-alt-ref": "0", "b": "1000000"}))
+    assert len(found) == 4
+    for index, each in enumerate(found):
+        red = [x for x in range(8, 96, 16) if each.picture[32, x].astype(int) @ (1, -1, 0) > 60]
+        assert red == [16 * index + 8, 16 * index + 24] and each.picture[4, 4].min() > 250
+
+
+def test_what_lies_beside_a_picture_is_bounded_as_it_is(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 96, 4), np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format="yuva420p")
+    source = write(tmp_path / "in.webm", "webm", "libvpx-vp9", [frame], **{"auto-alt-ref": "0"})
+    with av.open(str(source)) as file:
+        (packet, *_) = file.demux(video=0)
+        beside = AlphaVideo("vp9", {"max_pixels": "1024"})
+        beside.take(packet)
+        assert packet.has_sidedata("matroska_block_additional") and beside.of(frame) is None
 
 
 @pytest.mark.parametrize(("transfer", "white"), [(16, 0.58), (18, 0.75)])
