@@ -13,7 +13,6 @@ const MOST_BYTES = 48 * 2 ** 20;
 const MOST_REVISIONS = 200;
 const LAST_ANSWERS_MS = 4000;
 const TICK_MS = 250;
-const BOTH_RUNTIMES = "PyTorch and OpenVINO";
 
 const sameBytes = (one, other) => one?.length === other.length && one.every((byte, at) => byte === other[at]);
 const tidy = (ms) => Math.max(0, Math.round(10 * ms) / 10);
@@ -177,7 +176,7 @@ export function createRecorder(studio) {
       version: 1,
       model: { name: hello.model, title: hello.model_title },
       memory: hello.memory,
-      runtime: runtimes.size > 1 ? BOTH_RUNTIMES : [...runtimes][0],
+      runtime: runtimes.size > 1 ? "PyTorch and OpenVINO" : [...runtimes][0],
       control: hello.control ?? "",
       size: [hello.size, hello.size],
       seed: hello.seed,

@@ -111,8 +111,7 @@ export function createStatus(studio) {
     fact("fps", word("status.fps", { fps: pace.frames ? fps.toFixed(1) : "–" }));
     fact("latency", word("status.latency", { milliseconds: latency ? latency.toFixed(0) : "–" }));
     fact("steadiness", steadinessWords(steadiness.share));
-    const memory = hello && studio.settings.memory(hello.memory);
-    const parts = hello ? [hello.model_credit, hello.control, memory, hello.kernel, hello.runtime] : [];
+    const parts = hello ? [hello.model_credit, hello.control, studio.settings.memory(hello.memory), hello.kernel, hello.runtime] : [];
     const model = hello ? [hello.model_credit, hello.model_reason].filter(Boolean).join(": ") : "";
     fact("engine", parts.filter(Boolean).join(" · "));
     status.querySelector('[data-fact="engine"]').title = model;
