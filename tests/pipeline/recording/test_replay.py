@@ -90,8 +90,9 @@ def test_a_visit_over_the_wire_is_replayed_bit_for_bit(
     recorder, first = visited(live, frames, LIVELY, under_way)
     recording = read_recording(packed(recorder.recording(first)))
     if under_way <= 2:
-        # More than the server takes at once push each other out, also all that were sent between two resets.
-        assert sum(isinstance(event, Forgotten) for event in recording.events) == 2
+        # More than the server takes at once push each other out, also all that were sent between two resets; a frame
+        # that waited may set out between the two that follow each other.
+        assert sum(isinstance(event, Forgotten) for event in recording.events) in (2, 3)
     again = [wire.encode_picture(each.translation.picture) for each in replayed(engine, recording)]
     numbers = sorted(each.number for each in recorder.taken if each.resets >= first)
     assert len(again) == len(numbers) >= 1
