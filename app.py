@@ -163,8 +163,8 @@ def end_in_time(seconds: float) -> None:
 def harden(server: Any, arguments: argparse.Namespace) -> None:
     """What Gradio's `launch` does not set: connections are bounded, messages are refused by their announced length, the
     kernel drops a peer that reads nothing, and open connections do not keep a server that ends."""
+    from demo.live.doors.peers import bound_connections
     from demo.live.limits import limits_of
-    from demo.live.peers import bound_connections
 
     limits = limits_of(arguments)
     bound_connections(server.config, limits, arguments.behind_proxy)
@@ -199,11 +199,11 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
     `StartError`."""
     from starlette.middleware import Middleware
 
-    from demo.live.crowd import BoundedCrowd
+    from demo.live.doors.crowd import BoundedCrowd
+    from demo.live.doors.streams import EndedStreams
+    from demo.live.doors.upload_names import BoundedUploadNames
+    from demo.live.doors.uploads import BoundedBodies
     from demo.live.limits import limits_of
-    from demo.live.streams import EndedStreams
-    from demo.live.upload_names import BoundedUploadNames
-    from demo.live.uploads import BoundedBodies
     from demo.page import page
     from demo.page.opening import opened
 

@@ -146,10 +146,10 @@ class PageReplica(WithEngine):
         # Here, not above: the engines need no Gradio.
         from gradio import mount_gradio_app
 
-        from demo.live.crowd import BoundedCrowd
-        from demo.live.streams import EndedStreams
-        from demo.live.upload_names import BoundedUploadNames
-        from demo.live.uploads import BoundedBodies
+        from demo.live.doors.crowd import BoundedCrowd
+        from demo.live.doors.streams import EndedStreams
+        from demo.live.doors.upload_names import BoundedUploadNames
+        from demo.live.doors.uploads import BoundedBodies
         from demo.page import page as demo_page
 
         routes = self._live.routes()

@@ -16,8 +16,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from demo import assets
 from demo.live import gate, wire
-from demo.live.closed_routes import closed_routes
 from demo.live.connection import Connection
+from demo.live.doors.closed_routes import closed_routes
 from demo.live.gate import Guest
 from demo.live.greetings import Greetings, SentAwayError
 from demo.live.limits import HostLimits

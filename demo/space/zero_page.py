@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from demo.live import wire
-from demo.live.closed_routes import closed_routes
+from demo.live.doors.closed_routes import closed_routes
 from demo.live.live import HEALTH_PATH, POST_PATH, SOCKET_PATH, json_response
 from demo.page.page import FIRST_SEED
 from demo.page.uploaded_only import UploadedOnly

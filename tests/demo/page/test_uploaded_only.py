@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.live.closed_routes import closed_routes
+from demo.live.doors.closed_routes import closed_routes
 from demo.page import page
 from demo.page.uploaded_only import file_paths
 from demo.words import word

@@ -16,9 +16,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
-from demo.live import peers
+from demo.live.doors import peers
+from demo.live.doors.peers import Peers, bound_connections
 from demo.live.limits import HostLimits
-from demo.live.peers import Peers, bound_connections
 from demo.words import word
 
 HEAD = b"GET / HTTP/1.1\r\nhost: a\r\n"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from gradio.routes import file_upload_statuses
 
-from demo.live import upload_names
-from demo.live.upload_names import LONGEST_NAME, BoundedUploadNames
+from demo.live.doors import upload_names
+from demo.live.doors.upload_names import LONGEST_NAME, BoundedUploadNames
 
 
 async def status_of(path: str, query: str) -> int | None:

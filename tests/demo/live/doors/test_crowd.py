@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from demo.live.crowd import BoundedCrowd
+from demo.live.doors.crowd import BoundedCrowd
 from demo.live.limits import HostLimits
 from demo.words import word
 

@@ -15,10 +15,9 @@ from gradio.routes import App
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
-from demo.live import uploads
-from demo.live.leftovers import LEFT_FOR_S
-from demo.live.limits import HostLimits
-from demo.live.uploads import (
+from demo.live.doors import uploads
+from demo.live.doors.leftovers import LEFT_FOR_S
+from demo.live.doors.uploads import (
     COUNTED_FOR_S,
     FILE_COSTS,
     LEAST_BYTES_A_SECOND,
@@ -28,6 +27,7 @@ from demo.live.uploads import (
     Sent,
     patience_s,
 )
+from demo.live.limits import HostLimits
 from demo.words import word
 
 MEGABYTE = 1024 * 1024

@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from demo.live.streams import EndedStreams
+from demo.live.doors.streams import EndedStreams
 
 
 def client_of(error: Exception) -> TestClient:

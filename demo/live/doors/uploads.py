@@ -16,9 +16,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.live import gate
-from demo.live.leftovers import sweep
+from demo.live.doors.leftovers import sweep
+from demo.live.doors.parts import Parts, parts_of
 from demo.live.limits import HostLimits
-from demo.live.parts import Parts, parts_of
 from demo.words import word
 
 UPLOAD_PATH = "/gradio_api/upload"
