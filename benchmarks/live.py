@@ -92,8 +92,11 @@ class _Stream:
             _, _, _, _, sent, engine, *_ = wire.PICTURE_HEADER.unpack_from(answer)
             self.counts.latencies.append(time.perf_counter() * 1000 - sent)
             self.counts.engine.append(engine)
-        elif json.loads(answer)["type"] == "dropped":
+        elif (kind := json.loads(answer)["type"]) == "dropped":
             self.counts.dropped += 1
+        elif kind == "runtime":
+            # No answer to a frame: what paints from now on.
+            return
         else:
             raise LoadError(f"the app answered a frame with {answer}")
         await self.send()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 from pathlib import Path
 
@@ -49,6 +50,33 @@ def test_live_measures_the_real_app(tiny_model: Path, tmp_path: Path) -> None:
     arguments = ["--model", str(tiny_model), "--seconds", "0.5", "--results", str(tmp_path)]
     assert live.main(arguments) == 0
     assert "Socket to socket, tiny" in (tmp_path / "live.md").read_text()
+
+
+class Told:
+    """A connection over which one message comes."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        self.sent: list[bytes] = []
+
+    async def recv(self) -> str:
+        return self.message
+
+    async def send(self, message: bytes) -> None:
+        self.sent.append(message)
+
+
+def test_live_counts_answers_alone() -> None:
+    for message, frames, dropped in (
+        ('{"type": "runtime", "runtime": "OpenVINO"}', 0, 0),
+        ('{"type": "dropped"}', 1, 1),
+    ):
+        told = Told(message)
+        stream = live._Stream(told, [b"picture"])  # type: ignore[arg-type]
+        asyncio.run(stream.exchange())
+        assert (len(told.sent), stream.counts.dropped) == (frames, dropped)
+    with pytest.raises(live.LoadError, match="refused"):
+        asyncio.run(live._Stream(Told('{"type": "refused"}'), []).exchange())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("benchmark", [frame, live])
