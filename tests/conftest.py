@@ -26,6 +26,7 @@ SDXL_POOLED, SDXL_TIME_WIDTH = 16, 8
 FULL_CONDITIONING = ("source", "phase", "strength")
 
 SLOWEST_FIRST = (
+    "benchmarks/test_attack.py",
     "deploy/test_deploy.py",
     "browser/test_page_live.py",
     "browser/test_view.py",
