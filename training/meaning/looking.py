@@ -13,7 +13,7 @@ from pipeline.memory import create_memory
 from training.meaning.latents import encoded
 from training.meaning.outlines import Outline, held_out_outlines, scores
 from training.model.model import MEMORY_LAYOUT
-from training.model.painter import Painter, Parts
+from training.model.painter import Painter, Parts, training_kernel
 from training.model.tensors import as_pictures, half_precision
 from training.things.icons import Icons
 
@@ -22,7 +22,8 @@ AT_ONCE = 12
 
 def without_memory(parts: Parts) -> Painter:
     """Runs the parts on the CPU as the engine does, without a past."""
-    return Painter(parts, create_memory("none", MEMORY_LAYOUT, "sdpa"), torch.device("cpu"))
+    device = torch.device("cpu")
+    return Painter(parts, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
 
 
 def predict(painter: Painter, noisy: Tensor, sketches: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from pipeline.compute.attention import Kernel
 from pipeline.compute.hooks import attention_layers, is_self_attention
 from pipeline.memory import Memory, MemoryRow
 from pipeline.models.conditioning import phase_channels
@@ -30,6 +31,12 @@ class Parts:
     @property
     def modules(self) -> dict[str, nn.Module]:
         return {"unet": self.unet, "codec": self.codec, "text_encoder": self.text_encoder}
+
+
+def training_kernel(device: torch.device) -> Kernel:
+    """How attention is computed while it learns: on a CPU as plain products of matrices, since the backward pass of
+    PyTorch's flash attention takes several times as long there at the sizes of small latents."""
+    return "matmul" if device.type == "cpu" else "sdpa"
 
 
 class Painter:

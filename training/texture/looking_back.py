@@ -20,7 +20,7 @@ from training.meaning.shards import looks_of
 from training.meaning.stage import Notes, latent_losses
 from training.model.losses import edge_loss
 from training.model.model import MEMORY_LAYOUT
-from training.model.painter import Painter
+from training.model.painter import Painter, training_kernel
 from training.model.targets import moved
 from training.model.tensors import as_tensor, half_precision
 from training.texture.features import feature_losses
@@ -48,7 +48,9 @@ class LookingBack(Painting):
         device: torch.device,
     ) -> None:
         super().__init__(plan, start, data, icons, features, out, device)
-        self.painter = Painter(self.painter.parts, create_memory("feature-bank", MEMORY_LAYOUT, "sdpa"), device)
+        self.painter = Painter(
+            self.painter.parts, create_memory("feature-bank", MEMORY_LAYOUT, training_kernel(device)), device
+        )
         self.frames = Pictures(pairs)
         entries = [entry for file in sorted(pairs.glob("*.json")) for entry in json.loads(file.read_text())]
         self.shifts = [entry.pop("shift") for entry in entries]

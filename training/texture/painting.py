@@ -27,7 +27,7 @@ from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.losses import edge_loss
 from training.model.model import MEMORY_LAYOUT
-from training.model.painter import Painter, Parts
+from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import Draw, draw_steps, share_of_style
 from training.model.tensors import as_tensor, half_precision
 from training.texture.features import Features, feature_losses, load_features
@@ -88,7 +88,7 @@ class Painting:
         self.parts.codec.encoder.requires_grad_(False)
         self.halved = Halved(self.parts.unet)
         fast = Parts(self.halved.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
-        self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, "sdpa"), device)
+        self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
         self.latents = read_latents(data, data.with_name(f"{data.name}_latents"))
         self.colours = colour_map(self.latents).to(device)
         self.numbers = {name: number for number, name in enumerate(LOOKS)}

@@ -16,7 +16,7 @@ from training.meaning.looking import painted
 from training.meaning.outlines import held_out_outlines
 from training.model.evaluate import held_out_photos
 from training.model.model import MEMORY_LAYOUT
-from training.model.painter import Painter, Parts
+from training.model.painter import Painter, Parts, training_kernel
 from training.things.icons import Icons
 
 
@@ -37,7 +37,7 @@ def held_out(icons: Icons, side: int, outlines: int = 5) -> list[Asked]:
 
 def looks_sheet(parts: Parts, device: torch.device, asked: Sequence[Asked]) -> Image.Image:
     """Rows: what is asked; columns: the picture itself, then each look of it."""
-    painter = Painter(parts, create_memory("none", MEMORY_LAYOUT, "sdpa"), device)
+    painter = Painter(parts, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
     rows = []
     with painter.memory.installed(parts.unet):
         for each in asked:
