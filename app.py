@@ -200,6 +200,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
     from starlette.middleware import Middleware
 
     from demo.live.doors.crowd import BoundedCrowd
+    from demo.live.doors.kept_pages import KeptPages
     from demo.live.doors.streams import EndedStreams
     from demo.live.doors.upload_names import BoundedUploadNames
     from demo.live.doors.uploads import BoundedBodies
@@ -213,6 +214,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         Middleware(BoundedBodies, **whose),
         Middleware(BoundedUploadNames),
         Middleware(EndedStreams),
+        Middleware(KeptPages),
     ]
     return opened(
         blocks,

@@ -182,6 +182,7 @@ class Reception:
             return None
 
     def _seat(self, guest: Guest, session: Session) -> Visitor:
+        session.party = guest.address
         made = Visitor(guest, session, self._pool, self._limits, self._metrics, self.outputs)
         self.visitors[guest.name] = made
         return made

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -57,13 +58,13 @@ VIDEO_HELP = (
 
 def build_api(
     page: gr.Blocks,
-    open_session: Callable[[], Session],
+    open_session: Callable[[str], Session],
     jobs: VideoJobs,
     first_settings: Mapping[str, Any],
     address_of: Callable[[gr.Request], str],
 ) -> None:
-    """Give `page` the endpoints that scripts may call; `first_settings` are what they begin with, and `address_of` says
-    whose share a call counts in.
+    """Give `page` the endpoints that scripts may call; `first_settings` are what they begin with, `address_of` says
+    whose share a call counts in, and `open_session` opens a session for a party.
 
     Each call has a session of its own, which is closed with it, also when its caller cancels it or leaves. Calls come
     through Gradio's queue, which is bounded and which nobody gets past; videos share the places of `jobs` with the
@@ -76,13 +77,15 @@ def build_api(
     # Each is asked for its next value several times a second, and ends there if its caller is gone. None begins with
     # anything before its first: only from then on does Gradio know what it has to close.
     def translate_picture(request: gr.Request, picture: str, **values: Any) -> Iterator[Any]:
-        for files in line.in_turn(address_of(request), painted_files(open_session, [picture], values)):
+        address = address_of(request)
+        for files in line.in_turn(address, painted_files(partial(open_session, address), [picture], values)):
             yield files[0] if files else gr.skip()
 
     def translate_frames(
         request: gr.Request, frames: Sequence[str], progress: gr.Progress = shown, **values: Any
     ) -> Iterator[Any]:
-        for files in line.in_turn(address_of(request), painted_files(open_session, frames, values)):
+        address = address_of(request)
+        for files in line.in_turn(address, painted_files(partial(open_session, address), frames, values)):
             progress((len(files), len(frames)), unit="frames")
             yield files if len(files) == len(frames) else gr.skip()
 

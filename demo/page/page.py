@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -22,6 +22,9 @@ from demo.page.video import KEPT_FILES, MAXIMUM_UPLOAD, build_video_tab, wire_vi
 from demo.page.video_jobs import VideoJobs
 from demo.words import WORDS, word
 from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
+
+if TYPE_CHECKING:
+    from pipeline import Session
 
 MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
@@ -104,6 +107,10 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         """The address that an event of the page counts for."""
         return live.address_of(request.request)
 
+    def open_session(party: str) -> Session:
+        """A session beside the live ones, in the same fair order."""
+        return live.engine.open(party=party)
+
     with UploadedOnly(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
         gr.HTML(html_template=assets.markup("page/head.html"), apply_default_css=False, elem_id="head")
@@ -149,9 +156,9 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         wire_applying(canvas, controls)
         _wire_presets(presets, controls)
         _wire_token(page, canvas, live)
-        jobs = VideoJobs(lambda: live.engine.open())
+        jobs = VideoJobs(open_session)
         wire_video_tab(page, video, jobs, controls, address_of)
-        build_api(page, lambda: live.engine.open(), jobs, settings, address_of)
+        build_api(page, open_session, jobs, settings, address_of)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
         for tab in (video_tab, render_tab):

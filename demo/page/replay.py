@@ -67,9 +67,11 @@ class View:
     picture: Path | None = None
 
 
-def painted_again(engine: Engine, file: Path, wanted: Wanted, every_s: float = LOOK_EVERY_S) -> Iterator[View]:
-    """Paint the recording in `file`, and tell how far it is, at most once in `every_s` seconds. The files of the last
-    view are there until the next is asked for."""
+def painted_again(
+    engine: Engine, file: Path, wanted: Wanted, every_s: float = LOOK_EVERY_S, party: str = ""
+) -> Iterator[View]:
+    """Paint the recording in `file` for a party of the fair order, and tell how far it is, at most once in `every_s`
+    seconds. The files of the last view are there until the next is asked for."""
     try:
         recording = read_recording(file)
         total = moment_count(recording, strokes=wanted.strokes)
@@ -77,7 +79,7 @@ def painted_again(engine: Engine, file: Path, wanted: Wanted, every_s: float = L
             yield View(word("render.too_long", frames=MOST_FRAMES))
             return
         with TemporaryDirectory(prefix="rearview-") as folder:
-            yield from _painted_into(Path(folder), engine, recording, wanted, total, every_s)
+            yield from _painted_into(Path(folder), engine, recording, wanted, total, every_s, party)
     except READABLE as error:
         yield View(str(error))
     except Exception:  # the person gets a sentence, the log the rest
@@ -88,12 +90,12 @@ def painted_again(engine: Engine, file: Path, wanted: Wanted, every_s: float = L
 
 
 def _painted_into(
-    folder: Path, engine: Engine, recording: Recording, wanted: Wanted, total: int | None, every_s: float
+    folder: Path, engine: Engine, recording: Recording, wanted: Wanted, total: int | None, every_s: float, party: str
 ) -> Iterator[View]:
     video, picture = folder / "painted-again.mp4", folder / "painted-again.png"
     side = wanted.side
     size = (side, side) if side else recording.size
-    frames = replaying(engine, recording, wanted.changes, size=size, strokes=wanted.strokes)
+    frames = replaying(engine, recording, wanted.changes, size=size, strokes=wanted.strokes, party=party)
     count, told_at, last, began = 0, 0.0, None, time.monotonic()
     with closing(frames), closing(written(frames, video, side_by_side=wanted.side_by_side)) as painted:
         for each in painted:
@@ -196,7 +198,7 @@ def build_replay_tab(engine: Engine, address_of: Callable[[gr.Request], str]) ->
             if not has_place:
                 yield updates(View(word("render.busy")))
                 return
-            for view in painted_again(engine, Path(source), wanted):
+            for view in painted_again(engine, Path(source), wanted, party=address_of(request)):
                 yield updates(view)
 
     outputs = [start, stop, status, video, picture]

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread
@@ -120,7 +121,7 @@ class VideoJobs:
 
     def __init__(
         self,
-        open_session: Callable[[], Session],
+        open_session: Callable[[str], Session],
         *,
         maximum_jobs: int = MAXIMUM_JOBS,
         maximum_frames: int = MAXIMUM_FRAMES,
@@ -139,7 +140,8 @@ class VideoJobs:
         # Looking into a file decodes a frame of it, so that only whoever has a place may.
         with self._place_for(visitor, address):
             check_limits(source.name, facts_of(source, MAXIMUM_SIDE), self._maximum_frames)
-            job = self._jobs[visitor] = VideoJob(self._open_session, source, settings, self._maximum_frames)
+            open_session = partial(self._open_session, address)
+            job = self._jobs[visitor] = VideoJob(open_session, source, settings, self._maximum_frames)
         return job
 
     @contextmanager

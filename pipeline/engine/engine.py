@@ -252,12 +252,12 @@ class Engine:
             )
         return settings.changed(memory=OWN_MEMORY) if settings.memory == self.memory_name else settings
 
-    def open(self, seed: int = 7, size: tuple[int, int] | None = None) -> Session:
-        """A new session; `size` is (width, height) in pixels, by default the engine's. Raises `SettingsError`, or
-        `NoRoomError` where its bytes do not fit beside those of the others."""
+    def open(self, seed: int = 7, size: tuple[int, int] | None = None, party: str = "") -> Session:
+        """A new session; `size` is (width, height) in pixels, by default the engine's, and `party` whom it is served
+        for. Raises `SettingsError`, or `NoRoomError` where its bytes do not fit beside those of the others."""
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAXIMUM_SEED:
             raise SettingsError(f"seed came as {seed!r}; needed: a whole number from 0 to {MAXIMUM_SEED}. Send one.")
-        session = Session(self, seed, self.sizes.checked(size or self.size))
+        session = Session(self, seed, self.sizes.checked(size or self.size), party)
         if self._holdings is not None:
             self._holdings.open(session, self.session_nbytes(size=session.size))
         try:

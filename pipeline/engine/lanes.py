@@ -110,6 +110,7 @@ class Lanes:
         self._lanes: dict[Session, list[Entry]] = {}
         self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="rearview-finisher")
         self._served: WeakKeyDictionary[Session, float] = WeakKeyDictionary()
+        self._served_parties: dict[str, float] = {}
 
     def close(self) -> None:
         """End the threads beside that of the lanes."""
@@ -126,12 +127,16 @@ class Lanes:
         return len(under_way) + before < request.asked.settings.frames_under_way
 
     def served(self, session: Session) -> float:
-        """How many rows a session has had, in the fair order: who was idle is not owed those of that time."""
-        return max(self._served.get(session, 0.0), self._now)
+        """How many rows a session has had, in the fair order: who was idle is not owed those of that time, and who is
+        new begins where others of the same party are."""
+        had = self._served.get(session)
+        return max(self._served_parties.get(session.party, 0.0) if had is None else had, self._now)
 
     def charge(self, session: Session, rows: float) -> None:
         """Count what was done for a session beside its rows."""
-        self._served[session] = self.served(session) + rows
+        had = self._served[session] = self.served(session) + rows
+        if session.party:
+            self._served_parties[session.party] = max(had, self._served_parties.get(session.party, 0.0))
 
     def enter(self, requests: Sequence[Request]) -> list[Outcome]:
         """Let frames set out, each of another session and behind those of it; the outcomes of those that could not."""
@@ -187,8 +192,9 @@ class Lanes:
         outcomes = self._left_behind()
         chosen = self._chosen()
         self._now = max(self._now, min((self._served[each.request.session] for each in chosen), default=0.0))
+        self._served_parties = {party: had for party, had in self._served_parties.items() if had > self._now}
         for entry in chosen:
-            self._served[entry.request.session] += self._cost(entry.frame)
+            self.charge(entry.request.session, self._cost(entry.frame))
         for group in by_shape(chosen):
             outcomes += self._step(group)
         outcomes += self._finish(self._heads(decoded=True))

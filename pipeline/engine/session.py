@@ -74,11 +74,15 @@ class Server(Protocol):
 
 
 class Session:
-    """One visitor's stream. Made by `Engine.open`; its methods may be called from any thread."""
+    """One visitor's stream. Made by `Engine.open`; its methods may be called from any thread.
 
-    def __init__(self, engine: Server, seed: int, size: tuple[int, int]) -> None:
+    `party` names whom it is served for: who leaves and comes back as another session is owed nothing for that. Empty
+    where nobody knows."""
+
+    def __init__(self, engine: Server, seed: int, size: tuple[int, int], party: str = "") -> None:
         self.seed = seed
         self.size = size
+        self.party = party
         self.last_frame_at = time.monotonic()
         self._engine = engine
         self._lock = Lock()

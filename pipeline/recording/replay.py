@@ -75,20 +75,22 @@ def replaying(
     size: tuple[int, int] | None = None,
     strokes: bool = False,
     fps: float = DRAWN_FPS,
+    party: str = "",
 ) -> Generator[Replayed | None, None, None]:
     """Paint a recording once more, in a session of its own, which begins as the recording did.
 
     Its frames are sent as they were; a recording without frames is drawn once more, at `fps` frames a second, and one
     with both where `strokes` says so. `changes` are settings that go before the recorded ones all the time; `size`
-    (width, height) by default is the recorded one. `None` comes while nothing is painted yet, for whoever may
-    close this. Raises `RecordingError`, `SettingsError`, and what `Session.translate` raises.
+    (width, height) by default is the recorded one, and `party` whom it is painted for. `None` comes while nothing is
+    painted yet, for whoever may close this. Raises `RecordingError`, `SettingsError`, and what `Session.translate`
+    raises.
     """
     # Here, not above: `--help` should not wait for torch.
     from pipeline.frames.codec import fitted
 
     size = engine.sizes.checked(size or recording.size)
     settings = engine.model.entry.defaults.changed(**recording.settings)
-    with closing(engine.open(seed=recording.seed, size=size)) as session:
+    with closing(engine.open(seed=recording.seed, size=size, party=party)) as session:
         for moment in moments_of(recording, max(size), strokes=strokes, fps=fps):
             if moment is None:
                 yield None

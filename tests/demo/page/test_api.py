@@ -256,7 +256,7 @@ def stage() -> list[Sessions]:
 def slow(stage: list[Sessions]) -> Iterator[Served]:
     """A page with nothing on it but what scripts may call, over the last sessions of the stage."""
 
-    def opened() -> Any:
+    def opened(party: str) -> Any:
         return stage[-1].open()
 
     with gr.Blocks(analytics_enabled=False) as blocks:

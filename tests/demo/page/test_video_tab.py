@@ -36,7 +36,7 @@ class Sessions:
     on_frame: Callable[[int], None] | None = None
     opened: list[Mirror] = field(default_factory=list)
 
-    def __call__(self) -> Any:
+    def __call__(self, party: str) -> Any:
         self.opened.append(Mirror(on_frame=self.on_frame))
         return self.opened[-1]
 

@@ -43,6 +43,7 @@ class Visitor:
     notice: str = ""
     side: int = TINY_SIZE
     closed: bool = False
+    party: str = ""
 
     def unpark(self, device: torch.device) -> StreamState:
         return self.state
@@ -389,6 +390,17 @@ def test_visitors_share_ticks_fairly_when_not_all_fit(translator: Translator, ro
     assert all(tick.rows <= rows for tick in ground.ticks)
     painted = [len(each.outcomes) * each.settings[0].steps for each in visitors]
     assert max(painted) - min(painted) <= 2 and sum(painted) >= 24 * rows - 4
+
+
+def test_who_leaves_after_each_frame_and_comes_back_is_served_no_more_than_who_stays(translator: Translator) -> None:
+    honest, ground = Visitor(1, [LIVELY], party="192.0.2.1"), Ground(translator, maximum_rows=1)
+    for number in range(24):
+        come_again = Visitor(2 + number, [LIVELY], party="192.0.2.66")
+        for each in (come_again, honest):
+            ground.send(each)
+        ground.tick()
+        come_again.closed = True
+    assert len(honest.outcomes) >= 11
 
 
 def test_a_larger_frame_counts_as_so_many_more_rows(translator: Translator) -> None:

@@ -1,0 +1,86 @@
+"""The page and its description, made once: Gradio makes them anew for each who asks, by deep copies that hold up every
+thread, the painting one too. For all visitors they are the same but for the address at the top."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gradio.route_utils import get_root_url
+from jinja2.utils import htmlsafe_json_dumps
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+KEPT = ("/", "/config", "/config/")
+"""What Gradio answers from the page's description. A query is about parts of it that this app has not: other pages, and
+states that were left there."""
+
+STAND_IN = b"the-visitor-comes-by.invalid"
+"""The host in the place of everybody's own."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer for the host `STAND_IN`, and the page's address in it."""
+
+    content: bytes
+    media_type: str
+    root: bytes
+
+
+class KeptPages:
+    """ASGI middleware around Gradio's app, innermost. Where visitors sign in, each has a page of their own, and nothing
+    is kept."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._kept: dict[str, Kept] = {}
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = path_of(scope)
+        if path not in KEPT or scope["app"].auth is not None or scope["app"].auth_dependency is not None:
+            await self._app(scope, receive, send)
+            return
+        root = root_in(scope, path)
+        async with self._making:
+            kept = self._kept.get(path) or await self._made(scope, path)
+        if kept is None:
+            await self._app(scope, receive, send)
+            return
+        self._kept[path] = kept
+        await Response(kept.content.replace(kept.root, root), media_type=kept.media_type)(scope, receive, send)
+
+    async def _made(self, scope: Scope, path: str) -> Kept | None:
+        """What Gradio answers to a visitor of `STAND_IN`; `None` where that is no page."""
+        said: list[Message] = []
+
+        async def nothing() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def hear(message: Message) -> None:
+            said.append(message)
+
+        asked = scope | {"method": "GET", "query_string": b"", "headers": [(b"host", STAND_IN)], "scheme": "http"}
+        await self._app(asked, nothing, hear)
+        if said[0]["status"] != 200:
+            return None
+        headers = dict(said[0]["headers"])
+        content = b"".join(each.get("body", b"") for each in said[1:])
+        return Kept(content, headers[b"content-type"].decode("latin-1"), root_in(asked, path))
+
+
+def path_of(scope: Scope) -> str:
+    """What is asked for by a page that reads; empty for all else."""
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        return ""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def root_in(scope: Scope, path: str) -> bytes:
+    """The app's address as the sender of a request sees it, as it stands within a JSON string."""
+    app = scope["app"]
+    named = app.root_path or scope.get("root_path") or app.get_blocks().custom_mount_path
+    root = get_root_url(Request(scope), route_path=path.rstrip("/"), root_path=named)
+    return str(htmlsafe_json_dumps(root))[1:-1].encode()
