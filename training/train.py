@@ -61,14 +61,14 @@ class Plan:
 PLANS = {
     "cpu": Plan(
         meaning=(SetPlan(128, 80), MeaningPlan()),
-        sets=(SetPlan(128, 60, looks=3), SetPlan(256, 40, 200, looks=3), SetPlan(256, 12, 100, looks=2, moving=True)),
+        sets=(SetPlan(128, 40, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
         stages=(
             Stage("codec", Pace(3_000, 6, 8e-4), 128),
-            Stage("looks_128", Pace(25_000, 12, 8e-4), 128),
-            Stage("looks_256", Pace(12_000, 4, 5e-4)),
-            Stage("pixels", Pace(12_000, 4, 4e-4), judged=2),
-            Stage("steps", Pace(2_500, 4, 2e-4), judged=2, later=0.6),
-            Stage("looking_back", Pace(3_000, 4, 2e-4), judged=2, looks_back=True),
+            Stage("looks_128", Pace(10_000, 12, 8e-4), 128),
+            Stage("looks_256", Pace(5_000, 4, 5e-4)),
+            Stage("pixels", Pace(6_000, 4, 4e-4), judged=2),
+            Stage("steps", Pace(1_500, 4, 2e-4), judged=2, later=0.6),
+            Stage("looking_back", Pace(2_000, 4, 2e-4), judged=2, looks_back=True),
         ),
     ),
     "gpu": Plan(

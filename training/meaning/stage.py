@@ -42,7 +42,7 @@ SECONDS_BETWEEN_NOTES = 30
 class MeaningPlan:
     """Steps, samples a step in each process, and the rate, which falls after a share `falls_from` of the steps."""
 
-    steps: int = 24_000
+    steps: int = 14_000
     batch: int = 12
     rate: float = 8e-4
     falls_from: float = 0.75
