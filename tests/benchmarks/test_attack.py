@@ -97,6 +97,7 @@ def test_a_real_app_holds_out_against_every_attack_for_a_moment(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attack, "WARM_UP_PICTURES", 2)
+    monkeypatch.setattr(attack, "WARM_UP_S", 0.1)
     monkeypatch.setattr(attack, "REST_S", 1.0)
     monkeypatch.setattr(attack, "SETTLE_S", 0.2)
     monkeypatch.setattr(attack, "LAST_SETTLE_S", 0.2)
