@@ -88,15 +88,21 @@ def page(name: str, script: str) -> str:
 
 
 def starter() -> str:
-    """The script that Gradio runs beside the studio's markup: it fetches the modules, also behind a proxy's prefix."""
-    main = script_address("main.js")
+    """The script that Gradio runs beside the studio's markup: it fetches the modules, also behind a proxy's prefix, and
+    what begins a first visit when the rest is there."""
+    main, welcome = script_address("main.js"), script_address("recording/welcome.js")
     return (
         # A component has those events alone that stand in its script in quotes.
         f"// {', '.join(json.dumps(event) for event in EVENTS)}\n"
         "const page = new URL(window.location.href);\n"
+        "const { hash } = page;\n"
         'page.search = page.hash = "";\n'
         'if (!page.pathname.endsWith("/")) page.pathname += "/";\n'
-        f'import(new URL("{main}", page)).then(({{ start }}) => start({{ element, props, trigger }}));\n'
+        f"const from = (name) => import(new URL(name, page));\n"
+        f'from("{main}").then(async ({{ start }}) => {{\n'
+        "  const studio = start({ element, props, trigger });\n"
+        f'  (await from("{welcome}")).welcome(studio, hash);\n'
+        "});\n"
     )
 
 

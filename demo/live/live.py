@@ -299,6 +299,7 @@ class Live:
             "runtime": visitor.runtime,
             "control": engine.control_name,
             "seed": visitor.session.seed,
+            "crowded": self.reception.is_full,
         }
 
 

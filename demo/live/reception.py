@@ -81,6 +81,11 @@ class Reception:
         self._tell_line()
         return None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may come in now."""
+        return len(self.visitors) >= self._limits.visitors
+
     def leave_line(self, ticket: Ticket) -> None:
         """Free a place in line."""
         if ticket in self.line:
@@ -173,7 +178,7 @@ class Reception:
 
     async def _opened(self) -> Session | None:
         """A new session, or `None` where there is no place or no memory for one."""
-        if len(self.visitors) >= self._limits.visitors:
+        if self.is_full:
             return None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.open)

@@ -76,7 +76,7 @@ export function start({ element, props, trigger }) {
   createOutputAddress(studio);
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
-  createKeeping(studio);
+  studio.kept = createKeeping(studio);
   createHelp(studio);
   studio.recorder = createRecorder(studio);
   studio.replaying = createReplaying(studio);
@@ -97,7 +97,6 @@ export function start({ element, props, trigger }) {
       return studio.status.place;
     },
     set: studio.settings.set,
-    open: studio.drawing.openExample,
     // An example, drawn stroke by stroke: a recording in base64. The page has its words already.
     replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer, false),
     drawing: studio.drawing,
@@ -113,4 +112,5 @@ export function start({ element, props, trigger }) {
   };
   studio.presets.openLink();
   if (window.rearviewToken) studio.wire.connect(window.rearviewToken);
+  return studio;
 }

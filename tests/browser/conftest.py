@@ -95,12 +95,25 @@ def quick_app(is_there: None, tiny_folder: Path, tmp_path_factory: pytest.TempPa
     served.stop()
 
 
+BEEN_HERE = """
+try {
+  localStorage.setItem("rearview.met", "true");
+} catch {
+  // A page whose browser keeps nothing, or an empty one.
+}
+"""
+"""A visitor who comes again: the page begins nothing by itself."""
+
+
 @contextmanager
-def blank(browser: Browser, script: str = "", **options: Any) -> Iterator[Page]:
-    """An empty page of a visitor of its own, that runs `script` before all others; no script may fail in it."""
+def blank(browser: Browser, script: str = "", first: bool = False, **options: Any) -> Iterator[Page]:
+    """An empty page of a visitor of its own, that runs `script` before all others; no script may fail in it. They have
+    been here before unless it is their `first` visit."""
     context = browser.new_context(**({"viewport": VIEWPORT} | options))
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
+    if not first:
+        page.add_init_script(BEEN_HERE)
     if script:
         # Of the page, not of its context: nothing that a script may ask for is there while the page is empty.
         page.add_init_script(script)

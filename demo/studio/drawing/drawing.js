@@ -5,6 +5,7 @@
 //   apply(operation) -> Promise       at once; wait for it before the next, since a picture has to be decoded
 //   play(operation, { speed = 1, signal }) -> Promise   over its own time; a signal that aborts has the rest drawn at once
 //   perform(operation) -> Promise     as `apply`, told as done by hand
+//   layOver({ stack, paper })   an untouched drawing over these, which one undo brings
 //   begin()                           an empty drawing on white paper; one undo brings back what was there
 //   described() -> operations         that make this drawing out of an empty one
 //   describedNow()                    the same with the bytes of pictures, an ArrayBuffer, in place of Blobs
@@ -207,11 +208,11 @@ export function createDrawing(studio) {
     return true;
   }
 
-  // An example from an address, on a new canvas.
-  async function openExample(address) {
-    stopSource();
-    await perform({ op: "clear", layer: "all" });
-    await openImage(address);
+  // An untouched drawing as it is, over layers that nobody has drawn here: one undo brings them.
+  function layOver({ stack, paper }) {
+    history.remember({ all: [{ stack }, { paper }] });
+    left.dataset.drawn = "yes";
+    showState();
   }
 
   function colourAt([x, y]) {
@@ -243,7 +244,7 @@ export function createDrawing(studio) {
     isBusy,
     isCovered,
     layers,
-    openExample,
+    layOver,
     openImage,
     perform,
     play,

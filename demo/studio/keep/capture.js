@@ -4,7 +4,7 @@ import { download, fileName } from "../shared/dom.js";
 import { createPopup } from "../shared/popup.js";
 import { declared, toPicture } from "./exchange.js";
 import { createFilm } from "./film.js";
-import { createMaking, encoded } from "./gif.js";
+import { createMaking } from "./making.js";
 import { createPairs } from "./pairs.js";
 import { withText } from "./png.js";
 import { PICTURE_KEYWORD } from "./presets.js";
@@ -65,8 +65,13 @@ export function createCapture(studio, { declarations, version }) {
       studio.say(word("capture.gif_empty"));
       return;
     }
+    const maker = await import("./gif.js").catch(() => null);
+    if (!maker) {
+      studio.say(word("wire.no_answer"));
+      return;
+    }
     gifRuns = true;
-    const made = await encoded(frames, (share) => {
+    const made = await maker.encoded(frames, (share) => {
       showRunning(word("capture.gif_busy", { percent: Math.round(100 * share) }), word("capture.gif_stop"));
       return gifRuns;
     });

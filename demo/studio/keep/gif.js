@@ -1,42 +1,12 @@
-// How a drawing came to be, as a GIF: what was drawn and its picture side by side, a frame for each change that was seen.
+// How a drawing came to be, as a GIF: what was drawn and its picture side by side. Fetched when one is asked for.
 
-const MOST_FRAMES = 120;
+import { GIFEncoder, applyPalette, quantize } from "../vendor/gifenc.js";
+
 const SIDE = 256;
 const WHOLE_MS = 8000;
 const SHORTEST_MS = 60;
 const LONGEST_MS = 250;
 const LAST_MS = 2000;
-
-const same = (one, other) => one.length === other.length && one.every((byte, at) => byte === other[at]);
-
-// Keeps [{ input, picture }], JPEGs of both: the newest picture of each drawing. When there are too many, every other one
-// goes, so that a long evening is still there from its beginning.
-export function createMaking(studio) {
-  const { events, find } = studio;
-  let frames = [];
-  let watching = true;
-
-  function add({ input, jpeg }) {
-    if (!watching) return;
-    const last = frames.at(-1);
-    if (last && same(last.input, input)) {
-      last.picture = jpeg;
-      return;
-    }
-    frames.push({ input, picture: jpeg });
-    if (frames.length > MOST_FRAMES) frames = frames.filter((_, at) => at % 2 === 0 || at === frames.length - 1);
-  }
-
-  events.on("source", ({ name }) => (watching = name === "drawing"));
-  events.on("pair", ({ inputJpeg, jpeg }) => inputJpeg && add({ input: inputJpeg, jpeg }));
-  find("clear").addEventListener("click", () => (frames = []));
-
-  return {
-    get frames() {
-      return frames.map((each) => ({ ...each }));
-    },
-  };
-}
 
 async function drawn(context, jpeg, x) {
   const bitmap = await createImageBitmap(new Blob([jpeg]));
@@ -51,7 +21,6 @@ export function pace(count) {
 
 // The GIF, or `null` once `progress(share)` has said no.
 export async function encoded(frames, progress) {
-  const { GIFEncoder, quantize, applyPalette } = await import("../vendor/gifenc.js");
   const canvas = document.createElement("canvas");
   canvas.width = 2 * SIDE;
   canvas.height = SIDE;

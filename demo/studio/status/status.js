@@ -189,6 +189,9 @@ export function createStatus(studio) {
   return {
     say,
     show,
+    get hello() {
+      return hello;
+    },
     get last() {
       return last;
     },
