@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+FEW_STEPS = ("auto", "lcm", "turbo", "none")
 DEFAULT_PORT = 7860
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
@@ -42,7 +43,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--few-steps",
-        choices=("auto", "lcm", "turbo", "none"),
+        choices=FEW_STEPS,
         default="auto",
         help="what is in the weights of a model of no catalogue: lcm (latent consistency), turbo (Turbo, Lightning, "
         "Hyper, SDXS), none, or auto: as its configs say, and the LCM-LoRA where they say nothing (default auto)",
@@ -230,7 +231,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
 
 
 def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None:
-    """Serve single pictures and videos until `stopped`, on a host that lends a GPU for a call at a time."""
+    """Serve live minutes, pictures and videos until `stopped`, on a host that lends a GPU for a call at a time."""
     from demo.space import zero
 
     beside = [f"--{name}" for name in ("control", "loras", "embeddings") if getattr(arguments, name)]
@@ -245,7 +246,12 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     try:
         check_folder()
         with sheltered():
-            from demo.space import zero_page
+            from demo.live.limits import limits_of
+            from demo.live.live import Live
+            from demo.page import page
+            from demo.space.lent.engine import LentEngine
+            from demo.space.zero_page import ZeroPage
+        limits = limits_of(arguments)
         model, open_engine = zero.lent_model(
             arguments.model,
             few_steps=arguments.few_steps,
@@ -258,17 +264,21 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
         stop_with(str(error))
     end_on_signals(stopped)
     say(f"Rearview paints with {model.credit}, a call at a time.")
-    calls = zero.Calls(spaces, open_engine)
+    size = (model.native_size, model.native_size)
+    engine = LentEngine(model, size, arguments.memory, limits.visitors)
+    calls = zero.Calls(spaces, open_engine, engine.slots)
+    live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False)  # type: ignore[arg-type]
     try:
         with sheltered():
-            blocks = zero_page.build(calls, model.credit, model.entry.defaults, os.environ.get("SPACE_ID", ""))
-        address = launched(blocks, zero_page.NotLive().routes(), arguments)
+            blocks = page.build(live, lending=ZeroPage(calls, os.environ.get("SPACE_ID", ""), limits.visitors))
+        address = launched(blocks, live.routes(), arguments)
     except RearviewError as error:
         stop_with(str(error))
     harden(blocks.server, arguments)
     say(f"Rearview is open at {address}")
     stopped.wait()
     end_in_time(END_WITHIN_S)
+    live.close()
     blocks.close(verbose=False)
 
 

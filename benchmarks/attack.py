@@ -43,11 +43,12 @@ NOTE = f"""\
 One app with {PLACES} places, {PLACES_OF_ADDRESS} for one address, all other limits as they come. {HONEST} honest
 visitors, each with an address of their own, keep two frames of a moving drawing under way all the time, as the page
 does. One stranger with an address of their own and four hands makes one attack after another
-(`benchmarks/strangers/attacks.py`), on the same machine, whose cores they share. During each an honest newcomer opens
-the page. Wait: from sending a frame to having its picture. At rest: before the first attack, when the honest visitors
-have been there for {WARM_UP_S:g} s, and calls are compiled. Promises: their 95 % wait stays below {MOST_SLOWER:g} times that at rest, no frame of theirs fails and no visit is cut short,
-every newcomer gets a place and a picture, resident memory is within {(MOST_GROWTH - 1) * 100:.0f} % of what it was
-{LAST_SETTLE_S:g} s after the last attack, and nothing in the log speaks of an error."""
+(`benchmarks/strangers/attacks.py`), on the same machine, whose cores they share. During each an honest newcomer
+opens the page. Wait: from sending a frame to having its picture. At rest: before the first attack, when the honest
+visitors have been there for {WARM_UP_S:g} s, and calls are compiled. Promises: their 95 % wait stays below
+{MOST_SLOWER:g} times that at rest, no frame of theirs fails and no visit is cut short, every newcomer gets a place
+and a picture, resident memory is within {(MOST_GROWTH - 1) * 100:.0f} % of what it was {LAST_SETTLE_S:g} s after
+the last attack, and nothing in the log speaks of an error."""
 
 
 @dataclass(frozen=True)

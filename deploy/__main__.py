@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from app import DEFAULT_PORT, LOCAL_HOST, credentials, port, stop_with
+from app import DEFAULT_PORT, FEW_STEPS, LOCAL_HOST, credentials, port, stop_with
 from deploy.plan import AUTH_VARIABLE, SECRET_VARIABLE, PlanError, Replica
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +29,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default="feature-bank",
         help="the temporal memory that pages begin with: feature-bank, causal, recurrent or none; beside it each can "
         "choose those that need no weights, or whose weights lie in the model's folder",
+    )
+    parser.add_argument(
+        "--few-steps",
+        choices=FEW_STEPS,
+        default="auto",
+        help="what is in the weights of a model of no catalogue, as for app.py (default auto)",
     )
     parser.add_argument("--host", default=LOCAL_HOST, help="the address to listen on")
     parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="the port to listen on")
@@ -87,7 +93,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
     resources = ray.cluster_resources()
     replicas = max(arguments.replicas or int(resources.get("GPU", 0)), 1)
-    kind = {"model": arguments.model, "memory": arguments.memory, "places": arguments.places}
+    kind = {
+        "model": arguments.model,
+        "memory": arguments.memory,
+        "few_steps": arguments.few_steps,
+        "places": arguments.places,
+    }
     scale = {
         "cpus": cpus_of_each(resources["CPU"], replicas),
         "minimum_replicas": min(arguments.at_once, replicas),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from app import FEW_STEPS
+
 SECRET_VARIABLE = "REARVIEW_SECRET"
 AUTH_VARIABLE = "REARVIEW_AUTH"
 SHORTEST_SECRET = 32
@@ -22,6 +24,8 @@ class Replica:
 
     model: str = "embedded"
     memory: str = "feature-bank"
+    few_steps: str = "auto"
+    """What is in the weights of a model of no catalogue."""
     places: int = 8
     """Visitors that it serves at once."""
     cpus: float = 1.0
@@ -33,6 +37,10 @@ class Replica:
 
     def __post_init__(self) -> None:
         refuse(self.places < 1, f"places came as {self.places}; needed: 1 or more. Send how many visitors one has.")
+        refuse(
+            self.few_steps not in FEW_STEPS,
+            f"few_steps came as {self.few_steps!r}; needed: one of {', '.join(FEW_STEPS)}. Send one.",
+        )
         refuse(self.cpus < 0, f"cpus came as {self.cpus}; needed: 0 or more. Send how many Ray shall count for one.")
         refuse((self.gpus or 0) < 0, f"gpus came as {self.gpus}; needed: 0 or more. Send 0 to compute on the CPU.")
 

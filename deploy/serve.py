@@ -200,7 +200,7 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
         # An output page would be asked of the page's replica, which has none of these pictures.
         limits = replace(limits, watchers=0)
     # Named, because Ray does not hide the GPUs of others from a replica that has none.
-    model = load_model(plan.model, device="cuda" if on_gpu else "cpu")
+    model = load_model(plan.model, device="cuda" if on_gpu else "cpu", few_steps=plan.few_steps)  # type: ignore[arg-type]
     memories = loadable_memories(model)
     engine = Engine(
         model,

@@ -9,10 +9,12 @@ import pytest
 import app
 from demo.live.live import HEALTH_PATH, METRICS_PATH, POST_PATH, SOCKET_PATH
 from demo.page.video import MAXIMUM_UPLOAD
+from demo.space.lent.call import CALL_S, PAINTED_S, REST_S
 from demo.space.spacefile import ROOT, read_spacefile
 
 DOCS = ROOT / "docs"
 SERVING = (DOCS / "serving.md").read_text(encoding="utf-8")
+HOSTING = (DOCS / "hosting.md").read_text(encoding="utf-8")
 NGINX = (DOCS / "nginx.conf").read_text(encoding="utf-8")
 CADDY = (DOCS / "Caddyfile").read_text(encoding="utf-8")
 
@@ -20,9 +22,14 @@ CADDY = (DOCS / "Caddyfile").read_text(encoding="utf-8")
 def test_the_page_on_serving_names_the_routes_and_the_files() -> None:
     for path in (SOCKET_PATH, POST_PATH, METRICS_PATH, HEALTH_PATH):
         assert f"`{path}`" in SERVING
-    for name in re.findall(r"\]\((\w[\w.]*)\)", SERVING):
+    for name in re.findall(r"\]\((\w[\w.]*)\)", SERVING + HOSTING):
         assert (DOCS / name).is_file()
-    assert all(f"`{hardware}`" in SERVING for hardware in read_spacefile().flavours)
+
+
+def test_the_page_on_hosting_names_each_hardware_and_what_a_call_takes() -> None:
+    assert all(f"`{hardware}`" in HOSTING for hardware in read_spacefile().flavours)
+    assert f"Paint live for {CALL_S} s" in HOSTING and f"the {PAINTED_S:g} s that are painted" in HOSTING
+    assert f"rested for {REST_S:g} s" in HOSTING
 
 
 @pytest.mark.parametrize("config", [NGINX, CADDY])

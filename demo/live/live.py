@@ -67,14 +67,16 @@ class Live:
         *,
         behind_proxy: bool = False,
         secret: bytes | None = None,
+        welcomes: bool = True,
     ) -> None:
         """`behind_proxy`: a proxy in front of us says where visitors come from. Servers with the same `secret` take
-        each other's tokens."""
+        each other's tokens. `welcomes`: whether a page may begin by itself, where there is room."""
         self.engine = engine
         self.limits = limits or HostLimits()
         self.metrics = Metrics()
         self.reception = Reception(engine, self.limits, self.metrics)
         self._behind_proxy = behind_proxy
+        self._welcomes = welcomes
         self._tokens = wire.Tokens(secret)
         self._greetings = Greetings(self.limits.greetings, self.limits.greetings_per_address)
         self._closing = False
@@ -299,7 +301,7 @@ class Live:
             "runtime": visitor.runtime,
             "control": engine.control_name,
             "seed": visitor.session.seed,
-            "crowded": self.reception.is_full,
+            "welcomes": self._welcomes and not self.reception.is_full,
         }
 
 

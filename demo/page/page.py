@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
 
@@ -99,9 +99,23 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
-    """The page whose canvas talks to `live`, and whose videos are translated by the same engine; `styles` are those
-    that the host has beside the model."""
+class Lending(Protocol):
+    """What a page has where its GPU is lent for a call at a time: a row above the pictures, and tabs of its own in the
+    place of those that ask an engine which is always there."""
+
+    def build_row(self) -> None:
+        """Called where the row goes."""
+
+    def build_tabs(self) -> list[gr.Tab]:
+        """Called beside the tab that is live."""
+
+    def wire(self, page: gr.Blocks, live: Live, settings: Mapping[str, gr.components.Component]) -> None:
+        """Called when all is there; `settings` are components by the names of settings."""
+
+
+def build(live: Live, styles: Styles | None = None, lending: Lending | None = None) -> gr.Blocks:
+    """The page whose canvas talks to `live`, and whose videos are translated by the same engine, unless there is a
+    `lending`; `styles` are those that the host has beside the model."""
 
     def address_of(request: gr.Request) -> str:
         """The address that an event of the page counts for."""
@@ -114,6 +128,8 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
     with UploadedOnly(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
         settings = first_settings(live.engine.model.entry.defaults)
         gr.HTML(html_template=assets.markup("page/head.html"), apply_default_css=False, elem_id="head")
+        if lending is not None:
+            lending.build_row()
         with gr.Row(elem_id="studio"):
             with gr.Column(elem_id="column_stage"):
                 with gr.Tabs(elem_id="tabs"):
@@ -127,10 +143,14 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
                             facts=studio_facts(),
                             words=WORDS,
                         )
-                    with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
-                        video = build_video_tab()
-                    with gr.Tab(word("page.render"), elem_id="render_tab") as render_tab:
-                        build_replay_tab(live.engine, address_of)
+                    if lending is None:
+                        with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
+                            video = build_video_tab()
+                        with gr.Tab(word("page.render"), elem_id="render_tab") as render_tab:
+                            build_replay_tab(live.engine, address_of)
+                        tabs = [video_tab, render_tab]
+                    else:
+                        tabs = lending.build_tabs()
                 examples = gr.HTML(
                     html_template=_examples_html(EXAMPLES),
                     js_on_load=PICK_EXAMPLE,
@@ -156,12 +176,15 @@ def build(live: Live, styles: Styles | None = None) -> gr.Blocks:
         wire_applying(canvas, controls)
         _wire_presets(presets, controls)
         _wire_token(page, canvas, live)
-        jobs = VideoJobs(open_session)
-        wire_video_tab(page, video, jobs, controls, address_of)
-        build_api(page, open_session, jobs, settings, address_of)
+        if lending is None:
+            jobs = VideoJobs(open_session)
+            wire_video_tab(page, video, jobs, controls, address_of)
+            build_api(page, open_session, jobs, settings, address_of)
+        else:
+            lending.wire(page, live, controls)
         # Sketches are for the canvas alone.
         live_tab.select(fn=None, js=SHOW_EXAMPLES, **quiet)
-        for tab in (video_tab, render_tab):
+        for tab in tabs:
             tab.select(fn=None, js=HIDE_EXAMPLES, **quiet)
     # For an app that mounts the page; `launch` wants it as an argument.
     page.state_session_capacity = KEPT_PAGES

@@ -6,7 +6,7 @@ what comes back is plain values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from demo.space.lent.call import CALL_S, Lent, News, painted
+from demo.space.lent.slot import Slot
 from pipeline.errors import RearviewError, VideoError
 from pipeline.settings import FrameSettings, SettingsError
 from pipeline.video.reader import facts_of
@@ -36,7 +38,8 @@ MAXIMUM_CALL_S = 60.0
 
 MAXIMUM_SIDE = 4096
 READABLE = (RearviewError, SettingsError)
-DUPLICATE = "https://huggingface.co/spaces/{space}?duplicate=true"
+DEVICE = "cuda"
+"""Where models go when they are loaded: the host keeps them until a GPU is there."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -102,7 +105,7 @@ def lent_model(
 
     hush()
     hub = Hub(offline=offline)
-    model = load_model_to_lend(name, hub, few_steps=few_steps)
+    model = load_model_to_lend(name, hub, device=DEVICE, few_steps=few_steps)
     checker = None if safety == "off" else load_safety_checker_to_lend(HUB_CHECKER if safety == "on" else safety, hub)
 
     def open_engine() -> Engine:
@@ -115,8 +118,9 @@ def lent_model(
 class Calls:
     """What can be asked for on a lent GPU. Made before the page is launched, which is when the host looks for them."""
 
-    def __init__(self, spaces: Any, open_engine: Callable[[], Engine]) -> None:
-        """`spaces` is what `prepare` returned; `open_engine` is called on the GPU, anew for each call."""
+    def __init__(self, spaces: Any, open_engine: Callable[[], Engine], slots: Sequence[Slot] = ()) -> None:
+        """`spaces` is what `prepare` returned; `open_engine` is called on the GPU, anew for each call; `slots` are
+        those of live calls."""
 
         def picture(frame: np.ndarray, settings: FrameSettings) -> Outcome:
             try:
@@ -155,6 +159,12 @@ class Calls:
             # Where the file does not say how many, as many as there may be.
             frames = facts_of(source, MAXIMUM_SIDE).frames or frames_within_a_call(settings.steps)
             return call_seconds(frames, settings.steps)
+
+        def live(lent: Lent) -> Iterator[News]:
+            yield from painted(lent, slots, open_engine)
+
+        self.live: Callable[[Lent], Iterator[News]] = spaces.GPU(duration=CALL_S)(live)
+        """Frames of a slot painted for a while: `demo.space.lent.call.painted`."""
 
         self.picture: Callable[[np.ndarray, FrameSettings], Outcome] = spaces.GPU(duration=picture_seconds)(picture)
         """A frame `[H, W, 3]` painted by itself."""

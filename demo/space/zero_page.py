@@ -1,9 +1,9 @@
-"""The page of a Space that is lent its GPU: single pictures and short videos, and why nothing is live there."""
+"""What the page of a Space has that is lent its GPU: live minutes, single pictures, short videos."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,44 +11,52 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from gradio.data_classes import ImageData
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
-from demo.live import wire
-from demo.live.doors.closed_routes import closed_routes
-from demo.live.live import HEALTH_PATH, POST_PATH, SOCKET_PATH, json_response
-from demo.page.page import FIRST_SEED
-from demo.page.uploaded_only import UploadedOnly
-from demo.page.video import KEPT_FILES
-from demo.space.zero import DUPLICATE, READABLE, Calls, Outcome, check_video, frames_within_a_call
+from demo.live.live import Live
+from demo.space.lent.row import built_row, wire_row
+from demo.space.zero import READABLE, Calls, Outcome, check_video, frames_within_a_call
 from demo.words import word
-from pipeline.settings import DECLARATIONS, RANGES, FrameSettings
+from pipeline.settings import FrameSettings
 from pipeline.video.translate import outcome as outcome_sentence
 
-WORDS = ("prompt", "negative_prompt")
-SLIDERS = ("steps", "strength", "fusion_strength", "steadiness")
 HEIGHT = 384
 """Of a picture's place, in pixels: nothing moves when one comes."""
 
 
-def build(calls: Calls, title: str, defaults: FrameSettings, space: str) -> gr.Blocks:
-    """The page of the Space `space` (USER/NAME), whose model is called `title` and begins with `defaults`."""
-    with UploadedOnly(title=word("page.title"), analytics_enabled=False, delete_cache=KEPT_FILES) as page:
-        notice = f'<p role="note">{html.escape(word("zero.why"))}</p>'
-        gr.HTML(notice, apply_default_css=False, elem_id="zero_notice")
-        gr.Button(word("zero.duplicate"), link=DUPLICATE.format(space=space), link_target="_blank", size="md")
-        # Above the settings, which have to be there before what reads them.
-        pictures = gr.Column()
-        settings = _settings(defaults)
-        with pictures, gr.Tabs(elem_id="tabs"):
-            with gr.Tab(word("zero.picture"), elem_id="picture_tab"):
-                _picture_tab(calls, settings, defaults)
-            with gr.Tab(word("page.video"), elem_id="video_tab"):
-                _video_tab(calls, settings, defaults)
-        gr.HTML(f"<p>{html.escape(word('zero.model', model=title))}</p>", apply_default_css=False)
-    return page
+@dataclass(frozen=True)
+class Tab:
+    """A tab for what is painted in one call."""
+
+    source: gr.components.Component
+    painted: gr.components.Component
+    start: gr.Button
+    status: gr.Markdown | None = None
+
+
+class ZeroPage:
+    """What the page has on a Space that is lent its GPU: the row that lends it, and tabs for pictures and videos."""
+
+    def __init__(self, calls: Calls, space: str, most_calls: int) -> None:
+        """`space` is the Space's own name (USER/NAME), and `most_calls` how many visitors may be lent a GPU at once."""
+        self._calls, self._space, self._most_calls = calls, space, most_calls
+
+    def build_row(self) -> None:
+        """The row that lends the GPU."""
+        self._row = built_row(self._space)
+
+    def build_tabs(self) -> list[gr.Tab]:
+        """Single pictures and short videos."""
+        with gr.Tab(word("zero.picture"), elem_id="picture_tab") as picture_tab:
+            self._picture = _picture_tab()
+        with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
+            self._video = _video_tab()
+        return [picture_tab, video_tab]
+
+    def wire(self, page: gr.Blocks, live: Live, settings: Mapping[str, gr.components.Component]) -> None:
+        """Let the buttons act under the values of these components, by the names of settings."""
+        wire_row(self._row, page, live, self._calls.live, self._most_calls)
+        _wire_picture(self._picture, self._calls, settings)
+        _wire_video(self._video, self._calls, settings)
 
 
 def picture_file() -> gr.Image:
@@ -73,68 +81,50 @@ def opened_frame(source: str) -> np.ndarray:
     return as_frame(Path(source).read_bytes())
 
 
-def _settings(defaults: FrameSettings) -> dict[str, gr.components.Component]:
-    settings: dict[str, gr.components.Component] = {}
-    with gr.Row():
-        for name in WORDS:
-            text = DECLARATIONS[name]
-            settings[name] = gr.Textbox(
-                getattr(defaults, name), label=text.label, info=text.help, elem_id=name, min_width=260
-            )
-    with gr.Row():
-        for name in SLIDERS:
-            each = RANGES[name]
-            settings[name] = gr.Slider(
-                each.minimum,
-                each.maximum,
-                value=getattr(defaults, name),
-                step=each.step,
-                label=each.label,
-                info=each.help,
-                elem_id=name,
-                min_width=200,
-            )
-    return settings
-
-
-def _picture_tab(calls: Calls, settings: Mapping[str, gr.components.Component], defaults: FrameSettings) -> None:
+def _picture_tab() -> Tab:
     with gr.Row():
         source = picture_file()
         painted = gr.Image(label=word("zero.painted"), interactive=False, height=HEIGHT)
-    start = gr.Button(word("zero.paint_picture"), variant="primary", elem_id="paint_picture")
+    return Tab(source, painted, gr.Button(word("zero.paint_picture"), variant="primary", elem_id="paint_picture"))
 
+
+def _wire_picture(tab: Tab, calls: Calls, settings: Mapping[str, gr.components.Component]) -> None:
     def paint(source: str | None, *values: Any) -> np.ndarray | None:
         if source is None:
             raise gr.Error(word("zero.no_picture"), print_exception=False)
-        return answered(lambda: calls.picture(opened_frame(source), asked(settings, values, defaults))).picture
+        return answered(lambda: calls.picture(opened_frame(source), asked(settings, values))).picture
 
-    start.click(paint, [source, *settings.values()], painted, api_name="paint_picture")
+    tab.start.click(paint, [tab.source, *settings.values()], tab.painted, api_name="paint_picture")
 
 
-def _video_tab(calls: Calls, settings: Mapping[str, gr.components.Component], defaults: FrameSettings) -> None:
+def _video_tab() -> Tab:
     with gr.Row():
         source = gr.Video(label=word("zero.original"), sources=["upload"], height=HEIGHT)
         painted = gr.Video(label=word("zero.painted"), interactive=False, height=HEIGHT)
     start = gr.Button(word("zero.paint_video"), variant="primary", elem_id="paint_video")
-    frames = frames_within_a_call(defaults.steps)
-    status = gr.Markdown(word("zero.limits", frames=frames, steps=defaults.steps), elem_id="video_status")
+    steps = FrameSettings().steps
+    limits = word("zero.limits", frames=frames_within_a_call(steps), steps=steps)
+    return Tab(source, painted, start, gr.Markdown(limits, elem_id="video_status"))
 
+
+def _wire_video(tab: Tab, calls: Calls, settings: Mapping[str, gr.components.Component]) -> None:
     def paint(source: str | None, *values: Any) -> Iterator[tuple[str | None, str]]:
         if source is None:
             raise gr.Error(word("zero.no_video"), print_exception=False)
         with TemporaryDirectory(prefix="rearview-") as folder:
             out = Path(folder) / f"{Path(source).stem[:60]}-painted.mp4"
-            sentence = painted_video(calls, Path(source), out, asked(settings, values, defaults))
+            sentence = painted_video(calls, Path(source), out, asked(settings, values))
             # Gradio has copied the file when it comes back for more.
             yield str(out) if out.is_file() else None, sentence
 
-    start.click(paint, [source, *settings.values()], [painted, status], api_name="paint_video")
+    outputs = [tab.painted, tab.status]
+    tab.start.click(paint, [tab.source, *settings.values()], outputs, api_name="paint_video")  # type: ignore[arg-type]
 
 
-def asked(names: Mapping[str, Any], values: Sequence[Any], defaults: FrameSettings) -> FrameSettings:
-    """The settings of the page over those that the model begins with; raises `gr.Error`."""
+def asked(names: Mapping[str, Any], values: Sequence[Any]) -> FrameSettings:
+    """The settings that the page's components hold; raises `gr.Error`."""
     try:
-        return defaults.changed(seed=FIRST_SEED, fit="pad", **dict(zip(names, values, strict=True)))
+        return FrameSettings(**dict(zip(names, values, strict=True)), fit="pad")
     except READABLE as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -161,29 +151,3 @@ def painted_video(calls: Calls, source: Path, out: Path, settings: FrameSettings
     if report is None:
         return word("zero.nothing")
     return " ".join([outcome_sentence(report, out), *report.notes])
-
-
-class NotLive:
-    """The routes of the live wire, where nothing can be live: whoever comes is told why. Health is still asked."""
-
-    def routes(self) -> list[BaseRoute]:
-        """What comes in front of the routes of the page, whose last one takes every address."""
-        return [
-            WebSocketRoute(SOCKET_PATH, self.socket, name="rearview-live"),
-            Route(POST_PATH, self.post, methods=["POST"], name="rearview-frame"),
-            Route(HEALTH_PATH, self.health, name="rearview-health"),
-            *closed_routes(),
-        ]
-
-    async def socket(self, socket: WebSocket) -> None:
-        """Closed with a code after which a page does not come again by itself."""
-        await socket.accept()
-        await socket.close(wire.CLOSE_OVER, word("zero.not_live"))
-
-    async def post(self, request: Request) -> Response:
-        """Answered as a visit that is over."""
-        return json_response({"type": "over", "message": word("zero.not_live")}, 410)
-
-    async def health(self, request: Request) -> Response:
-        """Always well: there is no engine that could fail between two calls."""
-        return json_response({"status": "ok"})

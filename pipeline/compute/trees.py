@@ -29,15 +29,17 @@ def signature_of(tree: Any) -> Hashable:
     return type(tree).__name__, tuple((name, signature_of(branch)) for name, branch in _branches(tree))
 
 
-def mapped(tree: Any, change: Callable[..., Tensor], *others: Any) -> Any:
-    """The same tree with another tensor in the place of each: `change` of it, and of those in its place in `others`.
-    What is no tensor stays as it is; mappings become dictionaries."""
-    if isinstance(tree, Tensor):
+def mapped(tree: Any, change: Callable[..., Any], *others: Any, of: type = Tensor) -> Any:
+    """The same tree with another thing in the place of each tensor, or of each thing of the type `of`: `change` of it,
+    and of those in its place in `others`. All else stays as it is; mappings become dictionaries."""
+    if isinstance(tree, of):
         return change(tree, *others)
     if is_leaf(tree):
         return tree
     twigs = [dict(_branches(other)) for other in others]
-    branches = {name: mapped(branch, change, *(twig[name] for twig in twigs)) for name, branch in _branches(tree)}
+    branches = {
+        name: mapped(branch, change, *(twig[name] for twig in twigs), of=of) for name, branch in _branches(tree)
+    }
     if isinstance(tree, Mapping):
         return branches
     return type(tree)(branches.values()) if isinstance(tree, list | tuple) else replace(tree, **branches)

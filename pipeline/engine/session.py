@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.engine.parcel import Parcel, packed, unpacked
 from pipeline.engine.runtimes import PYTORCH
 from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
@@ -187,6 +188,17 @@ class Session:
             if self._parked:
                 self._state, self._parked = self._state.moved(self._engine.memory, device), False
             return self._state
+
+    def packed(self) -> Parcel:
+        """All that the next frame would look back at, for `resume` in another process of this program. No frame may be
+        under way."""
+        with self._lock:
+            return packed(self._state, self._engine.memory)
+
+    def resume(self, parcel: Parcel) -> None:
+        """Go on where the session that `packed` this was: with the same model, memory and size."""
+        with self._lock:
+            self._state, self._parked = unpacked(parcel), True
 
     @property
     def parked(self) -> bool:

@@ -255,6 +255,7 @@ def test_a_plan_takes_the_arguments_of_a_serve_config() -> None:
         (Replica, {"places": 0}, "1 or more"),
         (Replica, {"cpus": -1}, "0 or more"),
         (Replica, {"gpus": -0.5}, "0 or more"),
+        (Replica, {"few_steps": "many"}, "needed: one of auto, lcm"),
         (Engines, {"minimum_replicas": 0}, "1 or more"),
         (Engines, {"minimum_replicas": 3, "maximum_replicas": 2}, "3 and 2"),
     ],

@@ -122,7 +122,7 @@ export async function welcome(studio, link) {
     if (over) return;
     await pause(TICK_MS);
   }
-  if (over || studio.status.hello?.crowded) return end();
+  if (over || !studio.status.hello?.welcomes) return end();
   canvas.querySelector(".rv-hint").hidden = true;
   drawing.setBackdrop(show);
   for (const [at, name] of (calm ? SKETCHES.slice(0, 1) : SKETCHES).entries()) {

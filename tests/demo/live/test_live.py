@@ -54,7 +54,7 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "runtime": "PyTorch",
             "control": None,
             "seed": 7,
-            "crowded": False,
+            "welcomes": True,
         }
         socket.send_bytes(frame(41))
         reply = socket.receive_bytes()

@@ -1,5 +1,5 @@
-"""ZeroGPU: what a call is asked for, what comes back, and what its page and its routes say; `spaces` is a stand-in that
-lets everything pass through pickle, as its processes do."""
+"""ZeroGPU: what a call is asked for, and what comes back; `spaces` is a stand-in that lets everything pass through
+pickle, as its processes do."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import httpx
 import numpy as np
 import pytest
 import torch
 from gradio.data_classes import ImageData
 from PIL import Image
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
 
-from demo.live.live import HEALTH_PATH, POST_PATH, SOCKET_PATH
 from demo.space import zero, zero_page
 from demo.space.zero import Calls, Outcome, call_seconds, check_video, frames_within_a_call
 from pipeline import Engine, FrameSettings, Model
@@ -28,7 +23,6 @@ from pipeline.errors import PictureError, VideoError
 from pipeline.frames.codec import Frame
 from pipeline.models.load import load_model_to_lend
 from tests.support.clips import read_clip, write_clip
-from tests.support.served import App
 
 
 class StandIn:
@@ -37,10 +31,10 @@ class StandIn:
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def GPU(self, duration: Callable[..., float]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def GPU(self, duration: Callable[..., float] | float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
             def called(*arguments: Any) -> Any:
-                self.seconds.append(duration(*arguments))
+                self.seconds.append(duration(*arguments) if callable(duration) else duration)
                 return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(arguments)))))
 
             return called
@@ -125,7 +119,7 @@ def test_what_is_wrong_comes_back_as_a_sentence(spaces: StandIn, tiny_model: Mod
     with pytest.raises(gr.Error, match="in.mp4"):
         zero_page.painted_video(broken, tmp_path / "in.mp4", tmp_path / "out.mp4", FrameSettings())
     with pytest.raises(gr.Error, match="steps"):
-        zero_page.asked({"steps": None}, [99], FrameSettings())
+        zero_page.asked({"steps": None}, [99])
     with pytest.raises(gr.Error, match="enough"):
         zero_page.answered(lambda: Outcome(error="enough"))
 
@@ -152,48 +146,3 @@ def test_a_lent_model_is_sent_by_the_thread_that_asks(tiny_folder: Path, monkeyp
     assert {thread for thread, _ in sent} == {threading.current_thread()}
     assert {id(module) for _, module in sent} >= {id(model.unet), id(model.vae), id(model.text_encoders[0].model)}
     assert model.device.type == "meta"
-
-
-@pytest.fixture
-def refusing() -> TestClient:
-    app = Starlette(routes=zero_page.NotLive().routes())
-    return TestClient(app)
-
-
-def test_the_live_wire_says_why_it_refuses(refusing: TestClient) -> None:
-    with refusing.websocket_connect(SOCKET_PATH) as socket, pytest.raises(WebSocketDisconnect) as closed:
-        socket.receive_text()
-    assert closed.value.code == 4410 and "no GPU of its own" in closed.value.reason
-    answer = refusing.post(POST_PATH, content=b"frame")
-    assert answer.status_code == 410 and "no GPU of its own" in answer.json()["message"]
-    assert refusing.get(HEALTH_PATH).json() == {"status": "ok"}
-
-
-STAND_IN = """
-import torch
-
-to = torch.nn.Module.to
-torch.nn.Module.to = lambda module, *places, **options: (
-    module if places == (torch.device("cuda"),) else to(module, *places, **options)
-)
-
-
-def GPU(duration):
-    return lambda function: function
-"""
-
-
-def test_the_app_opens_its_page_of_calls_on_zero_gpu(tiny_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "spaces.py").write_text(STAND_IN)
-    environment = {"SPACES_ZERO_GPU": "true", "SPACE_ID": "anna/rearview", "PYTHONPATH": str(tmp_path)}
-    environment |= {"REARVIEW_MODEL": str(tiny_folder), "REARVIEW_SAFETY": "off"}
-    app = App(tmp_path / "app.log", environment=environment)
-    app.start()
-    try:
-        config = httpx.get(f"{app.url}config", timeout=20).json()
-    finally:
-        assert app.stop() == 0
-    assert {"paint_picture", "paint_video"} <= {each["api_name"] for each in config["dependencies"]}
-    links = [each["props"]["link"] for each in config["components"] if each["props"].get("link")]
-    assert links == ["https://huggingface.co/spaces/anna/rearview?duplicate=true"]
-    assert "a call at a time" in app.log() and "Traceback" not in app.log()
