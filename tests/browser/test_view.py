@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import blank, eventually, settled, visited
+from tests.browser.test_drawing import drag
 from tests.browser.test_page_live import difference, draw, number, pixels, rest
 
 if TYPE_CHECKING:
@@ -289,3 +290,14 @@ def test_a_page_at_rest_does_nothing(browser: Browser, quick_app: App) -> None:
         page.wait_for_timeout(2000)
         assert frames(page) == before
         assert page.evaluate("window.asked") == []
+
+
+def test_of_an_empty_sheet_no_picture_is_shown(quick_page: Page) -> None:
+    page = quick_page
+    expect(page.locator("#picture")).to_have_css("opacity", "0")
+    drag(page, (100, 100), (300, 200))
+    expect(page.locator("#picture")).to_have_css("opacity", "1")
+    page.click("#clear")
+    expect(page.locator("#picture")).to_have_css("opacity", "0")
+    page.click("#undo")
+    expect(page.locator("#picture")).to_have_css("opacity", "1")

@@ -14,7 +14,7 @@
 //   openImage(address or Blob) -> Promise of whether it is one   onto the layer "picture", in place of what was there
 
 import { createHistory } from "../ink/history.js";
-import { createLayers, INK, isEmpty, PICTURE } from "../ink/layers.js";
+import { createLayers, INK, isEmpty, PICTURE, WHITE } from "../ink/layers.js";
 import { createWork, done, durationOf, partOf } from "../ink/operations.js";
 import { SIDE, WHOLE } from "../shared/dom.js";
 import { decoded, squareOf } from "./decoding.js";
@@ -54,8 +54,15 @@ export function createDrawing(studio) {
     }
   }
 
+  // Of an empty sheet nobody wants to see what a model makes of nothing.
+  function showWhetherEmpty() {
+    const empty = !backdrop && !busy && layers.paper === WHITE && layers.stack.every(isEmpty);
+    left.dataset.empty = empty ? "yes" : "no";
+  }
+
   function setBackdrop(painter) {
     backdrop = painter;
+    showWhetherEmpty();
     compose();
   }
 
@@ -81,6 +88,7 @@ export function createDrawing(studio) {
     if (!changed) return false;
     left.dataset.drawn = "yes";
     showState();
+    showWhetherEmpty();
     compose();
     if (JUMPS.includes(operation.op)) studio.cut();
     else studio.wire.changed();
@@ -111,6 +119,7 @@ export function createDrawing(studio) {
   function startWork(operation, byHand = true) {
     const work = createWork(layers, operation);
     busy = true;
+    showWhetherEmpty();
     return {
       advance() {
         const box = work.advance();
@@ -121,12 +130,14 @@ export function createDrawing(studio) {
       finish() {
         const entry = work.finish();
         busy = false;
+        showWhetherEmpty();
         if (entry) history.remember(entry);
         if (settle(operation, entry !== null) && byHand) events.emit("drawn", operation);
       },
       cancel() {
         work.cancel();
         busy = false;
+        showWhetherEmpty();
         compose();
         studio.wire.changed();
         events.emit("redrawn");
@@ -277,6 +288,7 @@ export function createDrawing(studio) {
     };
   }
   showState();
+  showWhetherEmpty();
   compose();
 
   return drawing;
