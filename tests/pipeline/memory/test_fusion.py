@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipeline.memory import fusion
 from pipeline.memory.fusion import fuse
 
 
@@ -69,3 +70,13 @@ def test_half_precision_stays_half() -> None:
     fused = fuse(features, bank, 0.75, 0.2)
     assert fused.dtype == torch.bfloat16
     torch.testing.assert_close(fused.double(), slow_fuse(features, bank, 0.75, 0.2), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("held", [0, 1, 40])
+def test_a_call_that_is_exported_is_fused_as_any(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    features, bank = torch.randn(2, 30, 8, generator=generator), torch.randn(2, held, 8, generator=generator)
+    strength, threshold = torch.tensor([0.75, 0.3])[:, None, None], torch.tensor([0.5, 0.0])[:, None, None]
+    expected = fuse(features, bank, strength, threshold)
+    monkeypatch.setattr(fusion, "is_in_onnx_export", lambda: True)
+    torch.testing.assert_close(fuse(features, bank, strength, threshold), expected)
