@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -213,13 +214,19 @@ def as_pixels(frame: Frame, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 def as_rgb(pixels: Tensor) -> Tensor:
     """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as uint8 `[H, W, 3]` where they are."""
-    rgb = ((pixels[0].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return rgb.permute(1, 2, 0).contiguous()
+    return _planes(pixels).permute(1, 2, 0).contiguous()
 
 
 def as_picture(pixels: Tensor) -> Frame:
     """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as a frame `[H, W, 3]`."""
-    return as_rgb(pixels).cpu().numpy()
+    if pixels.device.type != "cpu":
+        return as_rgb(pixels).cpu().numpy()
+    return np.asarray(cv2.merge(list(_planes(pixels).numpy())), np.uint8)
+
+
+def _planes(pixels: Tensor) -> Tensor:
+    """pixels `[1, 3, H, W]`, -1..1 and clamped to it, as uint8 `[3, H, W]`."""
+    return ((pixels[0].float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def encode(vae: Autoencoder, pixels: Tensor) -> Tensor:

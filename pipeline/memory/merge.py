@@ -42,6 +42,8 @@ def tokens_at(tokens: Tensor, index: Tensor) -> Tensor:
 
 def _flat(index: Tensor, count: int) -> Tensor:
     """Indices `[B, n]` into rows of `count`, as indices `[B * n]` into all rows one after another."""
+    if len(index) == 1:
+        return index[0]
     return (index + count * torch.arange(len(index), device=index.device)[:, None]).flatten()
 
 
