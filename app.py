@@ -345,6 +345,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except RearviewError as error:
         stop_with(str(error))
     end_on_signals(stopped)
+    engine.prepare()
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
     for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
         say(f"Left out: {sentence}")

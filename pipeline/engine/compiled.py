@@ -26,6 +26,9 @@ from pipeline.models.unet_call import UnetInputs, predicted
 Compiled = Literal["off", "auto", "wait"]
 CALLS_BEFORE = 2
 MOST_KINDS = 16
+MOST_KINDS_BYTES = 4 << 30
+"""Of what makes them, for all visitors together: beside what sessions hold, because it is nobody's own."""
+MOST_SEEN = 256
 WAIT_S = 600.0
 
 
@@ -53,6 +56,19 @@ class Kinds:
         # The kind that was used last at the end.
         self._kinds: OrderedDict[Hashable, Kind] = OrderedDict()
         self.used = Used()
+        self.rehearsing = 0
+        """For how many frames together calls are only prepared, and nobody reads what they give; 0: they are made."""
+
+    def prepare(self, part: str, kind: Hashable, inputs: Callable[[], Any], memory: MemorySource | None = None) -> None:
+        """Have what makes calls of this kind compiled: for one frame to be there when they come, for several together
+        to be read from the cache then."""
+        if self.rehearsing > 1:
+            self._order(part, kind, inputs, memory, None)
+            return
+        known = self._kinds.setdefault((part, kind), Kind())
+        if not known.ordered:
+            known.ordered = True
+            self._order(part, kind, inputs, memory, known.done)
 
     def ready(
         self, part: str, kind: Hashable, inputs: Callable[[], Any], memory: MemorySource | None = None
@@ -63,10 +79,8 @@ class Kinds:
         known.calls += 1
         if not known.ordered and (self._waits or known.calls > CALLS_BEFORE):
             known.ordered = True
-            example = mapped(inputs(), lambda tensor: tensor.clone())
-            change, name = self._workshop.changes, kind_name(part, kind)
-            self._workshop.order(Order(part, name, example, memory, change, known.done))
-            self._make_room()
+            self._order(part, kind, inputs, memory, known.done)
+        self._make_room()
         if self._waits:
             known.settled.wait(WAIT_S)
         self.used.add(PYTORCH if known.ready is None else OPENVINO)
@@ -86,10 +100,26 @@ class Kinds:
         """Make nothing more."""
         self._workshop.close()
 
+    def _order(
+        self,
+        part: str,
+        kind: Hashable,
+        inputs: Callable[[], Any],
+        memory: MemorySource | None,
+        done: Callable[[Ready | None], None] | None,
+    ) -> None:
+        example = mapped(inputs(), lambda tensor: tensor.clone())
+        self._workshop.order(Order(part, kind_name(part, kind), example, memory, self._workshop.changes, done))
+
     def _make_room(self) -> None:
+        """Forget the kinds that came longest ago, while there are too many; never the last."""
         ordered = [key for key, each in self._kinds.items() if each.ordered]
-        if len(ordered) > MOST_KINDS:
-            del self._kinds[ordered[0]]
+        held = sum(each.ready.nbytes for each in self._kinds.values() if each.ready is not None)
+        while len(ordered) > 1 and (len(ordered) > MOST_KINDS or held > MOST_KINDS_BYTES):
+            gone = self._kinds.pop(ordered.pop(0)).ready
+            held -= 0 if gone is None else gone.nbytes
+        if len(self._kinds) > MOST_SEEN:
+            del self._kinds[next(key for key, each in self._kinds.items() if not each.ordered)]
 
 
 class CompiledUnet:
@@ -101,6 +131,8 @@ class CompiledUnet:
 
     def __call__(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
         kind = kind_of(inputs)
+        if self._kinds.rehearsing:
+            return self._rehearsed(unet, inputs, kind)
         if kind is None:
             self._kinds.used.add(PYTORCH)
             return predicted(unet, inputs)
@@ -114,9 +146,17 @@ class CompiledUnet:
             inputs.memory.present.update(present)
         return prediction  # type: ignore[no-any-return]
 
+    def _rehearsed(self, unet: UNet2DConditionModel, inputs: UnetInputs, kind: Hashable | None) -> Tensor:
+        if kind is not None:
+            self._kinds.prepare("unet", (self._source.name, kind), lambda: inputs_read(inputs), self._source)
+        return inputs.samples.new_zeros(len(inputs.samples), unet.config.out_channels, *inputs.samples.shape[2:])
+
 
 class PlainCodec:
     """The codec as it is."""
+
+    def prepare(self, pixels: Tensor, latents: Tensor) -> None:
+        """Have calls with these compiled before they come, where any are."""
 
     def encode(self, vae: Autoencoder, pixels: Tensor) -> Tensor:
         """Pixels `[B, 3, H, W]` to latents in the UNet's scale, float32."""
@@ -141,6 +181,10 @@ class CompiledCodec(PlainCodec):
     def decode(self, vae: Autoencoder, latents: Tensor) -> Tensor:
         made = self._made("decoder", latents)
         return super().decode(vae, latents) if made is None else made
+
+    def prepare(self, pixels: Tensor, latents: Tensor) -> None:
+        for part, tensor in (("encoder", pixels), ("decoder", latents)):
+            self._kinds.prepare(part, signature_of(tensor), lambda tensor=tensor: tensor)  # type: ignore[misc]
 
     def _made(self, part: str, tensor: Tensor) -> Tensor | None:
         ready = self._kinds.ready(part, signature_of(tensor), lambda: tensor)

@@ -48,6 +48,8 @@ from pipeline.models.load import Model
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsError
 
+TOGETHER = 4
+"""Visitors whose frames are likely to go together."""
 MAXIMUM_ROWS = 16
 """Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
 
@@ -129,6 +131,7 @@ class Engine:
             streams=streams_for(model.device),
         )
         self._observers: list[Observer] = []
+        self._translator = translator
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room, self.size[0] * self.size[1])
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
         self._holdings = None if self._budget is None else Holdings(self._budget)
@@ -229,8 +232,7 @@ class Engine:
         if settings.memory not in self._examples:
             session = Session(self, 0, self.size)
             self._mailbox.open(session)
-            grey = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
-            asked = Asked(grey, FrameSettings(memory=settings.memory), session.seed)
+            asked = Asked(grey_frame(self.size), FrameSettings(memory=settings.memory), session.seed)
             self._queued(Request(session, asked, Future())).result()
             self._examples[settings.memory] = session.state
             session.close()
@@ -316,6 +318,27 @@ class Engine:
         """
         return self._mailbox.put_change(kind, function)
 
+    def prepare(self, settings: FrameSettings | None = None, together: int = TOGETHER) -> Future[None]:
+        """Have the calls that frames of these settings (by default the model's own) need compiled in the background,
+        where calls are compiled, for up to so many visitors `together`: none of them has to come often first. One frame
+        is painted for it; the future is done when all has been asked for."""
+        asked = Asked(grey_frame(self.size), self.asking(settings or self.model.entry.defaults), 0)
+        return self._mailbox.put_change("prepare", lambda _: self._rehearse(asked, together), of_weights=False)
+
+    def _rehearse(self, asked: Asked, together: int) -> None:
+        kinds = self._kinds
+        if kinds is None:
+            return
+        _, state = self._translator.translated(asked, StreamState())
+        try:
+            for past, rows in ((StreamState(), 1), *((state, rows) for rows in range(1, together + 1))):
+                kinds.rehearsing = rows
+                self._translator.rehearsed(asked, past, rows)
+        finally:
+            kinds.rehearsing = 0
+            # What this was made by is of no interest to the next picture.
+            kinds.used.taken()
+
     def _make_room(self, only: Session | None) -> Session | None:
         """Take the bank from `only`, or from the session that came last, of those that may have one: the device's
         memory is full."""
@@ -387,7 +410,8 @@ class Engine:
             if not change.future.set_running_or_notify_cancel():
                 continue
             try:
-                result, error = self._changed_by(change.function), None
+                work = change.function
+                result, error = self._changed_by(work) if change.of_weights else work(self.model), None
             except Exception as raised:  # noqa: BLE001 - it belongs to whoever waits for this change
                 result, error = None, raised
             # Last, so that whoever has waited sees the change in the next picture.
@@ -417,10 +441,14 @@ class Engine:
 
 def peak_of_a_frame(translator: Translator, size: tuple[int, int]) -> int:
     """Bytes of all tensors that live at once while a frame of `size` (width, height) is painted with one row a step."""
-    grey = np.full((size[1], size[0], 3), 128, np.uint8)
     with PeakBytes() as counted:
-        translator.translated(Asked(grey, FrameSettings(), 0), StreamState())
+        translator.translated(Asked(grey_frame(size), FrameSettings(), 0), StreamState())
     return int(counted.peak)
+
+
+def grey_frame(size: tuple[int, int]) -> Frame:
+    """A frame of `size`, (width, height), that shows nothing."""
+    return np.full((size[1], size[0], 3), 128, np.uint8)
 
 
 def settle(device: torch.device) -> None:

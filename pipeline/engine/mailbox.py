@@ -18,10 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What is to be done with the model between two UNet calls, and the future of its result."""
+    """What is to be done with the model between two UNet calls, the future of its result, and whether it may write
+    weights."""
 
     function: Callable[[Model], Any]
     future: Future[Any]
+    of_weights: bool = True
 
 
 class Mailbox:
@@ -76,13 +78,14 @@ class Mailbox:
         if dropped is not None:
             cancel(dropped.future)
 
-    def put_change(self, kind: str, function: Callable[[Model], T]) -> Future[T]:
-        """Put in a change, behind all others and without one of its kind that waits. Raises `SessionClosedError`."""
+    def put_change(self, kind: str, function: Callable[[Model], T], of_weights: bool = True) -> Future[T]:
+        """Put in a change, behind all others and without one of its kind that waits; one that is not `of_weights`
+        leaves the model as it is. Raises `SessionClosedError`."""
         future: Future[T] = Future()
         with self._changed:
             self._refuse_if_closed()
             dropped = self._changes.pop(kind, None)
-            self._changes[kind] = Change(function, future)
+            self._changes[kind] = Change(function, future, of_weights)
             self._changed.notify()
         if dropped is not None:
             cancel(dropped.future)

@@ -195,18 +195,8 @@ class Translator:
         with torch.inference_mode():
             frames = self._with_depth(frames)
             noisy = [frame.noisy() for frame, _ in frames]
-            samples = [
-                torch.cat([latents, frame.beside], dim=1).expand(frame.batch_rows, -1, -1, -1)
-                for latents, (frame, _) in zip(noisy, frames, strict=True)
-            ]
-            passed = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
-            timesteps = numbers_on(self.model.device, passed, torch.int64)
-            embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
-            call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
-            inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call, frames[0][0].frame_size)
-            if self.control is not None:
-                controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
-                inputs = replace(inputs, control=self.control.residuals(inputs, controlled))
+            inputs = self._inputs(frames, noisy)
+            call = inputs.memory
             predictions = self.runner(self.model.unet, inputs)
             stepped, first = [], 0
             for latents, (frame, past) in zip(noisy, frames, strict=True):
@@ -217,6 +207,34 @@ class Translator:
                 stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows, known=known))
                 first += frame.batch_rows
             return stepped
+
+    def rehearsed(self, asked: Asked, past: Past, rows: int) -> None:
+        """Go through the calls of networks that so many frames like this one, each after such a past, take together:
+        what is compiled is prepared for them, where it is told to prepare and to compute nothing."""
+        with torch.inference_mode():
+            frame = self.begun(asked, past)
+            pixels = as_pixels(asked.frame, self.model.device, self.model.dtype)
+            latents = frame.clean.to(self.model.dtype)
+            self.codec.prepare(pixels.repeat(rows, 1, 1, 1), latents.repeat(rows, 1, 1, 1))
+            for step in range(len(frame.steps)):
+                frames = self._with_depth([(replace(frame, step=step), past)] * rows)
+                self.runner(self.model.unet, self._inputs(frames, [each.noisy() for each, _ in frames]))
+
+    def _inputs(self, frames: Sequence[tuple[UnderWay, Past]], noisy: Sequence[Tensor]) -> UnetInputs:
+        """What the next step of all frames takes, whose noisy latents are these."""
+        samples = [
+            torch.cat([latents, frame.beside], dim=1).expand(frame.batch_rows, -1, -1, -1)
+            for latents, (frame, _) in zip(noisy, frames, strict=True)
+        ]
+        passed = [frame.steps[frame.step].timestep for frame, _ in frames for _ in range(frame.batch_rows)]
+        timesteps = numbers_on(self.model.device, passed, torch.int64)
+        embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
+        call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
+        inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call, frames[0][0].frame_size)
+        if self.control is None:
+            return inputs
+        controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
+        return replace(inputs, control=self.control.residuals(inputs, controlled))
 
     def _with_depth(self, frames: Sequence[tuple[UnderWay, Past]]) -> Sequence[tuple[UnderWay, Past]]:
         """The same frames, each with its depth if their memory reads it: guessed before the first step, for all that

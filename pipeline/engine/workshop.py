@@ -7,6 +7,7 @@ not is compiled by `pipeline.engine.compiling`, checked there against PyTorch, a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +48,10 @@ MOST_NETWORK_BYTES = 1 << 30
 """Of a network's weights: each kind of call holds a copy of them."""
 MOST_CACHED_BYTES = 2 << 30
 MOST_FAILURES = 3
+MOST_COMPILED_AN_HOUR = 24
+"""For visitors: each takes a core for some seconds, though after all else that wants it."""
+HOUR_S = 3600.0
+AT_ONCE, FOR_SOMEBODY, FOR_THE_CACHE = range(3)
 CACHE_VARIABLE = "REARVIEW_CACHE"
 COMMAND = (sys.executable, "-m", "pipeline.engine.compiling")
 CODE = Path(__file__).parents[1]
@@ -58,23 +65,26 @@ class StaleError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A compiled call, and the tree that its outputs make."""
+    """A compiled call, the tree that its outputs make, and about how many bytes it takes: its weights once as they were
+    compiled and once as they are read, which was measured."""
 
     call: Call
     result: Any
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
     """A call that is wanted: of which part, with which example of inputs, for a name that tells it from all others;
-    `done` gets it, or `None` where it is not to be had. `change` is how often weights had changed by then."""
+    `done` gets it, or `None` where it is not to be had; without `done` it is for the cache, and comes after all that
+    somebody waits for. `change` is how often weights had changed by then."""
 
     part: str
     name: str
     inputs: Any
     memory: MemorySource | None
     change: int
-    done: Callable[[Ready | None], None]
+    done: Callable[[Ready | None], None] | None
 
 
 class Compiler:
@@ -133,11 +143,15 @@ class Workshop:
     def __init__(self, model: Model, cache: Path | None = None) -> None:
         self._model = model
         self._cache = cache or cache_folder()
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._orders: queue.PriorityQueue[tuple[int, int, Order | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        # When calls of visitors were compiled, the last of them.
+        self._compiled_at: deque[float] = deque(maxlen=MOST_COMPILED_AN_HOUR)
         self._compiler: Compiler | None = None
         self._digests: dict[tuple[bool, int], str] = {}
         self._failures = 0
         self._closed = False
+        self._said: set[str] = set()
         self.changes = 0
         self.precision = "bf16" if model.dtype == torch.bfloat16 else "f32"
         self.threads = torch.get_num_threads()
@@ -146,7 +160,7 @@ class Workshop:
 
     def order(self, order: Order) -> None:
         """Have a call made, sooner or later."""
-        self._orders.put(order)
+        self._orders.put((FOR_SOMEBODY if order.done else FOR_THE_CACHE, next(self._numbers), order))
 
     def changed(self) -> None:
         """The weights are others: what is under way is of no use."""
@@ -155,14 +169,14 @@ class Workshop:
     def close(self) -> None:
         """Make nothing more."""
         self._closed = True
-        self._orders.put(None)
+        self._orders.put((AT_ONCE, next(self._numbers), None))
         compiler = self._compiler
         if compiler is not None:
             compiler.close()
         self._thread.join()
 
     def _run(self) -> None:
-        while (order := self._orders.get()) is not None and not self._closed:
+        while (order := self._orders.get()[-1]) is not None and not self._closed:
             ready = None
             try:
                 if order.change == self.changes and self._failures < MOST_FAILURES:
@@ -171,26 +185,45 @@ class Workshop:
                 continue
             except Exception as reason:  # noqa: BLE001 - the engine makes this call as ever
                 self._refused(order, f"{type(reason).__name__}: {reason}")
-            if order.change == self.changes:
+            if order.done is not None and order.change == self.changes:
                 order.done(ready)
         if self._compiler is not None:
             self._compiler.close()
         while not self._orders.empty():
-            if (left := self._orders.get()) is not None:
+            left = self._orders.get()[-1]
+            if left is not None and left.done is not None:
                 left.done(None)
 
     def _made(self, order: Order) -> Ready | None:
         self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         how = options(self.precision, self.threads)
         stem = self._cache / named(order.name, order.memory, self._digest(order), how)
+        if order.done is None and stem.with_suffix(FACTS).exists():
+            return None
         facts = facts_of(stem)
-        if facts is None and self._compiled(order, stem):
+        if facts is None and self._may_compile(order) and self._compiled(order, stem):
             facts = facts_of(stem)
-        if facts is None or self._closed:
+        if facts is None or order.done is None or self._closed:
             return None
         os.utime(stem.with_suffix(BLOB))
         call = read_call(stem, ports_in(facts["inputs"]), ports_in(facts["outputs"]), how)
-        return Ready(call, filled(facts["tree"], call.outputs))
+        return Ready(call, filled(facts["tree"], call.outputs), 2 * stem.with_suffix(BLOB).stat().st_size)
+
+    def _may_compile(self, order: Order) -> bool:
+        """Whether it is not too many: whoever changes settings again and again asks for one kind after another."""
+        if order.done is None:
+            return True
+        now = time.monotonic()
+        if len(self._compiled_at) == MOST_COMPILED_AN_HOUR and now - self._compiled_at[0] < HOUR_S:
+            self._say_once("no more calls are compiled for now: %d were within an hour", MOST_COMPILED_AN_HOUR)
+            return False
+        self._compiled_at.append(now)
+        return True
+
+    def _say_once(self, sentence: str, *words: object) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            log.warning(sentence, *words)
 
     def _part(self, order: Order) -> Any:
         return self._model.unet if order.part == "unet" else self._model.vae

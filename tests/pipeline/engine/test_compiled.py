@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,62 @@ def test_weights_are_told_apart_by_every_number(tiny_model: Model) -> None:
     assert weights_digest(tiny_model.unet) != before
     weight[0, 0, 0, 0] = kept
     assert weights_digest(tiny_model.unet) == before
+
+
+@needs_openvino
+def test_what_visitors_together_need_is_compiled_before_they_come(
+    tiny_model: Model, frames: list[Frame], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(workshop_module.CACHE_VARIABLE, str(tmp_path))
+    with Engine(tiny_model, compiled="auto") as engine:
+        engine.prepare(LIVELY, together=2).result()
+        one, two = 4, 3
+        while len(list(tmp_path.glob("*.json"))) < one + two:
+            time.sleep(0.05)
+        assert engine.runtime == "OpenVINO"
+        asked = Here.asked
+        assert asked == one + two
+        picture = engine.open().submit(frames[0], LIVELY).result()
+        assert picture.runtime == "OpenVINO"
+    with Engine(tiny_model, compiled="wait") as engine:
+        sessions = [engine.open(), engine.open()]
+        for _ in range(3):
+            for each in [session.submit(frames[0], LIVELY) for session in sessions]:
+                each.result()
+        engine.prepare(LIVELY, together=2).result()
+    assert Here.asked <= asked + 3
+
+
+@needs_openvino
+def test_settings_that_change_again_and_again_make_no_more_than_a_number_of_calls(
+    tiny_model: Model,
+    frames: list[Frame],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv(workshop_module.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(workshop_module, "MOST_COMPILED_AN_HOUR", 4)
+    with caplog.at_level(logging.WARNING), Engine(tiny_model, compiled="wait") as engine:
+        session = engine.open()
+        for quarters in range(2, 8):
+            for frame in frames[:2]:
+                session.translate(frame, LIVELY.changed(bank_frames=quarters / 4))
+        assert Here.asked == 4 and engine.runtime == "OpenVINO"
+    assert caplog.text.count("no more calls are compiled for now") == 1
+
+
+@needs_openvino
+def test_few_kinds_of_calls_are_kept_by_number_and_by_bytes(
+    tiny_model: Model, frames: list[Frame], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_module, "MOST_KINDS", 3)
+    with Engine(tiny_model, compiled="wait") as engine:
+        session = engine.open()
+        for frame in frames[:3]:
+            session.translate(frame, LIVELY)
+        assert engine._kinds is not None and engine._kinds.count <= 3
+        monkeypatch.setattr(compiled_module, "MOST_KINDS_BYTES", 1)
+        session.translate(frames[0], LIVELY)
+        assert engine._kinds.count == 1
