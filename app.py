@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-FEW_STEPS = ("auto", "lcm", "turbo", "none")
+FEW_STEPS = ("auto", "lcm", "turbo", "euler", "tcd", "none")
 DEFAULT_PORT = 7860
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
@@ -45,8 +45,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--few-steps",
         choices=FEW_STEPS,
         default="auto",
-        help="what is in the weights of a model of no catalogue: lcm (latent consistency), turbo (Turbo, Lightning, "
-        "Hyper, SDXS), none, or auto: as its configs say, and the LCM-LoRA where they say nothing (default auto)",
+        help="what is in the weights of a model of no catalogue: lcm (latent consistency), turbo (Turbo, SDXS, "
+        "Hyper of one step), euler (Lightning, Hyper with guidance), tcd, none, or auto: as its configs say, and the "
+        "LCM-LoRA where they say nothing (default auto)",
     )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument(

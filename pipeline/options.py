@@ -80,7 +80,7 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
     )
     parser.add_argument(
         "--few-steps",
-        choices=("auto", "lcm", "turbo", "none"),
+        choices=("auto", "lcm", "turbo", "euler", "tcd", "none"),
         default="auto",
         help="as with app.py: what makes a model of no catalogue fast",
     )

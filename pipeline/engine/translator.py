@@ -51,11 +51,12 @@ class Asked:
 class UnderWay:
     """A frame on its way: what it was begun with, and where it is.
 
-    source, clean and anchor are latents `[1, C, h, w]`: those of the frame, those that its last step gave, and those
-    that residual guidance leads away from. beside is what the model sees beside the noisy ones; embeddings have a row a
-    prompt that takes part; control is what a control made of the frame. `step` is how many steps it has passed, and
-    `rows` what these leave to the next frame's, staged until this one has succeeded. `known`, float32 `[h', w']` on the
-    CPU and whole when the frame is decoded, is how well the bank knew each place at the last step, if that was asked.
+    source, latents and anchor are `[1, C, h, w]`: those of the frame, those that its last step gave (clean ones, if it
+    was the last of all), and those that residual guidance leads away from. beside is what the model sees beside the
+    noisy ones; embeddings have a row a prompt that takes part; control is what a control made of the frame. `step` is
+    how many steps it has passed, and `rows` what these leave to the next frame's, staged until this one has succeeded.
+    `known`, float32 `[h', w']` on the CPU and whole when the frame is decoded, is how well the bank knew each place at
+    the last step, if that was asked.
     `depth` is there from the first step on where its memory reads it: only then is the past there that it follows.
     """
 
@@ -66,7 +67,7 @@ class UnderWay:
     embeddings: PromptEmbeddings
     source: Tensor
     beside: Tensor
-    clean: Tensor
+    latents: Tensor
     anchor: Tensor
     noise: Mapping[NoiseKey, Tensor]
     control: Any = None
@@ -130,7 +131,7 @@ class UnderWay:
     def noisy(self) -> Tensor:
         """The latents `[1, C, h, w]` that its next step begins with."""
         noise = self.noise[noise_key(self.asked, self.step, self.source)]
-        return self.steps[self.step].noisy(self.clean, noise)
+        return self.steps[self.step].noisy(self.latents, noise)
 
 
 Past = StreamState | UnderWay
@@ -179,7 +180,7 @@ class Translator:
         embeddings = rows.to(model.device, model.dtype)
         beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
-        steps = self.schedule.steps(settings.strength, settings.steps)
+        steps = self.schedule.steps(settings.strength, settings.steps, settings.gamma)
         noise = noise_of(asked, source, past)
         return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise, control)
 
@@ -188,7 +189,7 @@ class Translator:
         asked = frame.asked
         seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), asked.settings)
         source = frame.source
-        return replace(frame, seen=seen, carried=carried, clean=source, anchor=source, step=0, rows={}, depth=None)
+        return replace(frame, seen=seen, carried=carried, latents=source, anchor=source, step=0, rows={}, depth=None)
 
     def stepped(self, frames: Sequence[tuple[UnderWay, Past]]) -> list[UnderWay]:
         """All frames, each with its past, one step further by one UNet call. They have to be of one `shape`."""
@@ -199,12 +200,14 @@ class Translator:
             call = inputs.memory
             predictions = self.runner(self.model.unet, inputs)
             stepped, first = [], 0
-            for latents, (frame, past) in zip(noisy, frames, strict=True):
+            for begun, (frame, past) in zip(noisy, frames, strict=True):
                 own = predictions[first : first + frame.batch_rows]
-                clean, anchor = self._denoised(frame, latents, own)
+                latents, anchor = self._denoised(frame, begun, own)
                 rows = {**frame.rows, **self._renewed(frame, past, call, first)}
                 known = self._known(frame, call, first)
-                stepped.append(replace(frame, clean=clean, anchor=anchor, step=frame.step + 1, rows=rows, known=known))
+                stepped.append(
+                    replace(frame, latents=latents, anchor=anchor, step=frame.step + 1, rows=rows, known=known)
+                )
                 first += frame.batch_rows
             return stepped
 
@@ -251,7 +254,7 @@ class Translator:
         ]
 
     def _denoised(self, frame: UnderWay, noisy: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
-        """The clean latents that the predictions of a step's branches mean together, and the anchor from then on."""
+        """What the step gives by the predictions of its branches together, and the anchor from then on."""
         step, kind = frame.steps[frame.step], self.schedule.prediction_type
         prediction, anchor = guided(predictions, noisy, frame.anchor, step, kind, frame.asked.settings)
         return step.denoised(prediction, noisy, kind), anchor
@@ -273,9 +276,9 @@ class Translator:
 
     def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
         """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""
-        cleans = [frame.clean for frame in frames]
-        with torch.inference_mode(), self.streams.decoding(*cleans):
-            pixels = self.codec.decode(self.model.vae, torch.cat(cleans).to(self.model.dtype))
+        latents = [frame.latents for frame in frames]
+        with torch.inference_mode(), self.streams.decoding(*latents):
+            pixels = self.codec.decode(self.model.vae, torch.cat(latents).to(self.model.dtype))
             flagged = [None] * len(frames) if self.safety is None else self.safety.flags(pixels)
             return [self.streams.arriving(pixels[index : index + 1], flagged[index]) for index in range(len(frames))]
 

@@ -15,11 +15,13 @@ from pipeline.settings import FrameSettings
 
 ENTRY_FILE = "rearview.json"
 
-Distillation = Literal["lcm", "turbo", "none"]
+Distillation = Literal["lcm", "turbo", "euler", "tcd", "none"]
 """What makes a model paint in few steps: latent consistency (arXiv 2310.04378), adversarial distillation (ADD, arXiv
-2311.17042), or nothing, in which case its pictures are rough after few steps."""
+2311.17042), a trajectory kept to by Euler's steps (Hyper-SD's with guidance, arXiv 2404.13686; Lightning, arXiv
+2402.13929), trajectory consistency (TCD, arXiv 2402.19159), or nothing, in which case its pictures are rough after few
+steps."""
 
-FewSteps = Literal["auto", "lcm", "turbo", "none"]
+FewSteps = Literal["auto", "lcm", "turbo", "euler", "tcd", "none"]
 """What a person says of a model: one of these is in its weights already, or "auto", as far as it says so itself."""
 
 FamilyName = Literal["embedded", "sd15", "sd21", "sdxl"]
@@ -116,9 +118,9 @@ class ModelEntry:
 
 
 def first_settings(distillation: Distillation) -> FrameSettings:
-    """What a fresh page begins with. LCM's published four steps; of an ADD student two of the four timesteps that it
-    was trained at (499 and 249), where a drawing still shows through."""
-    if distillation == "turbo":
+    """What a fresh page begins with. LCM's and TCD's published four steps; of what ADD or Lightning trained at four
+    timesteps two of these (499 and 249), where a drawing still shows through."""
+    if distillation in ("turbo", "euler"):
         return FrameSettings(steps=2, strength=0.5)
     return FrameSettings(steps=4, strength=0.6)
 
@@ -134,6 +136,7 @@ def _of_hub(
     licence: str,
     guides: bool = False,
     lora: str = "",
+    defaults: FrameSettings | None = None,
 ) -> ModelEntry:
     common = FAMILIES[family]
     return ModelEntry(
@@ -146,7 +149,7 @@ def _of_hub(
         lora=lora,
         tiny_vae=common.tiny_vae,
         guides=guides,
-        defaults=first_settings(distillation),
+        defaults=defaults or first_settings(distillation),
         title=title,
         licence=licence,
         memory_gib=common.memory_gib,
@@ -155,6 +158,10 @@ def _of_hub(
 
 STABILITY = "non-commercial research, commercial use by agreement with Stability AI (stability.ai/license)"
 """What the pages of the Turbo models say."""
+
+HYPER = "ByteDance/Hyper-SD"
+GUIDED = FrameSettings(steps=3, strength=0.6, guidance=3.5)
+"""What Hyper-SD's LoRA with guidance begins with: it wants at least three steps, and less guidance in few."""
 
 _ENTRIES = (
     ModelEntry(
@@ -174,6 +181,28 @@ _ENTRIES = (
         guides=True,
         title="Stable Diffusion 1.5 with LCM-LoRA",
         licence="CreativeML Open RAIL-M, the LoRA Open RAIL++",
+    ),
+    _of_hub(
+        "sd15-hyper",
+        FAMILIES["sd15"].base,
+        "sd15",
+        "euler",
+        native_size=512,
+        lora=f"{HYPER}/Hyper-SD15-8steps-CFG-lora.safetensors",
+        guides=True,
+        defaults=GUIDED,
+        title="Stable Diffusion 1.5 with Hyper-SD's guided LoRA",
+        licence="CreativeML Open RAIL-M, the LoRA Open RAIL++",
+    ),
+    _of_hub(
+        "sd15-tcd",
+        FAMILIES["sd15"].base,
+        "sd15",
+        "tcd",
+        native_size=512,
+        lora="h1t/TCD-SD15-LoRA/pytorch_lora_weights.safetensors",
+        title="Stable Diffusion 1.5 with TCD-LoRA",
+        licence="CreativeML Open RAIL-M, the LoRA MIT",
     ),
     _of_hub(
         "dreamshaper-lcm",
@@ -211,6 +240,28 @@ _ENTRIES = (
         lora=FAMILIES["sdxl"].lcm_lora,
         guides=True,
         title="Stable Diffusion XL with LCM-LoRA",
+        licence="Open RAIL++",
+    ),
+    _of_hub(
+        "sdxl-hyper",
+        FAMILIES["sdxl"].base,
+        "sdxl",
+        "euler",
+        native_size=1024,
+        lora=f"{HYPER}/Hyper-SDXL-8steps-CFG-lora.safetensors",
+        guides=True,
+        defaults=GUIDED,
+        title="Stable Diffusion XL with Hyper-SD's guided LoRA",
+        licence="Open RAIL++",
+    ),
+    _of_hub(
+        "sdxl-lightning",
+        FAMILIES["sdxl"].base,
+        "sdxl",
+        "euler",
+        native_size=1024,
+        lora="ByteDance/SDXL-Lightning/sdxl_lightning_4step_lora.safetensors",
+        title="SDXL-Lightning",
         licence="Open RAIL++",
     ),
 )

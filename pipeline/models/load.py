@@ -31,7 +31,7 @@ AUTO = "auto"
 """The name that stands for the best model of this machine."""
 
 BEST, ALWAYS = "sd15-lcm", "embedded"
-ROUGH = "nothing made it fast, so its pictures are rough after a few steps; models with LCM or turbo are not."
+ROUGH = "nothing made it fast, so its pictures are rough after a few steps; those of distilled models are not."
 GIB = 1 << 30
 
 _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError, SingleFileComponentError)

@@ -116,7 +116,7 @@ def fuse_lora(unet: UNet2DConditionModel, file: Path, family: FamilyName, scale:
     if misfit is not None:
         raise ModelError(
             f"LoRA {file.name} came with {misfit}, so nothing of it was fused; needed: one whose every layer is in "
-            "this model's UNet. Leave it out; a model that is distilled already says so by --few-steps lcm or turbo."
+            "this model's UNet. Leave it out; of a model that is distilled already, say by --few-steps how."
         )
     unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, adapter_name="fused")
     unet.fuse_lora(lora_scale=scale, safe_fusing=True)

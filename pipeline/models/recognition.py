@@ -73,7 +73,7 @@ def recognised(entry: ModelEntry, place: Path, few_steps: FewSteps = "auto") -> 
     if found.latent_conditioning:
         return replace(found, family="embedded", lora="", memory_gib=0.0, defaults=FrameSettings())
     check_inputs(entry.name, unet.get("in_channels", 4) if in_folder else channels_of_file(place))
-    guides = found.distillation != "turbo" and unet.get("time_cond_proj_dim") is None
+    guides = found.distillation not in ("turbo", "tcd") and unet.get("time_cond_proj_dim") is None
     return replace(
         found,
         guides=guides,
@@ -187,12 +187,12 @@ def _distillation(unet: Mapping[str, Any], scheduler: Mapping[str, Any]) -> Dist
 
     UNets that LCM distilled whole read an embedding of guidance (`time_cond_proj_dim`); Stability AI's ADD students
     come with an Euler scheduler whose timesteps trail, which their teachers' do not; and TCD's sampler (arXiv
-    2402.19159), which at its full randomness is theirs, is for what was distilled for it.
+    2402.19159) is for what was distilled for it.
     """
     if scheduler.get("_class_name") == "LCMScheduler" or unet.get("time_cond_proj_dim") is not None:
         return "lcm"
     if scheduler.get("_class_name") == "TCDScheduler":
-        return "turbo"
+        return "tcd"
     trails = scheduler.get("timestep_spacing") == "trailing"
     return "turbo" if trails and str(scheduler.get("_class_name")).startswith("Euler") else None
 

@@ -119,6 +119,15 @@ class FrameSettings:
         "Residual scale",
         "How much of it onetime and self guidance lead away from; other values than 1 want a low strength.",
     )
+    gamma: float = number_field(
+        0.3,
+        0.0,
+        1.0,
+        0.05,
+        "share of the noise",
+        "Gamma",
+        "How much fresh noise comes between the steps of a TCD model: 0 none, 1 all anew.",
+    )
     memory: MemoryName = choice_field(
         OWN_MEMORY,
         MEMORY_NAMES,

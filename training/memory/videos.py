@@ -130,7 +130,7 @@ def _timesteps(model: Model) -> int:
 
 def _coefficients(model: Model, timestep: int) -> StepCoefficients:
     alpha = float(model.scheduler.alphas_cumprod[timestep])
-    return StepCoefficients(timestep, alpha**0.5, (1 - alpha) ** 0.5, 0.0, 1.0)
+    return StepCoefficients.noised_anew(timestep, alpha)
 
 
 def _noise(sources: Tensor) -> Tensor:

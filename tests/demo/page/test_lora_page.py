@@ -50,7 +50,9 @@ def loras(model: Model, tmp_path: Path) -> Iterator[Loras]:
 
 def page_of() -> Any:
     """What a page asks of the wire it belongs to."""
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True), title="A model")
+    model = SimpleNamespace(
+        entry=SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm"), title="A model"
+    )
     engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
     return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 

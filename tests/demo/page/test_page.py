@@ -15,26 +15,33 @@ from demo import assets
 from demo.page import page
 from demo.page.presets import AS_DRAWN, EXAMPLES, STYLES, TIMES, chosen, compose
 from pipeline.engine.sizes import Sizes
+from pipeline.models.catalogue import Distillation
 from pipeline.settings import CHOICES, DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 CANVAS_IDS = {"canvas", "picture", "status", "camera", "undo", "redo", "clear", "pause", "reset_memory", "save"}
 
 
-def live_with(control: str | None, guides: bool = True, memories: Sequence[str] = ("none", "causal")) -> Any:
-    """What a page asks of an engine with a control, or without one, whose model guidance helps, or not, and which has
-    these memories."""
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides), title="A model")
+def live_with(
+    control: str | None,
+    guides: bool = True,
+    memories: Sequence[str] = ("none", "causal"),
+    distillation: Distillation = "tcd",
+) -> Any:
+    """What a page asks of an engine with a control, or without one, whose model guidance helps, or not, and paints in
+    few steps by this, and which has these memories."""
+    entry = SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides, distillation=distillation)
+    model = SimpleNamespace(entry=entry, title="A model")
     engine = SimpleNamespace(
         model=model, control_name=control, memory_name=memories[0], memory_names=memories, sizes=Sizes(8)
     )
     return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 
 
-def built(control: str | None, guides: bool = True, memories: Sequence[str] = ("none", "causal")) -> dict[str, Any]:
+def built(control: str | None, guides: bool = True, **others: Any) -> dict[str, Any]:
     """The page of such an engine."""
 
     async def config() -> dict[str, Any]:
-        return page.build(live_with(control, guides, memories)).get_config_file()
+        return page.build(live_with(control, guides, **others)).get_config_file()
 
     # In a running loop, because Gradio makes one that it never closes where there is none.
     return asyncio.run(config())
@@ -95,6 +102,11 @@ def test_the_control_has_a_slider_where_one_is_loaded(config: dict[str, Any]) ->
     ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
     assert ids[0] - ids[1] == {"control_strength"}
     assert ids[1] <= ids[0]
+
+
+def test_gamma_has_a_slider_where_the_model_is_tcds(config: dict[str, Any]) -> None:
+    other = {each["props"].get("elem_id") for each in built("sketch-sd15", distillation="euler")["components"]}
+    assert {each["props"].get("elem_id") for each in config["components"]} - other == {"gamma"}
 
 
 def test_a_memory_is_chosen_where_there_are_several(config: dict[str, Any]) -> None:

@@ -316,6 +316,7 @@ def test_the_button_takes_every_setting_of_the_page(built: gr.Blocks) -> None:
     assert [each.elem_id for each in event(built, "paint").inputs][0] == "video_file"
     assert {each.elem_id for each in event(built, "paint").inputs[1:]} == set(DECLARATIONS) - {
         "control_strength",
+        "gamma",
         "memory",
     }
 

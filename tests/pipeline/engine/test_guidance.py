@@ -167,9 +167,13 @@ def test_the_negative_prompt_and_the_residual_scale_act_where_the_settings_say(
 
 
 def test_without_guidance_all_of_it_rests() -> None:
-    rests = resting(FrameSettings(), "feature-bank")
+    rests = resting(FrameSettings(steps=2), "feature-bank")
     assert set(rests) == {"negative_prompt", "residual_scale"}
     assert all(sentence.startswith("Rests now: it acts") for sentence in rests.values())
+
+
+def test_gamma_rests_where_nothing_comes_between_steps() -> None:
+    assert "gamma" in resting(FrameSettings(steps=1), "none") and "gamma" not in resting(FrameSettings(steps=2), "none")
 
 
 @pytest.fixture
@@ -195,7 +199,7 @@ def test_many_frames_of_one_picture_are_one_result(translator: Translator, kind:
         frame = translator.begun(asked, state)
         while not frame.is_denoised:
             (frame,) = translator.stepped([(frame, state)])
-        results.append(frame.clean)
+        results.append(frame.latents)
         _, state = translator.done(frame, state, painted)
     assert all(torch.equal(each, results[0]) for each in results)
     assert bool(results[0].isfinite().all())
@@ -228,7 +232,7 @@ def test_frames_of_all_kinds_share_calls_and_each_is_as_alone(translator: Transl
         stepped = translator.stepped(together)
         together = [(frame, pair[1]) for frame, pair in zip(stepped, together, strict=True)]
         for (one, _), (other, _) in zip(alone, together, strict=True):
-            torch.testing.assert_close(one.clean, other.clean, rtol=0, atol=1e-5)
+            torch.testing.assert_close(one.latents, other.latents, rtol=0, atol=1e-5)
             torch.testing.assert_close(one.anchor, other.anchor, rtol=0, atol=1e-5)
 
 
@@ -240,7 +244,7 @@ def test_a_frame_that_begins_again_keeps_nothing_of_its_first_try(translator: Tr
     again = translator.rebased(tried, StreamState())
     while not frame.is_denoised:
         ((frame,), (again,)) = (translator.stepped([(each, StreamState())]) for each in (frame, again))
-    assert torch.equal(frame.clean, again.clean) and frame.rows.keys() == again.rows.keys()
+    assert torch.equal(frame.latents, again.latents) and frame.rows.keys() == again.rows.keys()
 
 
 @pytest.mark.parametrize("kind", RESIDUAL_KINDS)

@@ -188,7 +188,7 @@ def test_a_row_of_a_shared_call_is_that_row_alone(translator: Translator) -> Non
     pairs = [(translator.begun(each.asked(3), state), state) for each, state in zip(visitors, states, strict=True)]
     for together, pair in zip(translator.stepped(pairs), pairs, strict=True):
         (single,) = translator.stepped([pair])
-        torch.testing.assert_close(together.clean, single.clean, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together.latents, single.latents, rtol=0, atol=1e-5)
         for key, row in together.rows.items():
             for layer, tokens in row.layers.items():
                 for name, tensor in tokens.tensors.items():

@@ -203,7 +203,7 @@ def test_frames_of_many_share_a_call_and_each_is_as_alone(translator: Translator
     together = translator.stepped([(frame, past) for frame in frames])
     for frame, result in zip(frames, together, strict=True):
         (alone,) = translator.stepped([(frame, past)])
-        torch.testing.assert_close(result.clean, alone.clean, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(result.latents, alone.latents, atol=1e-5, rtol=1e-5)
 
 
 def test_each_branch_of_guidance_is_controlled(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:

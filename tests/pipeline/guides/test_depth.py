@@ -314,7 +314,7 @@ def test_a_frame_whose_past_has_failed_forgets_the_depth_of_that_too(translator:
     behind = translator.rebased(behind, state)
     (alone,), (behind,) = translator.stepped([(alone, state)]), translator.stepped([(behind, state)])
     assert alone.depth is not None and behind.depth is not None
-    assert torch.equal(alone.depth.latents, behind.depth.latents) and torch.equal(alone.clean, behind.clean)
+    assert torch.equal(alone.depth.latents, behind.depth.latents) and torch.equal(alone.latents, behind.latents)
 
 
 def test_only_frames_whose_memory_reads_depth_are_looked_at(unet: UNet2DConditionModel, depth_folder: Path) -> None:

@@ -427,7 +427,7 @@ def latents_by_seed(translator: Translator) -> dict[int, list[Tensor]]:
     done = translator.done
 
     def watched(frame: UnderWay, past: StreamState, pixels: Tensor) -> Any:
-        latents.setdefault(frame.asked.seed, []).append(frame.clean)
+        latents.setdefault(frame.asked.seed, []).append(frame.latents)
         return done(frame, past, pixels)
 
     object.__setattr__(translator, "done", watched)

@@ -155,7 +155,7 @@ def latents_of(ground: Ground, visitor: Visitor) -> Tensor:
     done = translator.done
 
     def watched(under_way: Any, *others: Any) -> Any:
-        found.append(under_way.clean)
+        found.append(under_way.latents)
         return done(under_way, *others)
 
     object.__setattr__(translator, "done", watched)

@@ -1,4 +1,4 @@
-"""Few-step schedules, against the rule in words and against diffusers' own LCMScheduler."""
+"""Few-step schedules, against the rule in words and against diffusers' own schedulers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,30 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler, PNDMScheduler
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, TCDScheduler
+from torch import Tensor
 
-from pipeline.models.schedule import PREDICTION_TYPES, Schedule, timestep_indices
+from pipeline.models.catalogue import Distillation
+from pipeline.models.schedule import PREDICTION_TYPES, Schedule, StepCoefficients, tcd_timesteps, timestep_indices
+
+SHARES = [(1.0, 4), (1.0, 3), (0.75, 3), (0.5, 4), (0.5, 2), (0.6, 3), (0.2, 1), (1.0, 1)]
+"""Strengths and steps that are a whole number of diffusers' steps: its img2img runs the last `int(N * strength)`."""
+
+
+def drawn(steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A source, predictions and noise, the same for the same number of steps."""
+    source, *both = torch.randn(2 * steps + 1, 1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    return source, torch.stack(both[:steps]), torch.stack(both[steps:])
+
+
+def trajectory(steps: tuple[StepCoefficients, ...], kind: str) -> list[Tensor]:
+    """What each step begins with, and what the last one gives."""
+    latents, predictions, noise = drawn(len(steps))
+    passed = []
+    for step, prediction, each in zip(steps, predictions, noise, strict=True):
+        passed.append(step.noisy(latents, each))
+        latents = step.denoised(prediction, passed[-1], kind)
+    return [*passed, latents]
 
 
 def test_the_published_default_gives_its_published_timesteps() -> None:
@@ -88,9 +109,10 @@ def test_turbo_is_no_consistency_model() -> None:
         assert torch.equal(step.denoised(prediction, noisy, "epsilon"), clean)
 
 
+@pytest.mark.parametrize("distillation", ["turbo", "euler", "tcd"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
-def test_every_move_of_strength_moves_where_turbo_starts(steps: int) -> None:
-    schedule = Schedule.of(LCMScheduler(), "turbo")
+def test_every_move_of_strength_moves_where_trailing_timesteps_start(steps: int, distillation: Distillation) -> None:
+    schedule = Schedule.of(LCMScheduler(), distillation)
     trajectories = [[step.timestep for step in schedule.steps(twentieths / 20, steps)] for twentieths in range(2, 21)]
     starts = [trajectory[0] for trajectory in trajectories]
     assert starts == sorted(set(starts))
@@ -106,3 +128,79 @@ def test_of_another_scheduler_its_betas_and_its_prediction_are_taken(kind: type,
     assert read.config.prediction_type == "v_prediction"
     expected = Schedule.of(LCMScheduler(beta_start=0.001, beta_end=0.02, beta_schedule="linear"))
     assert [step.sqrt_alpha for step in Schedule.of(read).grid] == [step.sqrt_alpha for step in expected.grid]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers' own
+@pytest.mark.parametrize(
+    "prediction_type, zero_snr",
+    [("epsilon", False), ("sample", False), ("v_prediction", False), ("v_prediction", True)],
+)
+@pytest.mark.parametrize("strength, steps", SHARES)
+def test_eulers_way_is_that_of_diffusers_with_trailing_timesteps(
+    prediction_type: str, strength: float, steps: int, zero_snr: bool
+) -> None:
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    config = {**betas, "prediction_type": prediction_type, "rescale_betas_zero_snr": zero_snr}
+    own = Schedule.of(LCMScheduler(**config), "euler").steps(strength, steps)
+    scheduler = EulerDiscreteScheduler(timestep_spacing="trailing", **config)
+    scheduler.set_timesteps(round(steps / strength))
+    timesteps = scheduler.timesteps[-steps:]
+    scheduler.set_begin_index(len(scheduler.timesteps) - steps)
+    assert [step.timestep for step in own] == timesteps.tolist()
+
+    source, predictions, noise = drawn(steps)
+    theirs, passed = scheduler.add_noise(source, noise[0], timesteps[:1]), []
+    for timestep, prediction in zip(timesteps, predictions, strict=True):
+        passed.append(scheduler.scale_model_input(theirs, timestep))
+        theirs = scheduler.step(prediction, timestep, theirs).prev_sample
+    # Theirs goes through 4096 times the noise where its level is all: so it is rounded there.
+    tolerance = 1e-3 if zero_snr else 1e-4
+    for one, other in zip(trajectory(own, prediction_type), [*passed, theirs], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=tolerance)
+
+
+def test_eulers_way_draws_noise_once() -> None:
+    first, *others = Schedule.of(LCMScheduler(), "euler").steps(0.8, 4)
+    assert (first.kept, first.fresh) == (first.sqrt_alpha, first.sqrt_one_minus_alpha)
+    assert {(step.kept, step.fresh) for step in others} == {(1.0, 0.0)}
+    assert (others[-1].c_skip, others[-1].c_out) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_tcd_passes_the_timesteps_of_diffusers_at_every_strength(steps: int) -> None:
+    starts = []
+    for twentieths in range(2, 21):
+        scheduler = TCDScheduler()
+        scheduler.set_timesteps(steps, strength=twentieths / 20)
+        assert list(tcd_timesteps(twentieths / 20, steps)) == scheduler.timesteps.tolist()
+        starts.append(int(scheduler.timesteps[0]))
+    assert starts == sorted(set(starts))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 0.75, 1.0])
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("strength, steps", [(1.0, 4), (0.5, 2), (0.6, 3), (0.1, 4), (0.9, 1)])
+def test_tcds_way_is_that_of_diffusers(prediction_type: str, strength: float, steps: int, gamma: float) -> None:
+    scheduler = TCDScheduler(prediction_type=prediction_type)
+    own = Schedule.of(LCMScheduler(prediction_type=prediction_type), "tcd").steps(strength, steps, gamma)
+    scheduler.set_timesteps(steps, strength=strength)
+    source, predictions, noise = drawn(steps)
+    theirs, passed = scheduler.add_noise(source, noise[0], scheduler.timesteps[:1]), []
+    for index, (timestep, prediction) in enumerate(zip(scheduler.timesteps, predictions, strict=True)):
+        passed.append(theirs)
+        with pytest.MonkeyPatch.context() as patch:
+            following = noise[min(index + 1, steps - 1)]
+            patch.setattr("diffusers.schedulers.scheduling_tcd.randn_tensor", lambda *_, n=following, **__: n)
+            theirs = scheduler.step(prediction, timestep, theirs, eta=gamma).prev_sample
+    for one, other in zip(trajectory(own, prediction_type), [*passed, theirs], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_gamma_is_read_by_tcd_alone() -> None:
+    others: tuple[Distillation, ...] = ("lcm", "turbo", "euler", "none")
+    for distillation in others:
+        schedule = Schedule.of(LCMScheduler(), distillation)
+        assert schedule.steps(0.8, 3, 0.1) == schedule.steps(0.8, 3, 0.9)
+    schedule = Schedule.of(LCMScheduler(), "tcd")
+    assert schedule.steps(0.8, 3, 0.1) != schedule.steps(0.8, 3, 0.9)
+    assert schedule.steps(0.8, 1, 0.1) == schedule.steps(0.8, 1, 0.9)
