@@ -22,7 +22,15 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.card.ceilings import measured_ceilings
 from benchmarks.card.shapes import SD15, SDXL, TINY, Shape, random_model
 from benchmarks.card.stages import EXECUTIONS, diffusers_rows, kernels_for, stage_row, stages
-from benchmarks.card.visitors import ONE, WAITING, further_cases, telling_cases, visitor_rows
+from benchmarks.card.visitors import (
+    ONE,
+    WAITING,
+    entries_of,
+    entry_rows,
+    further_cases,
+    telling_cases,
+    visitor_rows,
+)
 from benchmarks.measuring import plots, report
 from benchmarks.measuring.options import numbers
 from pipeline import Model
@@ -42,6 +50,8 @@ next sent when its picture is back; "{WAITING}" more in the mailbox, as with the
 step. Latency is from sending a frame to having its picture, and with it the wait in the mailbox. Rows and milliseconds
 are of one UNet call; where calls are only launched, milliseconds are those of launching. MiB: what one session holds.
 GiB: the most that tensors ever took of the card, weights included.
+
+As a page begins: the models of the catalogue that are of this shape, under the settings that a fresh page sends.
 
 Stages: milliseconds of each for that many frames at once, between CUDA events; renewal is that of all layers, which a
 frame pays once in an interval of the bank; history runs on the processor, beside the card. GFLOP as PyTorch counts
@@ -86,6 +96,10 @@ def parts_of(model: Model, size: tuple[int, int], options: argparse.Namespace, m
         parts.append(
             Part(f"Visitors, {name}", len(further), lambda: visitor_rows(model, size, further, options.seconds))
         )
+    if not options.quick:
+        many = options.visitors[:2]
+        each = lambda: entry_rows(model, size, many, options.seconds)  # noqa: E731 - it closes over its model
+        parts.append(Part(f"As a page begins, {name}", len(many) * len(entries_of(model)), each))
     return parts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from pipeline import Engine, FrameSettings, Model, load_model
 from pipeline.frames.codec import Frame
 from pipeline.memory import MemoryLayout, MemoryRow
+from pipeline.models.catalogue import Distillation
 from pipeline.models.load import ModelEntry
 from pipeline.prompts.encoder import TextEncoder
 
@@ -53,6 +55,10 @@ SLOWEST_FIRST = (
     "training/memory/test_memory_training.py",
 )
 """Files that take longest. Each worker takes one after the other, so that none is left with a slow one at the end."""
+
+WAYS: tuple[Distillation, ...] = ("lcm", "euler", "tcd")
+every_way = pytest.mark.parametrize("way", WAYS, indirect=True)
+"""For what has to hold in each way of few steps: noised anew between them, kept to, or both."""
 
 TESTS = Path(__file__).parent
 
@@ -239,6 +245,18 @@ def sdxl_model() -> Model:
         device=torch.device("cpu"),
         dtype=torch.float32,
     )
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> Distillation:
+    """The way of few steps: LCM's, unless `every_way` says otherwise."""
+    way: Distillation = getattr(request, "param", WAYS[0])
+    return way
+
+
+def in_the_way(model: Model, way: Distillation) -> Model:
+    """The same model, as if distilled so."""
+    return replace(model, entry=replace(model.entry, distillation=way))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from statistics import fmean, median
 from threading import Event
@@ -22,6 +22,8 @@ from pipeline import Engine, FrameSettings, Model, Session
 from pipeline.engine.graphs import Graphs
 from pipeline.engine.lanes import Tick
 from pipeline.frames.codec import Frame
+from pipeline.models.catalogue import CATALOGUE, ModelEntry
+from pipeline.models.recognition import family_of_config
 from pipeline.settings import Pipelined
 
 BANKS = (0.5, 2.0, 4.0)
@@ -51,13 +53,16 @@ class Case:
     steadiness: float = FrameSettings().steadiness
     under_way: str = WAITING
     graphs: Graphs = "auto"
+    strength: float = 1.0
+    guidance: float = 1.0
 
     @property
     def settings(self) -> FrameSettings:
         """Of every visitor, but for the prompt."""
         pipelined: Pipelined = "on" if self.under_way == PIPELINED else "off"
         asked = settings_of(self.memory, self.bank)
-        return asked.changed(steps=self.steps, steadiness=self.steadiness, pipelined=pipelined)
+        each = {"steps": self.steps, "strength": self.strength, "guidance": self.guidance}
+        return asked.changed(steadiness=self.steadiness, pipelined=pipelined, **each)
 
     @property
     def frames_under_way(self) -> int:
@@ -227,3 +232,21 @@ def visitor_rows(model: Model, size: tuple[int, int], chosen: Sequence[Case], se
             ticks = Ticks(engine)
             for case in (case for case in chosen if case.engine == parts):
                 yield measured_row(engine, ticks, case, frames, seconds)
+
+
+def entries_of(model: Model) -> list[ModelEntry]:
+    """The models of the catalogue that are of this one's family."""
+    family = family_of_config(model.unet.config)
+    return [entry for entry in CATALOGUE.values() if entry.family == family]
+
+
+def entry_rows(model: Model, size: tuple[int, int], visitors: Sequence[int], seconds: float) -> Iterator[report.Row]:
+    """A row for each model of this one's family and each number of visitors, who ask for what a fresh page begins with:
+    its steps in its way, its strength and its guidance."""
+    for entry in entries_of(model):
+        begun = entry.defaults
+        asked = {"strength": begun.strength, "guidance": begun.guidance}
+        cases = [Case(many, begun.steps, **asked) for many in visitors]
+        own = replace(model, entry=replace(model.entry, distillation=entry.distillation))
+        for row in visitor_rows(own, size, cases, seconds):
+            yield {"model": entry.name, "few steps": entry.distillation, **asked, **row}

@@ -19,7 +19,17 @@ from PIL import Image
 from benchmarks import gpu
 from benchmarks.card import ceilings, stages, visitors
 from benchmarks.card.ceilings import Ceilings, bytes_of, operations_of
-from benchmarks.card.shapes import SD15, SDXL, TINY, TINY_XL, byte_tokenizer, random_model, text_encoder_of, unet_of
+from benchmarks.card.shapes import (
+    SD15,
+    SDXL,
+    TINY,
+    TINY_XL,
+    Shape,
+    byte_tokenizer,
+    random_model,
+    text_encoder_of,
+    unet_of,
+)
 from benchmarks.card.visitors import (
     ONE,
     PIPELINED,
@@ -28,6 +38,8 @@ from benchmarks.card.visitors import (
     StuckError,
     Ticks,
     drawn,
+    entries_of,
+    entry_rows,
     further_cases,
     telling_cases,
 )
@@ -82,6 +94,23 @@ def test_every_case_gets_its_row(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert all(float(row["MiB"]) > 0 and float(row["floor"]) > 0 for row in parts)
     with Image.open(tmp_path / "gpu.png") as plot:
         assert plot.width > 0
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    "shape, names",
+    [
+        (TINY, ["sd15-lcm", "sd15-hyper", "sd15-tcd", "dreamshaper-lcm"]),
+        (TINY_XL, ["sdxl-turbo", "sdxl-lcm", "sdxl-hyper", "sdxl-lightning"]),
+    ],
+)
+def test_models_of_the_catalogue_are_measured_as_a_page_begins(shape: Shape, names: list[str]) -> None:
+    model = random_model(shape, torch.device("cpu"))
+    rows = list(entry_rows(model, (shape.side, shape.side), (1,), 0.01))
+    assert [row["model"] for row in rows] == [each.name for each in entries_of(model)] == names
+    guided = {row["model"] for row in rows if row["guidance"] == 3.5 and row["steps"] == 3}
+    assert guided == {name for name in names if name.endswith("-hyper")}
+    assert {row["few steps"] for row in rows} > {"euler"}
 
 
 def test_a_try_is_never_written_into_the_results(

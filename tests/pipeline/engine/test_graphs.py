@@ -23,10 +23,11 @@ from pipeline.frames.codec import Frame
 from pipeline.guides.control import Control
 from pipeline.memory import create_memory
 from pipeline.memory.bank import BankRow, LayerTokens
+from pipeline.models.catalogue import Distillation
 from pipeline.models.unet_call import UnetInputs, predicted
 from pipeline.prompts.embeddings import PromptEmbeddings
 from pipeline.prompts.encoder import PromptEncoder
-from tests.conftest import memory_rows
+from tests.conftest import every_way, in_the_way, memory_rows
 from tests.pipeline.engine.test_lanes import Ground, Visitor
 from tests.pipeline.guides.test_control import tiny_adapter, tiny_controlnet
 
@@ -93,11 +94,12 @@ def painted(
     return [each.pictures for each in visitors]
 
 
+@every_way
 @pytest.mark.parametrize("memory, calls_before, most", [("feature-bank", 2, 8), ("feature-bank", 0, 1), ("none", 2, 8)])
 def test_pictures_are_bit_for_bit_those_without_recordings(
-    tiny_model: Model, memory: str, calls_before: int, most: int
+    tiny_model: Model, memory: str, calls_before: int, most: int, way: Distillation
 ) -> None:
-    recorder = Again()
+    tiny_model, recorder = in_the_way(tiny_model, way), Again()
     runner = RecordedUnet(recorder, calls_before, most)
     expected, pictures = painted(tiny_model, predicted, memory), painted(tiny_model, runner, memory)
     for some, others in zip(pictures, expected, strict=True):
@@ -276,13 +278,14 @@ def test_trees_are_walked_in_one_order_whatever_they_are_made_of() -> None:
 
 
 @pytest.mark.gpu
-def test_on_a_card_recordings_paint_what_calls_paint(tiny_folder: Any) -> None:
+@every_way
+def test_on_a_card_recordings_paint_what_calls_paint(tiny_folder: Any, way: Distillation) -> None:
     """To the rounding of kernels that may be chosen differently: at most one value of 255."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     from pipeline import load_model
 
-    model = load_model(tiny_folder, device="cuda", dtype=torch.float32)
+    model = in_the_way(load_model(tiny_folder, device="cuda", dtype=torch.float32), way)
     runner = RecordedUnet(graphs_module.CudaRecorder(), calls_before=2)
     expected, pictures = painted(model, predicted), painted(model, runner)
     assert runner.recordings > 0

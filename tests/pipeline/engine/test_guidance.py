@@ -17,10 +17,11 @@ from pipeline.engine.streams import Arrived, Painted
 from pipeline.engine.translator import Asked, Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory
+from pipeline.models.catalogue import Distillation
 from pipeline.models.schedule import PREDICTION_TYPES, Schedule, StepCoefficients
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import GUIDANCE_KINDS, resting
-from tests.conftest import TINY_SIZE
+from tests.conftest import TINY_SIZE, WAYS, every_way
 
 SHAPE = (1, 4, 6, 6)
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", negative_prompt="(ugly)2.0", fusion_threshold=0.0, bank_interval=1)
@@ -36,10 +37,11 @@ def close(one: torch.Tensor, other: torch.Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
 
-@pytest.fixture(params=[0, 1])
+@pytest.fixture(params=[(way, index) for way in WAYS for index in (0, 1)], ids=lambda each: f"{each[0]} {each[1]}")
 def step(request: pytest.FixtureRequest, tiny_model: Model) -> StepCoefficients:
     """A noisy step, and one with little noise."""
-    return Schedule.of(tiny_model.scheduler).steps(0.6, 2)[request.param]
+    way, index = request.param
+    return Schedule.of(tiny_model.scheduler, way).steps(0.6, 2, 0.3)[index]
 
 
 class Setup:
@@ -95,7 +97,11 @@ def test_self_guidance_is_the_papers_equation(setup: Setup, scale: float) -> Non
     assert anchor is setup.source
 
 
-def test_at_the_first_step_the_residual_of_self_guidance_is_the_noise_itself(setup: Setup) -> None:
+@every_way
+def test_at_the_first_step_the_residual_of_self_guidance_is_the_noise_itself(
+    tiny_model: Model, way: Distillation
+) -> None:
+    setup = Setup(Schedule.of(tiny_model.scheduler, way).steps(0.6, 2)[0], "epsilon")
     close(residual_noise(setup.step, setup.noisy, setup.source), noise(3))
 
 
@@ -177,10 +183,11 @@ def test_gamma_rests_where_nothing_comes_between_steps() -> None:
 
 
 @pytest.fixture
-def translator(tiny_model: Model) -> Iterator[Translator]:
+def translator(tiny_model: Model, way: Distillation) -> Iterator[Translator]:
     memory = create_memory("feature-bank", tiny_model.entry.memory_layout, "sdpa")
     with memory.installed(tiny_model.unet):
-        yield Translator(tiny_model, memory, PromptEncoder(tiny_model.text_encoders), Schedule.of(tiny_model.scheduler))
+        schedule = Schedule.of(tiny_model.scheduler, way)
+        yield Translator(tiny_model, memory, PromptEncoder(tiny_model.text_encoders), schedule)
 
 
 def drawn(number: int) -> Frame:
@@ -188,6 +195,7 @@ def drawn(number: int) -> Frame:
     return np.random.default_rng(number).integers(0, 256, (TINY_SIZE, TINY_SIZE, 3), np.uint8)
 
 
+@every_way
 @pytest.mark.parametrize(
     "kind, steps, count", [("self", 1, 60), ("onetime", 1, 10), ("self", 3, 10), ("onetime", 3, 10)]
 )
@@ -219,6 +227,7 @@ def test_after_a_new_prompt_a_frame_is_as_in_a_new_session(
         assert np.array_equal(np.asarray(session.translate(frames[1], asked)), np.asarray(fresh))
 
 
+@every_way
 def test_frames_of_all_kinds_share_calls_and_each_is_as_alone(translator: Translator) -> None:
     alone, together = [], []
     for seed, kind in enumerate(GUIDANCE_KINDS):
@@ -236,6 +245,7 @@ def test_frames_of_all_kinds_share_calls_and_each_is_as_alone(translator: Transl
             torch.testing.assert_close(one.anchor, other.anchor, rtol=0, atol=1e-5)
 
 
+@every_way
 @pytest.mark.parametrize("kind", RESIDUAL_KINDS)
 def test_a_frame_that_begins_again_keeps_nothing_of_its_first_try(translator: Translator, kind: str) -> None:
     asked = Asked(drawn(3), LIVELY.changed(steps=2, guidance=2.0, guidance_kind=kind), 7)

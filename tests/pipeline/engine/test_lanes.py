@@ -22,10 +22,11 @@ from pipeline.engine.translator import Asked, Translator, UnderWay
 from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame, fitted
 from pipeline.memory import create_memory
+from pipeline.models.catalogue import Distillation
 from pipeline.models.schedule import Schedule
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import GUIDANCE_KINDS
-from tests.conftest import TINY_SIZE, moving_square
+from tests.conftest import TINY_SIZE, every_way, moving_square
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
 
@@ -66,11 +67,11 @@ class Visitor:
 
 
 @pytest.fixture
-def translator(tiny_model: Model) -> Iterator[Translator]:
+def translator(tiny_model: Model, way: Distillation) -> Iterator[Translator]:
     memory = create_memory("feature-bank", tiny_model.entry.memory_layout, "sdpa")
     encoder = PromptEncoder(tiny_model.text_encoders)
     with memory.installed(tiny_model.unet):
-        yield Translator(tiny_model, memory, encoder, Schedule.of(tiny_model.scheduler))
+        yield Translator(tiny_model, memory, encoder, Schedule.of(tiny_model.scheduler, way))
 
 
 class Ground:
@@ -147,10 +148,12 @@ SETTINGS = st.builds(
     fusion_strength=st.sampled_from([0.0, 0.5, 0.75]),
     steadiness=st.sampled_from([0.0, 0.8]),
     pipelined=st.sampled_from(["off", "on"]),
+    gamma=st.sampled_from([0.0, 0.3, 1.0]),
 )
 VISITORS = st.lists(st.lists(SETTINGS, min_size=1, max_size=3), min_size=1, max_size=4)
 
 
+@every_way
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choices=VISITORS, turns=st.lists(st.integers(0, 4), max_size=16), rows=st.integers(1, 12))
 def test_whoever_shares_a_call_gets_what_they_get_alone(
@@ -169,6 +172,7 @@ def test_whoever_shares_a_call_gets_what_they_get_alone(
         assert_alike(visitor.pictures, alone(translator, visitor, visitor.sent))
 
 
+@every_way
 def test_a_row_of_a_shared_call_is_that_row_alone(translator: Translator) -> None:
     """Of pictures without two places alike, in banks with room for all: where two tokens are equally near, rounding may
     decide which of them is fused or merged into."""
@@ -195,6 +199,7 @@ def test_a_row_of_a_shared_call_is_that_row_alone(translator: Translator) -> Non
                     torch.testing.assert_close(tensor, single.rows[key].layers[layer].tensors[name], rtol=0, atol=1e-5)
 
 
+@every_way
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_pipelined_denoising_gives_a_picture_a_tick_and_loses_none(translator: Translator, steps: int) -> None:
     visitor, ground = Visitor(0, [LIVELY.changed(steps=steps, pipelined="on")]), Ground(translator)
@@ -208,6 +213,7 @@ def test_pipelined_denoising_gives_a_picture_a_tick_and_loses_none(translator: T
     assert_alike(visitor.pictures, alone(translator, visitor, 8))
 
 
+@every_way
 @pytest.mark.parametrize("kind, rows", [("onetime", [2, 3, 4, 4]), ("full", [2, 4, 6, 6]), ("self", [1, 2, 3, 3])])
 def test_pipelined_frames_of_every_kind_of_guidance_are_as_alone(
     translator: Translator, kind: str, rows: list[int]
@@ -229,6 +235,7 @@ def test_one_frame_under_way_waits_for_the_last(translator: Translator) -> None:
     assert ground.send(visitor)
 
 
+@every_way
 def test_pipelining_is_switched_live(translator: Translator) -> None:
     each = [LIVELY.changed(steps=3, pipelined=pipelined) for pipelined in ("on", "on", "off", "on", "off", "off", "on")]
     visitor, ground = Visitor(0, each), Ground(translator)

@@ -18,10 +18,11 @@ from pipeline.memory import MEMORIES, TRAINED_MEMORIES, MemoryRow
 from pipeline.memory.feature_bank import FeatureBank
 from pipeline.memory.motion import save_motion
 from pipeline.memory.spatial import save_recurrent
+from pipeline.models.catalogue import Distillation
 from pipeline.models.unet_call import UnetRunner, predicted
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import MEMORIES_THAT_READ, MEMORY_NAMES, OWN_MEMORY, SettingsError, resting
-from tests.conftest import FULL_CONDITIONING, save_tiny_model, tiny_sdxl_unet
+from tests.conftest import FULL_CONDITIONING, every_way, in_the_way, save_tiny_model, tiny_sdxl_unet
 from tests.pipeline.engine.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
 from tests.pipeline.memory.test_causal import expecting_whole, generator
@@ -130,11 +131,13 @@ def test_a_setting_acts_with_the_memories_that_read_it_and_rests_with_others(
             )
 
 
+@every_way
 @pytest.mark.parametrize("recorded", [False, True])
 def test_visitors_of_all_memories_get_what_they_would_get_alone(
-    model: Model, choice: MemoryChoice, recorded: bool
+    model: Model, choice: MemoryChoice, recorded: bool, way: Distillation
 ) -> None:
     """Also one who changes on the way; calls hold the rows of one memory."""
+    model = in_the_way(model, way)
     recorder = Again()
     runner = RecordedUnet(recorder, 0) if recorded else predicted
     translator = translator_of(model, choice, runner)

@@ -19,8 +19,10 @@ from pipeline.engine.streams import OneStream, Painted, streams_for
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory
+from pipeline.models.catalogue import Distillation
 from pipeline.models.schedule import Schedule
 from pipeline.prompts.encoder import PromptEncoder
+from tests.conftest import every_way
 from tests.pipeline.engine.test_lanes import LIVELY, Ground, Visitor, alone, assert_alike
 
 WAITING = {
@@ -54,10 +56,11 @@ class Waits(TorchDispatchMode):
 
 
 @pytest.fixture
-def translator(tiny_model: Model) -> Iterator[Translator]:
+def translator(tiny_model: Model, way: Distillation) -> Iterator[Translator]:
     memory = create_memory("feature-bank", tiny_model.entry.memory_layout, "sdpa")
     with memory.installed(tiny_model.unet):
-        yield Translator(tiny_model, memory, PromptEncoder(tiny_model.text_encoders), Schedule.of(tiny_model.scheduler))
+        schedule = Schedule.of(tiny_model.scheduler, way)
+        yield Translator(tiny_model, memory, PromptEncoder(tiny_model.text_encoders), schedule)
 
 
 def ragged_frames(translator: Translator) -> list[Any]:
@@ -77,6 +80,7 @@ def ragged_frames(translator: Translator) -> list[Any]:
     return pairs
 
 
+@every_way
 def test_the_cpu_reads_nothing_back_in_a_tick(translator: Translator) -> None:
     pairs = ragged_frames(translator)
     with Waits() as waits:
@@ -179,6 +183,7 @@ def test_a_picture_that_nothing_follows_is_waited_for_at_once(translator: Transl
     assert len(visitor.outcomes) == 1 and not ground.lanes
 
 
+@every_way
 def test_a_frame_behind_one_that_turns_out_to_be_no_picture_begins_again(translator: Translator) -> None:
     bad = LIVELY.changed(fusion_strength=0.4)
     visitor = Visitor(0, [LIVELY, bad, LIVELY, LIVELY])
@@ -256,14 +261,15 @@ def test_what_goes_to_a_card_is_copied_from_pinned_memory(monkeypatch: pytest.Mo
 
 
 @pytest.mark.gpu
-def test_on_a_card_no_tick_waits(tiny_folder: Any) -> None:
+@every_way
+def test_on_a_card_no_tick_waits(tiny_folder: Any, way: Distillation) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     from pipeline import load_model
 
     model = load_model(tiny_folder, device="cuda")
     memory = create_memory("feature-bank", model.entry.memory_layout, "sdpa")
-    parts = (model, memory, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler))
+    parts = (model, memory, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler, way))
     with memory.installed(model.unet):
         translator = Translator(*parts, streams=streams_for(model.device))
         pairs = ragged_frames(translator)
@@ -279,14 +285,15 @@ def test_on_a_card_no_tick_waits(tiny_folder: Any) -> None:
 
 
 @pytest.mark.gpu
-def test_on_a_card_streams_paint_what_one_stream_paints(tiny_folder: Any) -> None:
+@every_way
+def test_on_a_card_streams_paint_what_one_stream_paints(tiny_folder: Any, way: Distillation) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     from pipeline import load_model
 
     model = load_model(tiny_folder, device="cuda", dtype=torch.float32)
     memory = create_memory("feature-bank", model.entry.memory_layout, "sdpa")
-    parts = (model, memory, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler))
+    parts = (model, memory, PromptEncoder(model.text_encoders), Schedule.of(model.scheduler, way))
     visitors = [Visitor(seed, [LIVELY.changed(steps=1 + seed % 2)]) for seed in range(3)]
     with memory.installed(model.unet):
         ground = Ground(Translator(*parts, streams=streams_for(model.device)))
