@@ -17,6 +17,9 @@ BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
 def written(folder: Path, each: Named) -> Path:
     """As much of a repository as the check reads: names and sizes."""
+    if each.name.file:
+        (folder / each.name.file).write_bytes(bytes(3_000_000))
+        return folder
     for part in each.parts:
         place = folder / part
         place.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,8 @@ def test_a_hub_as_declared_ends_well_and_every_name_was_asked(hub: FakeHub, caps
     assert all(str(each.name) in out for each in named())
     (safety,) = [line for line in out.splitlines() if line.startswith("| --safety on")]
     assert "safety_checker/model.fp16.safetensors" in safety and "| 2 " in safety and "creativeml" in safety
+    hyper = [line for line in out.splitlines() if line.startswith("| sd15-hyper") and "ByteDance" in line]
+    assert ["| Hyper-SD15-8steps-CFG-lora.safetensors " in line and "| 3 " in line for line in hyper] == [True]
     assert not any(path.endswith((".safetensors", ".bin")) for path in hub.asked)
 
 
@@ -67,6 +72,7 @@ def test_a_hub_as_declared_ends_well_and_every_name_was_asked(hub: FakeHub, caps
         (SKETCH, {"siblings": [{"rfilename": "config.json"}, {"rfilename": "model.safetensors"}]}, "safetensors now"),
         (BASE, {"siblings": [{"rfilename": "unet/model.bin"}]}, "unet as a pickle alone"),
         (TURBO, {"siblings": []}, "no unet"),
+        ("ByteDance/Hyper-SD", {"siblings": []}, "no Hyper-SDXL-8steps-CFG-lora.safetensors"),
     ],
 )
 def test_what_differs_is_named(

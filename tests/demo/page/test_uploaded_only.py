@@ -78,7 +78,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    model = SimpleNamespace(entry=SimpleNamespace(defaults=FrameSettings(), guides=True), title="A model")
+    entry = SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm")
+    model = SimpleNamespace(entry=entry, title="A model")
     engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
     blocks = page.build(SimpleNamespace(mint=lambda *_: "", leave=str, address_of=str, engine=engine))  # type: ignore[arg-type]
     _, url, _ = blocks.launch(

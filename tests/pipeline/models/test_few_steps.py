@@ -142,6 +142,16 @@ def test_pictures_are_those_of_diffusers_image_to_image(
     torch.testing.assert_close(ours, latents_of_theirs(theirs, settings, monkeypatch), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_card_the_same_pictures_come(name: str, hub: Hub) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    settings = FrameSettings(**ASKED, strength=0.6, steps=3, guidance=3.5)
+    here, there = (latents_of(load_model(name, each, torch.float32, hub), settings) for each in ("cpu", "cuda"))
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-2, atol=1e-2)
+
+
 def test_a_model_paints_with_what_a_fresh_page_asks(model: Model) -> None:
     with Engine(model, size=(SIDE, SIDE)) as engine:
         plain = np.asarray(engine.open().translate(drawn(), model.entry.defaults))

@@ -51,7 +51,18 @@ def test_default_dtypes() -> None:
 
 
 def test_every_entry_of_the_catalogue_says_what_a_person_must_know() -> None:
-    assert list(CATALOGUE) == ["embedded", "sd15-lcm", "dreamshaper-lcm", "sd-turbo", "sdxl-turbo", "sdxl-lcm"]
+    assert list(CATALOGUE) == [
+        "embedded",
+        "sd15-lcm",
+        "sd15-hyper",
+        "sd15-tcd",
+        "dreamshaper-lcm",
+        "sd-turbo",
+        "sdxl-turbo",
+        "sdxl-lcm",
+        "sdxl-hyper",
+        "sdxl-lightning",
+    ]
     for name, entry in CATALOGUE.items():
         assert entry.name == name
         assert entry.title and entry.licence
@@ -59,16 +70,20 @@ def test_every_entry_of_the_catalogue_says_what_a_person_must_know() -> None:
         assert all(is_repository(each) for each in entry.repositories)
         assert entry.memory_gib > 0 or entry.name == "embedded"
     assert {name for name, entry in CATALOGUE.items() if not entry.guides} == {
+        "sd15-tcd",
         "dreamshaper-lcm",
         "sd-turbo",
         "sdxl-turbo",
+        "sdxl-lightning",
     }
 
 
 def test_the_page_begins_with_what_suits_the_model() -> None:
     assert CATALOGUE["embedded"].defaults == FrameSettings()
     assert (CATALOGUE["sd15-lcm"].defaults.steps, CATALOGUE["sd-turbo"].defaults.steps) == (4, 2)
-    assert all(entry.defaults.guidance == 1.0 for entry in CATALOGUE.values())
+    guided = {name for name, entry in CATALOGUE.items() if entry.defaults.guidance > 1}
+    assert guided == {"sd15-hyper", "sdxl-hyper"}
+    assert all(CATALOGUE[name].defaults.steps == 3 and CATALOGUE[name].defaults.negative_acts for name in guided)
 
 
 def test_an_embedded_model_describes_itself() -> None:

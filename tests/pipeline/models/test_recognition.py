@@ -160,7 +160,9 @@ def test_a_base_model_wants_the_lora_of_its_family(tmp_path: Path) -> None:
         load(folder)
 
 
-@pytest.mark.parametrize(("said", "strength"), [("lcm", 0.6), ("turbo", 0.5), ("none", 0.6)])
+@pytest.mark.parametrize(
+    ("said", "strength"), [("lcm", 0.6), ("turbo", 0.5), ("euler", 0.5), ("tcd", 0.6), ("none", 0.6)]
+)
 def test_what_makes_a_model_fast_may_be_said_and_then_no_lora_comes_on_top(
     tmp_path: Path, said: FewSteps, strength: float
 ) -> None:
@@ -186,7 +188,7 @@ def test_of_the_catalogue_it_is_known_and_from_a_tcd_scheduler_as_well(tmp_path:
     folder = save_model(tmp_path / "any", "sd15", weights=False)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"_class_name": "TCDScheduler"}))
-    assert (find_entry(folder).distillation, find_entry(folder).lora) == ("turbo", "")
+    assert (find_entry(folder).distillation, find_entry(folder).lora, find_entry(folder).guides) == ("tcd", "", False)
 
 
 def test_what_a_folder_names_has_to_be_a_repository(tmp_path: Path) -> None:
