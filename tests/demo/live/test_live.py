@@ -73,7 +73,7 @@ def test_settings_act_on_the_next_frame_and_name_their_revision(
         socket.send_json({"type": "set", "settings": {"steps": 3, "prompt": "oil"}})
         news = socket.receive_json()
         assert (news["type"], news["revision"], news["settings"]["steps"]) == ("applied", 1, 3)
-        assert news["resting"] == resting(FrameSettings(), "none")
+        assert news["resting"] == resting(FrameSettings(steps=3), "none")
         socket.send_bytes(frame(1))
         assert unpacked(socket.receive_bytes())[2] == 1
     assert engine.sessions[0].settings[-1] == FrameSettings(steps=3, prompt="oil")
