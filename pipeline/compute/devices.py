@@ -1,4 +1,4 @@
-"""What goes between the CPU and a device, without the CPU ever waiting for it."""
+"""What goes between the CPU and a device, without the CPU ever waiting for it, unless it says so."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def leaving(tensor: Tensor) -> Tensor:
     if tensor.device.type != "cuda":
         return tensor
     return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a device has done what it was told: on another stream it may still read what is to be written."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def numbers_on(device: torch.device, values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:

@@ -16,12 +16,14 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.compute.devices import settle
 from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
 from pipeline.compute.peak import PeakBytes
 from pipeline.engine.budget import ByteBudget
 from pipeline.engine.compiled import Compiled, CompiledCodec, CompiledUnet, Kinds, PlainCodec
 from pipeline.engine.compiling import MemorySource
+from pipeline.engine.finer import Resting, finer_picture, finer_settings, finer_translator
 from pipeline.engine.graphs import Graphs, unet_runner
 from pipeline.engine.guidance import branch_count
 from pipeline.engine.holdings import Holdings
@@ -45,6 +47,7 @@ from pipeline.guides.safety import SafetyChecker
 from pipeline.memory import MappedMemory, Memory
 from pipeline.models.hub import Hub
 from pipeline.models.load import Model
+from pipeline.models.unet_call import predicted
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsError
 
@@ -130,6 +133,7 @@ class Engine:
             used=self._kinds.used if self._kinds else Used(),
             streams=streams_for(model.device),
         )
+        self._finer = finer_translator(translator, choice.running(predicted) if choice else predicted)
         self._observers: list[Observer] = []
         self._translator = translator
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room, self.size[0] * self.size[1])
@@ -284,6 +288,19 @@ class Engine:
             return future
         return self._queued(Request(session, Asked(frame, settings, session.seed, with_map), future))
 
+    def submit_finer(
+        self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame
+    ) -> Future[Frame | None]:
+        """Queue a picture at rest, behind everything else; `Session.submit_finer` is the way in."""
+        future: Future[Frame | None] = Future()
+        try:
+            asked = Asked(frame, finer_settings(self.asking(settings)), session.seed)
+        except SettingsError as error:
+            future.set_exception(error)
+            return future
+        self._mailbox.put_resting(Resting(session, asked, shown, future))
+        return future
+
     def _queued(self, request: Request) -> Future[Translation]:
         self._mailbox.put(request)
         return request.future
@@ -299,8 +316,8 @@ class Engine:
         dropped = self._mailbox.forget(session)
         if self._holdings is not None:
             self._holdings.close(session)
-        if dropped is not None:
-            cancel(dropped)
+        for future in dropped:
+            cancel(future)
 
     def release(self, session: Session) -> None:
         """Let others have the bytes of a session that is parked: all of them, or, where what it keeps lies in the very
@@ -382,6 +399,22 @@ class Engine:
                 answer(request, outcome)
             self._apply_changes()
             outcomes = self._moved_on(requests)
+            if not (outcomes or self._lanes or self._reading):
+                self._paint_finer()
+
+    def _paint_finer(self) -> None:
+        """Paint one picture that rests, unless anything else waits, until anything does."""
+        resting = self._mailbox.taken_resting()
+        if resting is None or not resting.future.set_running_or_notify_cancel():
+            return
+        try:
+            picture = finer_picture(self._finer, resting, lambda: self._mailbox.waits or resting.session.closed)
+        except torch.OutOfMemoryError:
+            resting.future.set_result(None)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this picture
+            resting.future.set_exception(error)
+        else:
+            resting.future.set_result(picture)
 
     def _has_room(self, request: Request) -> bool:
         return self._lanes.has_room(request, before=self._reading.waiting(request.session))
@@ -449,12 +482,6 @@ def peak_of_a_frame(translator: Translator, size: tuple[int, int]) -> int:
 def grey_frame(size: tuple[int, int]) -> Frame:
     """A frame of `size`, (width, height), that shows nothing."""
     return np.full((size[1], size[0], 3), 128, np.uint8)
-
-
-def settle(device: torch.device) -> None:
-    """Wait until a device has done what it was told: on another stream it may still read what is to be written."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def answer(request: Request, outcome: Translation | Exception) -> None:

@@ -1,4 +1,5 @@
-"""What waits for the engine's thread: of each open session its newest frame, of each kind of change the newest."""
+"""What waits for the engine's thread: of each open session its newest frame, of each kind of change the newest, and,
+behind these, pictures at rest that are to come finer."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Any, TypeVar
 
+from pipeline.engine.finer import Resting
 from pipeline.engine.lanes import Request
-from pipeline.engine.session import Session, Translation
+from pipeline.engine.session import Session
 from pipeline.errors import SessionClosedError
 from pipeline.models.load import Model
 
@@ -35,6 +37,8 @@ class Mailbox:
         self._waiting: dict[Session, Request] = {}
         # One slot a kind of change, the newest wins as well.
         self._changes: dict[str, Change] = {}
+        # One slot a session; a frame of the session ends its rest.
+        self._resting: dict[Session, Resting] = {}
         # In the order in which they were opened.
         self._sessions: dict[Session, None] = {}
         self._working = False
@@ -56,6 +60,11 @@ class Mailbox:
         return self._working or bool(self._waiting)
 
     @property
+    def waits(self) -> bool:
+        """Whether anything waits that goes before a picture at rest."""
+        return bool(self._waiting or self._changes or self._closed)
+
+    @property
     def closed(self) -> bool:
         """Whether nothing may be put in any more."""
         return self._closed
@@ -69,12 +78,22 @@ class Mailbox:
     def put(self, request: Request) -> None:
         """Put in a frame, in the place of one of its session that waits. Raises `SessionClosedError`."""
         with self._changed:
-            if request.session not in self._sessions:
-                raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
-            dropped = self._waiting.get(request.session)
+            self._refuse_if_not_open(request.session)
+            dropped = [self._waiting.get(request.session), self._resting.pop(request.session, None)]
             self._waiting[request.session] = request
             self._changed.notify()
         # Outside the lock: cancelling runs callbacks of whoever waits, and these may call the engine.
+        for each in dropped:
+            if each is not None:
+                cancel(each.future)
+
+    def put_resting(self, resting: Resting) -> None:
+        """Put in a picture at rest, in the place of one of its session that waits. Raises `SessionClosedError`."""
+        with self._changed:
+            self._refuse_if_not_open(resting.session)
+            dropped = self._resting.pop(resting.session, None)
+            self._resting[resting.session] = resting
+            self._changed.notify()
         if dropped is not None:
             cancel(dropped.future)
 
@@ -91,12 +110,12 @@ class Mailbox:
             cancel(dropped.future)
         return future
 
-    def forget(self, session: Session) -> Future[Translation] | None:
-        """Drop a session and its waiting frame, whose future comes back to be cancelled."""
+    def forget(self, session: Session) -> list[Future[Any]]:
+        """Drop a session and what waits of it, whose futures come back to be cancelled."""
         with self._changed:
             self._sessions.pop(session, None)
-            dropped = self._waiting.pop(session, None)
-        return None if dropped is None else dropped.future
+            dropped = [self._waiting.pop(session, None), self._resting.pop(session, None)]
+        return [each.future for each in dropped if each is not None]
 
     def close(self) -> None:
         """Take in nothing any more, and drop the changes that wait."""
@@ -110,23 +129,34 @@ class Mailbox:
     def taken(self, may_set_out: Callable[[Request], bool], can_wait: bool) -> list[Request]:
         """The waiting frames that may set out, longest waiting first. None of a closed mailbox.
 
-        `can_wait` until there is a frame or a change, or it is closed.
+        `can_wait` until there is a frame, a change or a picture at rest, or it is closed.
         """
         with self._changed:
             if can_wait:
                 self._working = False
-                self._changed.wait_for(lambda: self._waiting or self._changes or self._closed)
+                self._changed.wait_for(lambda: self.waits or self._resting)
             self._working = True
             chosen = [] if self._closed else [each for each in self._waiting.values() if may_set_out(each)]
             for request in chosen:
                 del self._waiting[request.session]
         return [request for request in chosen if request.future.set_running_or_notify_cancel()]
 
+    def taken_resting(self) -> Resting | None:
+        """The picture that has rested longest, unless anything else waits."""
+        with self._changed:
+            if self.waits or not self._resting:
+                return None
+            return self._resting.pop(next(iter(self._resting)))
+
     def taken_changes(self) -> list[Change]:
         """The changes that wait, in the order in which they were put in."""
         with self._changed:
             changes, self._changes = list(self._changes.values()), {}
         return changes
+
+    def _refuse_if_not_open(self, session: Session) -> None:
+        if session not in self._sessions:
+            raise SessionClosedError("the session is closed; needed: an open one. Open a new one.")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

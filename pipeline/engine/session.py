@@ -22,6 +22,9 @@ from pipeline.frames.codec import Frame, Picture, as_frame, fitted
 from pipeline.memory import Memory
 from pipeline.settings import FrameSettings
 
+FINER_TIMES = 2
+"""How many times as wide and as high as the shown one a finer picture is."""
+
 
 @dataclass(frozen=True, eq=False)
 class Translation:
@@ -68,6 +71,10 @@ class Server(Protocol):
     def submit(
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool
     ) -> Future[Translation]: ...
+
+    def submit_finer(
+        self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame
+    ) -> Future[Frame | None]: ...
 
     def release(self, session: Session) -> None: ...
 
@@ -130,6 +137,28 @@ class Session:
             failed.set_exception(error)
             return failed
         return self._engine.submit(self, frame, settings, with_map)
+
+    def submit_finer(
+        self, picture: Picture, shown: Frame, settings: FrameSettings | None = None
+    ) -> Future[Frame | None]:
+        """Paint a picture at rest once more, at twice the width and height and in four steps, in the tones of `shown`,
+        which is what the session has made of it. It is painted while nothing else waits, with no memory, and leaves
+        none.
+
+        The future is cancelled by the session's next picture, or its result is `None`, as soon as anybody's picture
+        waits. Raises `SessionClosedError`; any other error comes with the future: `PictureError`, `PromptError`,
+        `FrameError` or `SettingsError`.
+        """
+        self._refuse_if_closed()
+        settings = settings or FrameSettings()
+        height, width = shown.shape[:2]
+        try:
+            frame = fitted(as_frame(picture), (FINER_TIMES * width, FINER_TIMES * height), settings.fit)
+        except PictureError as error:
+            failed: Future[Frame | None] = Future()
+            failed.set_exception(error)
+            return failed
+        return self._engine.submit_finer(self, frame, settings, shown)
 
     def resize(self, size: tuple[int, int]) -> None:
         """Work at `size`, (width, height) in pixels, from the next picture on; raises `SettingsError`.

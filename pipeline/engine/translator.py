@@ -217,7 +217,7 @@ class Translator:
         with torch.inference_mode():
             frame = self.begun(asked, past)
             pixels = as_pixels(asked.frame, self.model.device, self.model.dtype)
-            latents = frame.clean.to(self.model.dtype)
+            latents = frame.latents.to(self.model.dtype)
             self.codec.prepare(pixels.repeat(rows, 1, 1, 1), latents.repeat(rows, 1, 1, 1))
             for step in range(len(frame.steps)):
                 frames = self._with_depth([(replace(frame, step=step), past)] * rows)
