@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined")}
 """Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next. `--memory` says what
 the engine is started with."""
-OF_THE_MODEL = ("steps", "strength")
+OF_THE_MODEL = ("steps", "strength", "guidance")
 """The settings of which each model has defaults of its own."""
 METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
 
