@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pipeline.engine.compiled import Compiled
     from pipeline.engine.engine import Engine
 
-FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined")}
-"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next. `--memory` says what
-the engine is started with."""
+FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined", "finer")}
+"""Of a file one frame is under way at a time: none may be dropped, and nobody waits for the next; nothing of it is ever
+at rest. `--memory` says what the engine is started with."""
 OF_THE_MODEL = ("steps", "strength", "guidance")
 """The settings of which each model has defaults of its own."""
 METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}

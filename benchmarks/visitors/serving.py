@@ -103,7 +103,9 @@ def serving(model: str, log: Path | None = None, arguments: Sequence[str] = (), 
     Raises `LoadError` where it does not start.
     """
     port = _free_port()
-    command = [sys.executable, "app.py", "--model", model, "--host", HOST, "--port", str(port), *arguments]
+    command = [sys.executable, "app.py", "--model", model, "--host", HOST, "--port", str(port)]
+    # A picture that comes by itself answers no frame.
+    command += ["--finer-seconds", "0", *arguments]
     with open(log or os.devnull, "wb") as said:
         app = subprocess.Popen(
             command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, env=os.environ | limits(visitors)

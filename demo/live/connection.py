@@ -39,6 +39,7 @@ class Connection:
         self._sender: asyncio.Task[None] | None = None
         self._waiting: tuple[bytes, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._finer: asyncio.Task[None] | None = None
         self._finishing = False
 
     @asynccontextmanager
@@ -76,11 +77,12 @@ class Connection:
         try:
             await self._first_of(reading)
         finally:
-            await ended(reading, *self._tasks)
+            await ended(reading, *self._tasks, *filter(None, [self._finer]))
 
     async def finish(self, code: int, sentence: str, within_s: float) -> None:
         """Take no more frames, send the pictures of those under way if they come `within_s` seconds, and close."""
         self._finishing = True
+        self._end_rest()
         self._drop_waiting()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within_s)
@@ -134,6 +136,7 @@ class Connection:
         if not visitor.takes_frame() or self._finishing:
             self.say(wire.dropped_reply(wire.sequence_of(data)))
             return
+        self._end_rest()
         self._drop_waiting()
         self._waiting = (data, visitor.frame_at)
         self._start_next(visitor)
@@ -170,12 +173,34 @@ class Connection:
         else:
             if isinstance(reply, bytes):
                 self._outbox.show(Picture(reply, arrived_at), visitor.frames_at_once)
+                self._begin_rest(visitor)
                 if (notice := visitor.new_notice()) is not None:
                     self.say(wire.notice_reply(notice))
                 if (runtime := visitor.new_runtime()) is not None:
                     self.say(wire.runtime_reply(runtime))
             else:
                 self.say(reply)
+
+    def _begin_rest(self, visitor: Visitor) -> None:
+        self._end_rest()
+        if not self._finishing and self._waiting is None:
+            self._finer = asyncio.create_task(self._show_finer(visitor))
+
+    def _end_rest(self) -> None:
+        if self._finer is not None:
+            self._finer.cancel()
+
+    async def _show_finer(self, visitor: Visitor) -> None:
+        """The last picture once more, finer, if nothing comes before; that there is none harms nobody."""
+        try:
+            picture = await visitor.finer()
+        except SessionClosedError:
+            return
+        except Exception:  # the page has its picture, and the log says what went wrong
+            logger.exception("a picture of %s did not get finer", visitor.guest.name)
+            return
+        if picture is not None:
+            self._outbox.show(Picture(picture, time.monotonic()), visitor.frames_at_once)
 
     async def _obey(self, visitor: Visitor, text: str) -> None:
         message = wire.parsed(text)

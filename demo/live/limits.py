@@ -72,6 +72,15 @@ class HostLimits:
     message_kb: int = _number(
         512, 16, 8192, 1, "KB", "Message size", "How large a message of a page may be.", integer=True
     )
+    finer_seconds: float = _number(
+        2.0,
+        0.0,
+        600.0,
+        0.5,
+        "seconds",
+        "Finer at rest",
+        "How long it may take to paint a picture at rest once more, finer; with 0 none is.",
+    )
     session_seconds: float = _number(
         3600.0, 10.0, 604800.0, 1.0, "seconds", "Session length", "How long one visit lasts."
     )

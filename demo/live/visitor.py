@@ -10,12 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
+
 from demo.live import wire
 from demo.live.gate import Guest
 from demo.live.limits import HostLimits
 from demo.live.metrics import Metrics
 from demo.live.output import Output, Outputs, hidden_reply, output_reply, watched_reply
 from demo.live.pace import TokenBucket
+from demo.live.rest import REST_S, Shown
 from pipeline.engine.runtimes import PYTORCH
 from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError, resting
@@ -84,6 +87,9 @@ class Visitor:
         self._outputs = outputs
         self._output: Output | None = None
         self._submitted = 0
+        self._shown: Shown | None = None
+        self._finer_within_s = limits.finer_seconds
+        self._finer_took_s = 0.0
         self._order = asyncio.Lock()
 
     @property
@@ -174,7 +180,8 @@ class Visitor:
 
     async def _translate(self, frame: wire.Frame) -> Reply:
         async with self._order:
-            submitted, revision, settings, with_map = await self._apart(lambda: self._submit(frame))
+            self._shown = None
+            picture, submitted, revision, settings, with_map = await self._apart(lambda: self._submit(frame))
             self._submitted += 1
             number = self._submitted
         future = asyncio.wrap_future(submitted)
@@ -201,32 +208,52 @@ class Visitor:
         jpeg = await self._apart(lambda: wire.encode_picture(translation.picture))
         if self._output is not None:
             self._output.show(number, jpeg)
-        return wire.pack_picture(
-            frame,
-            jpeg,
-            revision=revision,
-            seconds=translation.seconds,
-            bank_fill=translation.bank_fill,
-            count=translation.frame,
-            resets=translation.resets,
-            blurred=translation.flagged,
+        shown = Shown(frame, picture, translation, settings, revision)
+        if number == self._submitted:
+            self._shown = shown
+        return shown.packed(jpeg, wire.KIND_BLURRED if translation.flagged else wire.KIND_PICTURE)
+
+    async def finer(self) -> bytes | None:
+        """The last picture once more, finer: `None` where something comes before it is there, where nobody wants it, or
+        where it would take too long. Cancel it as soon as a frame comes."""
+        shown, within_s = self._shown, self._finer_within_s
+        if shown is None or self._finer_took_s > within_s or not shown.wants_finer(within_s):
+            return None
+        await asyncio.sleep(REST_S)
+        if self._shown is not shown or self.under_way or self.revision != shown.revision:
+            return None
+        began = time.monotonic()
+        submitted = await self._apart(
+            lambda: self.session.submit_finer(shown.picture, shown.translation.picture, shown.settings)
         )
+        picture = await asyncio.wrap_future(submitted)
+        if picture is None:
+            return None
+        self._finer_took_s = time.monotonic() - began
+        jpeg = await self._apart(lambda: wire.encode_picture(picture))
+        if self._shown is not shown:
+            return None
+        self._submitted += 1
+        if self._output is not None:
+            self._output.show(self._submitted, jpeg)
+        return shown.packed(jpeg, wire.KIND_FINER)
 
     def _refused(self, sentence: str, sequence: int | None) -> Reply:
         self._metrics.frame_failed("refused")
         return wire.error_reply(sentence, sequence=sequence)
 
-    def _submit(self, frame: wire.Frame) -> tuple[Future[Translation], int, FrameSettings, bool]:
+    def _submit(self, frame: wire.Frame) -> tuple[np.ndarray, Future[Translation], int, FrameSettings, bool]:
         """Decode a frame and put it into the engine's mailbox, with the newest settings; runs in a codec thread."""
         picture = wire.decode_picture(frame.data)
         revision, settings = self._current
         with_map, self._with_map = self._with_map, False
-        return self.session.submit(picture, settings, with_map), revision, settings, with_map
+        return picture, self.session.submit(picture, settings, with_map), revision, settings, with_map
 
     async def reset(self) -> int:
         """Forget the past, while no frame is on its way to the engine; the `resets` of the pictures to come. Frames
         that wait at the engine already may be the first ones afterwards."""
         async with self._order:
+            self._shown = None
             resets = await self._apart(self.session.reset)
         self._map = wire.map_reply(self.session.has_map, None)
         return resets

@@ -24,6 +24,7 @@ VERSION = 2
 KIND_FRAME = 1
 KIND_PICTURE = 2
 KIND_BLURRED = 3
+KIND_FINER = 4
 MAXIMUM_MESSAGE_BYTES = 512 * 1024
 MAXIMUM_SIDE = 4096
 MAXIMUM_PIXELS = 2048 * 2048
@@ -51,7 +52,8 @@ FRAME_HEADER = struct.Struct("<BBHId")
 
 PICTURE_HEADER = struct.Struct("<BBHIdffII")
 """Version, kind, settings revision, sequence, client time, engine ms, bank fill 0..1, frame number, resets; a JPEG
-follows. The kind says whether the picture is blurred because the safety checker flagged it. Frame numbers tell the
+follows. The kind says whether the picture is blurred because the safety checker flagged it, or is that of a frame which
+was answered before, painted finer. Frame numbers tell the
 order in which the engine took the frames, and the frames of one number of resets have one past: a frame that was sent
 before a reset may well be the first one after it."""
 
@@ -97,12 +99,12 @@ def pack_picture(
     bank_fill: float,
     count: int,
     resets: int,
-    blurred: bool = False,
+    kind: int = KIND_PICTURE,
 ) -> bytes:
     """The reply to `frame`: its sequence and client time, what the engine says, and the picture."""
     header = PICTURE_HEADER.pack(
         VERSION,
-        KIND_BLURRED if blurred else KIND_PICTURE,
+        kind,
         revision % 2**16,
         frame.sequence,
         frame.client_time,

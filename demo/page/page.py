@@ -245,7 +245,7 @@ def _more_settings(settings: dict[str, Any], own: Sequence[str], guided: bool) -
         components["residual_scale"] = slider("residual_scale", settings)
         if not guided:
             gr.HTML(f'<p class="rv-note">{word("page.unguided")}</p>', apply_default_css=False, elem_id="unguided")
-        for name in ("pipelined", "bank_renewal"):
+        for name in ("pipelined", "finer", "bank_renewal"):
             components[name] = radio(name, settings)
     return components
 

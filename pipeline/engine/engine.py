@@ -298,6 +298,10 @@ class Engine:
         except SettingsError as error:
             future.set_exception(error)
             return future
+        # One is painted at a time, and keeps nothing: it needs no more than that there is room.
+        if self._budget is not None and self._passing_nbytes(frame, asked.settings) > self._budget.free:
+            future.set_result(None)
+            return future
         self._mailbox.put_resting(Resting(session, asked, shown, future))
         return future
 

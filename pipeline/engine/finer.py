@@ -25,9 +25,8 @@ from pipeline.engine.translator import Asked, Translator
 from pipeline.errors import FrameError
 from pipeline.frames.codec import Frame
 from pipeline.models.unet_call import UnetRunner
-from pipeline.settings import FrameSettings
+from pipeline.settings import FINER_STEPS, FrameSettings
 
-STEPS = 4
 SHARE_OF_TONES = 1 / 16
 """Of the picture's side: what is as wide as this keeps the tone that it was shown with."""
 
@@ -49,7 +48,7 @@ class GivenUpError(Exception):
 
 def finer_settings(settings: FrameSettings) -> FrameSettings:
     """The same, in four steps, for one picture by itself."""
-    return settings.changed(steps=STEPS, bank_frames=0.0, steadiness=0.0, pipelined="off")
+    return settings.changed(steps=FINER_STEPS, bank_frames=0.0, steadiness=0.0, pipelined="off")
 
 
 def finer_translator(translator: Translator, runner: UnetRunner) -> Translator:

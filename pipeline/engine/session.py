@@ -20,10 +20,7 @@ from pipeline.engine.stream import StreamState
 from pipeline.errors import FrameError, PictureError, SessionClosedError
 from pipeline.frames.codec import Frame, Picture, as_frame, fitted
 from pipeline.memory import Memory
-from pipeline.settings import FrameSettings
-
-FINER_TIMES = 2
-"""How many times as wide and as high as the shown one a finer picture is."""
+from pipeline.settings import FINER_TIMES, FrameSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +142,9 @@ class Session:
         which is what the session has made of it. It is painted while nothing else waits, with no memory, and leaves
         none.
 
-        The future is cancelled by the session's next picture, or its result is `None`, as soon as anybody's picture
-        waits. Raises `SessionClosedError`; any other error comes with the future: `PictureError`, `PromptError`,
-        `FrameError` or `SettingsError`.
+        The future is cancelled by the session's next picture. Its result is `None` as soon as anybody's picture waits,
+        or where the others leave no room for it. Raises `SessionClosedError`; any other error comes with the future:
+        `PictureError`, `PromptError`, `FrameError` or `SettingsError`.
         """
         self._refuse_if_closed()
         settings = settings or FrameSettings()

@@ -7,6 +7,7 @@ from pipeline.settings.settings import OWN_MEMORY, FrameSettings, MemoryName
 NEGATIVE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind full or onetime."
 GUIDANCE_RESTS = "Rests now: it acts with another kind of guidance than none."
 RESIDUAL_SCALE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind onetime or self."
+FINER_RESTS = "Rests now: it acts without pipelined denoising."
 GAMMA_RESTS = "Rests now: it acts with more than one step."
 MEMORY_RESTS = "Rests now: it acts with the memory {needed}."
 
@@ -38,6 +39,8 @@ def resting(settings: FrameSettings, own: str) -> dict[str, str]:
         rests["guidance"] = GUIDANCE_RESTS
     if not settings.guides or settings.guidance_kind == "full":
         rests["residual_scale"] = RESIDUAL_SCALE_RESTS
+    if settings.pipelined == "on":
+        rests["finer"] = FINER_RESTS
     if settings.steps == 1:
         rests["gamma"] = GAMMA_RESTS
     return rests

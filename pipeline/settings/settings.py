@@ -16,6 +16,10 @@ PromptCurve = Literal["linear", "spherical"]
 PROMPT_CURVES: tuple[PromptCurve, ...] = ("linear", "spherical")
 Pipelined = Literal["off", "on"]
 PIPELINED: tuple[Pipelined, ...] = ("off", "on")
+Finer = Literal["on", "off"]
+FINER: tuple[Finer, ...] = ("on", "off")
+FINER_TIMES, FINER_STEPS = 2, 4
+"""A finer picture is so many times as wide and as high as the one that it takes the place of, and has so many steps."""
 GuidanceKind = Literal["full", "onetime", "self", "none"]
 GUIDANCE_KINDS: tuple[GuidanceKind, ...] = ("full", "onetime", "self", "none")
 MemoryName = Literal["own", "feature-bank", "causal", "recurrent", "none"]
@@ -203,6 +207,13 @@ class FrameSettings:
         "Pipelined denoising",
         "On: as many frames under way as there are steps, for the highest rate. Off: one, for the shortest delay.",
     )
+    finer: Finer = choice_field(
+        "on",
+        FINER,
+        "Finer at rest",
+        "On: when nothing moves, the picture comes once more, twice as large and in four steps, where that is quick "
+        "enough. Off: it stays as it is.",
+    )
     seed: int | None = number_field(
         None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
     )
@@ -239,7 +250,7 @@ class FrameSettings:
     def paints_as(self, other: FrameSettings) -> bool:
         """Whether one frame by itself would be painted the same under both."""
         curves = {self.prompt_curve, other.prompt_curve} if len(self.shares) > 1 else ()
-        beside = ("steadiness", "pipelined", "prompt", "second_prompt", "prompt_blend", "prompt_curve")
+        beside = ("steadiness", "pipelined", "finer", "prompt", "second_prompt", "prompt_blend", "prompt_curve")
         same = self == replace(other, **{name: getattr(self, name) for name in beside})
         return same and self.shares == other.shares and len(curves) < 2
 

@@ -126,7 +126,8 @@ def server(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     command = [sys.executable, "-m", "deploy", "--model", str(tiny_folder), "--port", str(port)]
     command += ["--replicas", str(REPLICAS), "--at-once", str(REPLICAS), "--places", str(VISITORS)]
     variables = {SECRET_VARIABLE: SECRET, variable_of("visitors_per_address"): str(VISITORS)}
-    environment = os.environ | variables | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    still = {variable_of("finer_seconds"): "0", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | variables | still
     with log.open("w") as out:
         started = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
     process = psutil.Process(started.pid)

@@ -38,6 +38,7 @@ class StandInSession:
     memory_name: str = "none"
     has_map: bool = True
     maps: list[bool] = field(default_factory=list)
+    finer: list[FrameSettings] = field(default_factory=list)
 
     def submit(self, picture: np.ndarray, settings: FrameSettings, with_map: bool = False) -> Future[Any]:
         if self.closed:
@@ -56,6 +57,13 @@ class StandInSession:
             threading.Thread(target=self._finish_when_let, args=(future, picture)).start()
         else:
             self._finish(future, picture)
+        return future
+
+    def submit_finer(self, picture: np.ndarray, shown: np.ndarray, settings: FrameSettings) -> Future[Any]:
+        """Twice as large, the picture that is shown, or nothing where somebody waits."""
+        self.finer.append(settings)
+        future: Future[Any] = Future()
+        future.set_result(None if self.held is not None else shown.repeat(2, 0).repeat(2, 1))
         return future
 
     def _finish_when_let(self, future: Future[Any], picture: np.ndarray) -> None:

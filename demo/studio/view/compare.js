@@ -20,7 +20,7 @@ export function createCompare(studio) {
     button.setAttribute("aria-pressed", held);
   }
 
-  const holds = (event) => event.key === " " || event.key === "Enter";
+  const holds = ({ key }) => key === " " || key === "Enter";
   button.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     button.setPointerCapture(event.pointerId);
@@ -33,13 +33,9 @@ export function createCompare(studio) {
     event.preventDefault();
     if (!event.repeat) show(true);
   });
-  button.addEventListener("keyup", (event) => {
-    if (holds(event)) show(false);
-  });
+  button.addEventListener("keyup", (event) => holds(event) && show(false));
   // A screen reader presses without holding; a pointer's click has been seen already.
-  button.addEventListener("click", (event) => {
-    if (event.detail === 0) show(!held);
-  });
+  button.addEventListener("click", ({ detail }) => detail === 0 && show(!held));
   events.on("sent", () => held && paint());
   studio.keys.add({ keys: "c", word: "view.compare_key", act: () => show(!held) });
 }

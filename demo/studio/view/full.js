@@ -31,12 +31,8 @@ export function createFull(studio) {
 
   const toggle = () => (isFull() ? leave() : enter());
 
-  document.addEventListener("fullscreenchange", () => {
-    if (!document.fullscreenElement && isFull()) leave();
-  });
-  stage.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && isFull()) leave();
-  });
+  document.addEventListener("fullscreenchange", () => !document.fullscreenElement && isFull() && leave());
+  stage.addEventListener("keydown", ({ key }) => key === "Escape" && isFull() && leave());
   find("picture").ondblclick = toggle;
   find("full").onclick = toggle;
   find("full_leave").onclick = leave;

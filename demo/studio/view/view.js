@@ -9,22 +9,24 @@ export function createView(studio) {
   const { events, find, word } = studio;
   const picture = find("picture");
 
-  events.on("picture", ({ bitmap }) => {
-    if (picture.width !== bitmap.width || picture.height !== bitmap.height) {
-      picture.width = bitmap.width;
-      picture.height = bitmap.height;
-    }
-    picture.getContext("2d").drawImage(bitmap, 0, 0);
-  });
+  for (const name of ["picture", "finer"]) {
+    events.on(name, ({ bitmap }) => {
+      // They are square.
+      if (picture.width !== bitmap.width) picture.width = picture.height = bitmap.width;
+      picture.getContext("2d").drawImage(bitmap, 0, 0);
+    });
+  }
+
+  const button = find("pause");
 
   function pause() {
     const paused = !studio.wire.paused;
-    find("pause").setAttribute("aria-pressed", paused);
-    find("pause").title = word(paused ? "view.go_on" : "view.pause");
+    button.setAttribute("aria-pressed", paused);
+    button.title = word(paused ? "view.go_on" : "view.pause");
     studio.wire.pause(paused);
   }
 
-  find("pause").onclick = pause;
+  button.onclick = pause;
   studio.keys.add({ keys: "p", word: "view.pause_key", act: pause });
 
   createLayout(studio);

@@ -7,17 +7,13 @@ export function createSmallWindow(studio) {
   let video = null;
   let release = null;
 
-  // Half a minute may pass without a new picture; the window wants one to begin with.
-  function repaint() {
-    picture.getContext("2d").drawImage(picture, 0, 0);
-  }
-
   async function open() {
     video ??= Object.assign(document.createElement("video"), { muted: true, playsInline: true });
     video.srcObject = picture.captureStream();
     video.onleavepictureinpicture = closed;
     const begun = video.play();
-    repaint();
+    // Half a minute may pass without a new picture; the window wants one to begin with.
+    picture.getContext("2d").drawImage(picture, 0, 0);
     await begun;
     await video.requestPictureInPicture();
     release = studio.hidden.keep("small window");

@@ -5,6 +5,7 @@ const PICTURE_HEADER_BYTES = 32;
 const WIRE_VERSION = 2;
 const KIND_FRAME = 1;
 const KIND_BLURRED = 3;
+const KIND_FINER = 4;
 
 // A frame, a JPEG, as it goes out.
 export function frameMessage(sequence, started, jpeg) {
@@ -22,6 +23,7 @@ export function frameMessage(sequence, started, jpeg) {
 export function pictureOf(buffer) {
   const header = new DataView(buffer);
   return {
+    finer: header.getUint8(1) === KIND_FINER,
     blurred: header.getUint8(1) === KIND_BLURRED,
     revision: header.getUint16(2, true),
     sequence: header.getUint32(4, true),

@@ -13,7 +13,8 @@ const ROOM_MS = 8;
 const FIRST_SOCKET_CODE = 1000;
 
 // Emits "changed" when the canvas has changed, "sent" {sequence, started, jpeg}, "answered" (pictureOf) as pictures come,
-// "picture" (the same with bitmap, settling and latencyMs) for those that are to be shown, "dropped" {sequence}, "reset" as
+// "picture" (the same with bitmap, settling and latencyMs) for those that are to be shown, "finer" {bitmap} for one that
+// takes the place of the picture at rest, "dropped" {sequence}, "reset" as
 // one is asked for, "news" (any words of the server), "connection" and "asleep".
 export function createWire(studio) {
   const { element, events, word } = studio;
@@ -61,12 +62,6 @@ export function createWire(studio) {
 
   const isSilent = () => state.connection !== "open" || state.paused || state.held || state.asleep;
 
-  // Whether a picture is still to be sent, to come or to be shown.
-  function isAtWork() {
-    if (state.underWay > 0 || state.encoding || state.decoding > 0) return true;
-    return !isSilent() && (state.changedAt > 0 || state.settle > 0);
-  }
-
   function say(news) {
     if (state.connection === "open") state.transport.say(news);
   }
@@ -85,8 +80,7 @@ export function createWire(studio) {
 
   async function pump() {
     if (isSilent() || state.encoding || state.underWay >= framesAtOnce()) return;
-    if (!state.changedAt && state.settle <= 0) return;
-    if (!state.changedAt && state.underWay > 0) return;
+    if (!state.changedAt && (state.settle <= 0 || state.underWay > 0)) return;
     state.encoding = true;
     const transport = state.transport;
     const started = state.changedAt || performance.now();
@@ -127,9 +121,10 @@ export function createWire(studio) {
     const settling = state.settle < SETTLE_FRAMES && !state.changedAt;
     events.emit("answered", picture);
     state.decoding += 1;
-    settled();
+    if (!picture.finer) settled();
     try {
       const bitmap = await createImageBitmap(new Blob([picture.jpeg]));
+      if (picture.finer) events.emit("finer", { bitmap });
       if (picture.sequence > state.newest) {
         state.newest = picture.sequence;
         events.emit("picture", { ...picture, bitmap, settling, latencyMs: performance.now() - picture.started });
@@ -243,8 +238,10 @@ export function createWire(studio) {
     get connection() {
       return state.connection;
     },
+    // Whether a picture is still to be sent, to come or to be shown.
     get atWork() {
-      return isAtWork();
+      const waits = !isSilent() && (state.changedAt > 0 || state.settle > 0);
+      return waits || state.underWay > 0 || state.encoding || state.decoding > 0;
     },
     get paused() {
       return state.paused;

@@ -29,6 +29,7 @@ OTHER = {
     "upload_mb_per_address": "200",
     "frame_area": "4",
     "budget_mb": "300",
+    "finer_seconds": "0",
 }
 
 

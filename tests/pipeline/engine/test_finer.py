@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from pipeline import Engine, FrameSettings, PictureError, PromptError, Session, SessionClosedError, SettingsError
-from pipeline.engine.finer import STEPS, GivenUpError, given_up_when, in_the_tones_of
+from pipeline.engine.finer import GivenUpError, given_up_when, in_the_tones_of
 from pipeline.frames.codec import Frame
+from pipeline.settings import FINER_STEPS
 from tests.conftest import TINY_SIZE
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
@@ -71,7 +72,7 @@ def test_it_is_painted_in_four_steps_and_no_call_of_it_counts_as_a_tick(
         engine.model.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs)
     )
     session.submit_finer(frames[0], picture, LIVELY.changed(steps=1, pipelined="on")).result(WAIT_S)
-    assert (len(calls), ticks) == (STEPS, [])
+    assert (len(calls), ticks) == (FINER_STEPS, [])
 
 
 def test_a_live_picture_of_anybody_goes_before_it(

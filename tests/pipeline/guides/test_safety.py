@@ -263,9 +263,9 @@ def test_a_video_says_how_many_frames_are_blurred(picky: tuple[Engine, Picky], t
 def test_the_wire_says_that_a_picture_is_blurred() -> None:
     frame = wire.Frame(7, 1.0, b"")
     facts: dict[str, Any] = {"revision": 0, "seconds": 0.1, "bank_fill": 0.0, "count": 1, "resets": 0}
-    kinds = [wire.pack_picture(frame, b"", blurred=flagged, **facts)[1] for flagged in (False, True)]
+    kinds = [wire.pack_picture(frame, b"", kind=kind, **facts)[1] for kind in (wire.KIND_PICTURE, wire.KIND_BLURRED)]
     assert kinds == [wire.KIND_PICTURE, wire.KIND_BLURRED]
-    assert wire.PICTURE_HEADER.unpack_from(wire.pack_picture(frame, b"", blurred=True, **facts))[3] == 7
+    assert wire.PICTURE_HEADER.unpack_from(wire.pack_picture(frame, b"", kind=wire.KIND_BLURRED, **facts))[3] == 7
 
 
 @pytest.mark.parametrize("missing", [["config.json"], ["preprocessor_config.json"], ["model.safetensors"], list(PARTS)])

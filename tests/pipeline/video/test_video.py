@@ -460,7 +460,7 @@ def test_other_names_of_one_file_are_found(tmp_path: Path) -> None:
         check_paths(source, tmp_path / "hard.mp4")
 
 
-@pytest.mark.parametrize("name", sorted(set(DECLARATIONS) - {"memory", "pipelined"}))
+@pytest.mark.parametrize("name", sorted(set(DECLARATIONS) - {"memory", "pipelined", "finer"}))
 def test_every_setting_has_its_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     flag = f"--{name.replace('_', '-')}"
     assert getattr(parse(["in.mp4", "out.mp4"]), name) is None
