@@ -28,6 +28,9 @@ CALLS_BEFORE = 2
 MOST_KINDS = 16
 MOST_KINDS_BYTES = 4 << 30
 """Of what makes them, for all visitors together: beside what sessions hold, because it is nobody's own."""
+UNUSED_CALLS = 2000
+"""After so many calls of other kinds, a minute of painting or so, what makes one is let go: it lies in the cache, from
+which it is read in a moment. In calls, not in seconds: nobody loses what they had because they rested."""
 MOST_SEEN = 256
 WAIT_S = 600.0
 
@@ -37,6 +40,7 @@ class Kind:
     """A kind of call: how often it came, and, once it is there, what makes it."""
 
     calls: int = 0
+    used_at: int = 0
     ordered: bool = False
     ready: Ready | None = None
     settled: threading.Event = field(default_factory=threading.Event)
@@ -55,6 +59,7 @@ class Kinds:
         self._waits = waits
         # The kind that was used last at the end.
         self._kinds: OrderedDict[Hashable, Kind] = OrderedDict()
+        self._calls = 0
         self.used = Used()
         self.rehearsing = 0
         """For how many frames together calls are only prepared, and nobody reads what they give; 0: they are made."""
@@ -65,7 +70,7 @@ class Kinds:
         if self.rehearsing > 1:
             self._order(part, kind, inputs, memory, None)
             return
-        known = self._kinds.setdefault((part, kind), Kind())
+        known = self._kinds.setdefault((part, kind), Kind(used_at=self._calls))
         if not known.ordered:
             known.ordered = True
             self._order(part, kind, inputs, memory, known.done)
@@ -76,7 +81,8 @@ class Kinds:
         """What makes calls of this kind, if OpenVINO does by now; `inputs` are an example for it to be made."""
         known = self._kinds.pop((part, kind), None) or Kind()
         self._kinds[part, kind] = known
-        known.calls += 1
+        self._calls += 1
+        known.calls, known.used_at = known.calls + 1, self._calls
         if not known.ordered and (self._waits or known.calls > CALLS_BEFORE):
             known.ordered = True
             self._order(part, kind, inputs, memory, known.done)
@@ -112,10 +118,14 @@ class Kinds:
         self._workshop.order(Order(part, kind_name(part, kind), example, memory, self._workshop.changes, done))
 
     def _make_room(self) -> None:
-        """Forget the kinds that came longest ago, while there are too many; never the last."""
+        """Forget the kinds that came longest ago, while there are too many or nobody uses them; never the last."""
         ordered = [key for key, each in self._kinds.items() if each.ordered]
         held = sum(each.ready.nbytes for each in self._kinds.values() if each.ready is not None)
-        while len(ordered) > 1 and (len(ordered) > MOST_KINDS or held > MOST_KINDS_BYTES):
+        while len(ordered) > 1 and (
+            len(ordered) > MOST_KINDS
+            or held > MOST_KINDS_BYTES
+            or self._calls - self._kinds[ordered[0]].used_at > UNUSED_CALLS
+        ):
             gone = self._kinds.pop(ordered.pop(0)).ready
             held -= 0 if gone is None else gone.nbytes
         if len(self._kinds) > MOST_SEEN:

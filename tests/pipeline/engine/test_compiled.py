@@ -284,7 +284,7 @@ def test_settings_that_change_again_and_again_make_no_more_than_a_number_of_call
 
 
 @needs_openvino
-def test_few_kinds_of_calls_are_kept_by_number_and_by_bytes(
+def test_few_kinds_of_calls_are_kept_by_number_by_use_and_by_bytes(
     tiny_model: Model, frames: list[Frame], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled_module, "MOST_KINDS", 3)
@@ -293,6 +293,10 @@ def test_few_kinds_of_calls_are_kept_by_number_and_by_bytes(
         for frame in frames[:3]:
             session.translate(frame, LIVELY)
         assert engine._kinds is not None and engine._kinds.count <= 3
+        monkeypatch.setattr(compiled_module, "UNUSED_CALLS", 0)
+        session.translate(frames[0], LIVELY)
+        assert engine._kinds.count == 1
+        monkeypatch.setattr(compiled_module, "UNUSED_CALLS", 2000)
         monkeypatch.setattr(compiled_module, "MOST_KINDS_BYTES", 1)
         session.translate(frames[0], LIVELY)
         assert engine._kinds.count == 1
