@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import RecordingError
 from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import Operation
-from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Recording, SettingsChanged
+from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Recording, Rested, SettingsChanged
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
@@ -24,12 +24,13 @@ SETTLE_FRAMES = 8
 @dataclass(frozen=True, eq=False)
 class Moment:
     """A frame `[H, W, 3]` to paint, `ms` after the recording began; before it these settings change, and the session
-    `forgets` everything."""
+    `forgets` everything. One that `rests` is the last once more, whose picture came finer."""
 
     ms: float
     settings: Mapping[str, Any]
     forgets: bool
     frame: Frame
+    rests: bool = False
 
 
 def moments_of(recording: Recording, side: int, *, strokes: bool, fps: float) -> Iterator[Moment | None]:
@@ -53,7 +54,7 @@ def moment_count(recording: Recording, *, strokes: bool) -> int | None:
     """How many frames `moments_of` gives, where that is known before they are drawn."""
     if strokes or not recording.has_frames:
         return None
-    return sum(isinstance(event, FrameSent) for event in recording.events)
+    return sum(isinstance(event, FrameSent | Rested) for event in recording.events)
 
 
 def _sent_moments(recording: Recording) -> Iterator[Moment]:
@@ -71,6 +72,8 @@ def _sent_moments(recording: Recording) -> Iterator[Moment]:
                 name, frame = event.image, recording.picture(event.image)
             yield Moment(event.ms, settings, forgets, frame)
             settings, forgets = {}, False
+        elif isinstance(event, Rested) and frame is not None:
+            yield Moment(event.ms, {}, False, frame, rests=True)
 
 
 class _Hand:
@@ -78,7 +81,7 @@ class _Hand:
 
     def __init__(self, recording: Recording, side: int) -> None:
         self._drawing = Drawing(side, recording.cutting)
-        self._events = deque(event for event in recording.events if not isinstance(event, FrameSent))
+        self._events = deque(event for event in recording.events if not isinstance(event, FrameSent | Rested))
         self._going: tuple[float, Operation] | None = None
         self._picture = self._drawing.picture()
         self.settings: dict[str, Any] = {}

@@ -81,7 +81,14 @@ class Drawn:
     operation: Operation
 
 
-Event: TypeAlias = SettingsChanged | Forgotten | FrameSent | Drawn
+@dataclass(frozen=True)
+class Rested:
+    """The picture of the last frame came once more, finer."""
+
+    ms: float
+
+
+Event: TypeAlias = SettingsChanged | Forgotten | FrameSent | Drawn | Rested
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +214,7 @@ def _event_json(event: Event) -> dict[str, Any]:
         return {**time, "type": "frame", "image": event.image}
     if isinstance(event, Drawn):
         return {**time, "type": "draw", "op": described(event.operation)}
-    return {**time, "type": "reset"}
+    return {**time, "type": "rest" if isinstance(event, Rested) else "reset"}
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
@@ -237,13 +244,15 @@ def _events(items: Iterable[Any]) -> Iterable[Event]:
     for number, item in enumerate(items):
         fields = Fields.of(f"event {number + 1}", item)
         last = fields.number("t", last, LONGEST_MS)
-        kind = fields.word("type", ("set", "reset", "frame", "draw"))
+        kind = fields.word("type", ("set", "reset", "frame", "rest", "draw"))
         if kind == "set":
             yield SettingsChanged(last, fields.object("settings").values)
         elif kind == "reset":
             yield Forgotten(last)
         elif kind == "frame":
             yield FrameSent(last, fields.name("image", FRAME_NAME))
+        elif kind == "rest":
+            yield Rested(last)
         else:
             yield Drawn(last, operation_of(f"the operation of event {number + 1}", fields.values.get("op")))
 

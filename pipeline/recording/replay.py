@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,15 @@ from pipeline.engine.runtimes import PYTORCH
 from pipeline.errors import RearviewError
 from pipeline.options import add_painter, add_settings, named_settings, opened_engine, stopped_by_signals
 from pipeline.recording.archive import SUFFIX
-from pipeline.recording.moments import DRAWN_FPS, moment_count, moments_of
+from pipeline.recording.moments import DRAWN_FPS, Moment, moment_count, moments_of
 from pipeline.recording.recording import Recording, read_recording
 from pipeline.recording.replay_files import KINDS, beside, check_out, opened_file
-from pipeline.settings import FIT, SettingsError
+from pipeline.settings import FIT, FrameSettings, SettingsError
 
 if TYPE_CHECKING:
     from pipeline.engine.compiled import Compiled
     from pipeline.engine.engine import Engine
-    from pipeline.engine.session import Translation
+    from pipeline.engine.session import Session, Translation
     from pipeline.frames.codec import Frame
 
 FAILED = 1
@@ -90,17 +90,32 @@ def replaying(
 
     size = engine.sizes.checked(size or recording.size)
     settings = engine.model.entry.defaults.changed(**recording.settings)
+    asked, last = settings, None
     with closing(engine.open(seed=recording.seed, size=size, party=party)) as session:
         for moment in moments_of(recording, max(size), strokes=strokes, fps=fps):
             if moment is None:
                 yield None
+                continue
+            if moment.rests and last is not None:
+                yield _rested(session, moment, last, asked)
                 continue
             settings = settings.changed(**moment.settings)
             asked = settings.changed(**changes or {})
             if moment.forgets:
                 session.reset()
             translation = session.submit(moment.frame, asked).result()
-            yield Replayed(moment.ms, fitted(moment.frame, size, asked.fit), translation)
+            last = Replayed(moment.ms, fitted(moment.frame, size, asked.fit), translation)
+            yield last
+
+
+def _rested(session: Session, moment: Moment, last: Replayed, asked: FrameSettings) -> Replayed:
+    """The last frame once more, with its finer picture at the size of the others."""
+    from pipeline.frames.codec import fitted
+
+    height, width = last.frame.shape[:2]
+    finer = session.submit_finer(moment.frame, last.translation.picture, asked).result()
+    picture = last.translation.picture if finer is None else fitted(finer, (width, height), "crop")
+    return Replayed(moment.ms, last.frame, replace(last.translation, picture=picture))
 
 
 def written(

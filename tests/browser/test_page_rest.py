@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from pipeline.recording.recording import FrameSent, Rested, read_recording
 from tests.browser.conftest import AT_REST, visited
 from tests.conftest import TINY_SIZE
 from tests.support.served import App
@@ -83,3 +84,15 @@ def test_who_turns_it_off_keeps_the_live_picture(page: Page) -> None:
     page.wait_for_selector(AT_REST)
     page.wait_for_timeout(1500)
     assert page.evaluate("window.sides") == [2 * TINY_SIZE, TINY_SIZE]
+
+
+def test_a_recording_knows_of_it(page: Page) -> None:
+    page.click("#record")
+    page.evaluate(KEEP_SIDES)
+    stroke(page)
+    page.wait_for_function(f"() => window.sides.length > 2 && window.sides.at(-1) === {2 * TINY_SIZE}")
+    with page.expect_download() as download:
+        page.click("#record")
+    events = read_recording(Path(download.value.path()).read_bytes()).events
+    rests = [index for index, event in enumerate(events) if isinstance(event, Rested)]
+    assert rests and all(isinstance(events[index - 1], FrameSent) for index in rests)

@@ -10,7 +10,6 @@ import { download, fileName, setText } from "../shared/dom.js";
 
 const MOST_MS = 10 * 60 * 1000;
 const MOST_BYTES = 48 * 2 ** 20;
-const MOST_REVISIONS = 200;
 const LAST_ANSWERS_MS = 4000;
 const TICK_MS = 250;
 
@@ -49,6 +48,7 @@ function frameEvents(frames, files) {
       files.set(name, each.jpeg);
     }
     events.push({ t, type: "frame", image: name });
+    if (each.rests) events.push({ t: tidy(each.rests), type: "rest" });
     last = each;
   }
   return events;
@@ -75,7 +75,6 @@ const zip = () => import("./zip.js");
 export function createRecorder(studio) {
   const { events, find, word } = studio;
   const button = find("record");
-  const revisions = new Map();
   let hello = null;
   let connection = 0;
   const sent = new Map();
@@ -87,10 +86,7 @@ export function createRecorder(studio) {
   events.on("news", (news) => {
     if (news.type === "hello") hello = news;
     else if (news.type === "runtime") hello = { ...hello, runtime: news.runtime };
-    else if (news.type === "applied") {
-      revisions.set(news.revision % 65536, news.settings);
-      for (const old of [...revisions.keys()].slice(0, -MOST_REVISIONS)) revisions.delete(old);
-    } else if (news.type === "reset") {
+    else if (news.type === "reset") {
       answered += 1;
       if (now && answered === now.begins) now.since.set(connection, news.resets);
     }
@@ -102,7 +98,6 @@ export function createRecorder(studio) {
     if (name !== "open" || !studio.wire.isNew()) return;
     connection += 1;
     asked = answered = 0;
-    revisions.clear();
     sent.clear();
     if (now) beginAnew();
   });
@@ -115,9 +110,15 @@ export function createRecorder(studio) {
 
   // Also before a recording begins: a frame that is under way may be the first after its reset.
   events.on("sent", ({ sequence, jpeg }) => sent.set(sequence, { jpeg, at: performance.now() }));
-  events.on("answered", (picture) => take(picture));
+  events.on("answered", take);
   // With a number: the engine took it, but its picture was pushed out by a newer one on its way.
   events.on("dropped", (news) => (news.frame === undefined ? sent.delete(news.sequence) : take(news)));
+
+  // The last picture has come finer; if a frame has set out meanwhile, nobody has seen that for long.
+  events.on("finer", () => {
+    const last = now?.taken.at(-1);
+    if (last && sent.size === 0) last.rests = performance.now() - now.started;
+  });
 
   events.on("drawn", (operation) => {
     if (!now || now.ended < Infinity) return;
@@ -132,7 +133,7 @@ export function createRecorder(studio) {
     const same = sameBytes(last?.jpeg, each.jpeg);
     if (!same) now.bytes += each.jpeg.length;
     const [jpeg, t] = [same ? last.jpeg : each.jpeg, each.at - now.started];
-    now.taken.push({ jpeg, t, frame, revision, resets, connection, runtime: hello.runtime, settings: revisions.get(revision) });
+    now.taken.push({ jpeg, t, frame, revision, resets, connection, runtime: hello.runtime, settings: studio.settings.of(revision) });
   }
 
   function show() {

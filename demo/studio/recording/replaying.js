@@ -80,7 +80,7 @@ export function createReplaying(studio) {
 
   async function playEvents(recording, framed, toldWords) {
     const skipped = framed ? "draw" : "frame";
-    const events = recording.events.filter(({ type }) => type !== skipped);
+    const events = recording.events.filter(({ type }) => type !== skipped && type !== "rest");
     const end = events.at(-1)?.t || 1;
     if (toldWords) await tell({ type: "set", settings: recording.settings ?? {} }, framed);
     await tell({ type: "reset" }, framed);

@@ -1,7 +1,7 @@
 // The settings of the next frame: what the page chose, what the server took, and what the shown picture was made with.
 
 const WORDS_DEBOUNCE_MS = 120;
-const REVISIONS_KEPT = 50;
+const REVISIONS_KEPT = 200;
 
 // Emits "settings" (all values) when one has changed here, and "set" (what goes) when changes go to the server.
 export function createSettings(studio, first) {
@@ -79,6 +79,8 @@ export function createSettings(studio, first) {
     apply,
     shown: (names) => names.map((name) => values[name]),
     values,
+    // Those of a revision that the server has told not long ago.
+    of: (revision) => revisions.get(revision),
     // The name of the memory that painted the last picture; `own` is the server's.
     memory(own) {
       const chosen = applied?.memory ?? "own";

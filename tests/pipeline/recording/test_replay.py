@@ -19,7 +19,8 @@ from demo.live import wire
 from demo.live.limits import HostLimits
 from demo.live.live import SOCKET_PATH, Live
 from pipeline import Engine, RecordingError
-from pipeline.frames.codec import Frame
+from pipeline.frames.codec import Frame, fitted
+from pipeline.recording.moments import moment_count
 from pipeline.recording.operations import Paper, Pasted, Point, Stroke
 from pipeline.recording.recording import (
     Drawn,
@@ -27,6 +28,7 @@ from pipeline.recording.recording import (
     Forgotten,
     FrameSent,
     Recording,
+    Rested,
     SettingsChanged,
     packed,
     read_recording,
@@ -273,3 +275,22 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "drawn.rearview").write_bytes(packed(drawn()))
     assert main([str(tmp_path / "drawn.rearview"), str(tmp_path / "out.mp4"), "--fps", "100"]) == 1
     assert "fps came as 100" in capsys.readouterr().err
+
+
+def test_a_picture_that_came_finer_comes_so_again(engine: Engine, frames: list[Frame], tmp_path: Path) -> None:
+    files = {f"frames/{number}.png": png_of(frame) for number, frame in enumerate(frames[:2])}
+    events: list[Event] = [FrameSent(0, "frames/0.png"), FrameSent(40, "frames/1.png"), Rested(900)]
+    written = Recording(engine.model.name, engine.size, 5, (*events, FrameSent(1200, "frames/0.png")), files=files)
+    recording = read_recording(packed(written))
+    assert recording.events == written.events
+    session = engine.open(5)
+    settings = engine.model.entry.defaults
+    live = [np.asarray(session.translate(frame, settings)) for frame in frames[:2]]
+    finer = session.submit_finer(frames[1], live[1], settings).result()
+    assert finer is not None
+    live += [fitted(finer, engine.size, "crop"), np.asarray(session.translate(frames[0], settings))]
+    again = list(replayed(engine, recording))
+    assert [each.ms for each in again] == [0, 40, 900, 1200]
+    for one, other in zip(live, again, strict=True):
+        assert np.array_equal(one, other.translation.picture)
+    assert moment_count(recording, strokes=False) == 4
