@@ -200,7 +200,7 @@ class Connection:
             logger.exception("a picture of %s did not get finer", visitor.guest.name)
             return
         if picture is not None:
-            self._outbox.show(Picture(picture, time.monotonic()), visitor.frames_at_once)
+            self._outbox.show(Picture(picture, None), visitor.frames_at_once)
 
     async def _obey(self, visitor: Visitor, text: str) -> None:
         message = wire.parsed(text)

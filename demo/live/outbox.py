@@ -22,10 +22,10 @@ UNSENT_WORDS = 64
 
 @dataclass(frozen=True)
 class Picture:
-    """A packed picture, and when its frame came (`time.monotonic`)."""
+    """A packed picture, and when its frame came (`time.monotonic`); `None` for one that answers none."""
 
     message: bytes
-    arrived_at: float
+    arrived_at: float | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class Outbox:
     async def _send(self, item: dict[str, Any] | Picture | Close) -> None:
         if isinstance(item, Picture):
             await self._socket.send_bytes(item.message)
-            self._metrics.picture_sent(time.monotonic() - item.arrived_at)
+            if item.arrived_at is not None:
+                self._metrics.picture_sent(time.monotonic() - item.arrived_at)
         elif isinstance(item, Close):
             await self._socket.close(item.code, item.reason)
         else:
