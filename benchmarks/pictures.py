@@ -1,0 +1,346 @@
+"""What models paint of pictures that they were never trained on, in one table: words, styles, sharpness, sliders."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from transformers.utils import logging as transformers_logging
+
+from benchmarks.measuring import report
+from benchmarks.painting.brush import asked_for, painted
+from benchmarks.painting.colours import (
+    COLOURED_THINGS,
+    evenly,
+    fruit_difference,
+    in_colours,
+    share_named,
+    under_words,
+)
+from benchmarks.painting.inputs import Asked, Inputs, inputs_of, noise_of
+from benchmarks.painting.judging import (
+    TARGETS,
+    Pictures,
+    StyleJudge,
+    closest_pair,
+    feature_distance,
+    fingerprints,
+    judge_of,
+    share_recognised,
+    sharpness,
+    targets_of,
+)
+from benchmarks.painting.sheets import save_sheet, sheet
+from benchmarks.painting.steering import bank_measures, movements
+from pipeline import Engine, Model, ModelError, load_model
+from pipeline.compute.host import keep_freed_memory
+from training.clips.clips import CLIPS, FEWEST_FRAMES
+from training.looks.looks import DEFAULT_LOOK, LOOKS
+from training.styles.styles import STYLES
+from training.texture.features import Features, load_features, write_features
+from training.things.icons import Icons, load_icons
+
+CARDS = [name for name in STYLES if name in LOOKS]
+"""The styles that every generation of weights knows."""
+TEXTURED = ("watercolor", "oil", "vangogh")
+STEERED_DRAWINGS = 8
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+
+NOTE = """\
+Every picture is painted by the engine in one step at strength 1, without a past and from one noise, unless a row says
+otherwise. Nothing was trained on: drawings made by hand on the page (`examples/drawings`), outlines of {outlines}
+things in another hand than the training's, {scenes} composed scenes of a seed of their own, three photographs.
+
+- Colour nearest: how often the mean colour inside an outline is nearer to the wanted thing's than to those of nine
+  others; chance is 0.10.
+- Hue within 30 degrees: of {coloured} outlines as red, blue, yellow and green things; what is nearly grey has missed,
+  and whoever paints everything in one of these colours gets 25 %.
+- Closest two styles: mean |difference| over the hand drawings.
+- "looks" and "styles" are the targets of `training/looks` and of `training/styles`: weights are to be judged by those
+  that they were trained on, which are "styles" for those of before `training/looks`.
+- Styles named: by the nearest mean of features (mean and deviation of each channel, in units of their deviation within
+  a style), learnt from the targets of {learnt} other scenes; in brackets what that gets right of the targets.
+- Feature distance: relative L1 of the trainer's own features and of their Gram matrices, in brackets before it is
+  divided by the first model's.
+- Sharpness: gradient energy as a share of the targets', the mean over styles and its range.
+- Movements and warp errors are of 255. The bank is the paper's preset, at two steps, on {clips}, in {textured}.
+
+What a frame costs is `benchmarks.frame`'s, and steadiness under the default preset `benchmarks.steadiness`'s."""
+
+Sheets = dict[str, tuple[int, int, list[list[np.ndarray]]]]
+"""By title: the side of a cell, rows side by side, rows of pictures."""
+Numbers = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked of every model: styles by name, the phrase of the style that words are tried in, clips."""
+
+    styles: Sequence[str]
+    word_style: str
+    clips: Sequence[str]
+    frames: int
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What pictures of one size are judged by: features, and targets of the pairs and a judge of each set of them."""
+
+    features: Features
+    targets: Mapping[str, Pictures]
+    judges: Mapping[str, StyleJudge]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model's numbers by name, and what it has painted for the sheets."""
+
+    name: str
+    numbers: Numbers
+    sheets: Sheets
+
+
+def phrase_of(style: str) -> str:
+    """What a style is called in a prompt."""
+    return LOOKS[style].words[0]
+
+
+def judges_of(inputs: Inputs, features: Features, styles: Sequence[str], side: int) -> Judges:
+    """The targets of `inputs`, and judges that have learnt from other ones."""
+    noise = noise_of(side)
+    targets = {kind: targets_of(kind, inputs.pairs, styles, noise) for kind in TARGETS}
+    judges = {}
+    for kind in TARGETS:
+        learnt = targets_of(kind, inputs.learnt, styles, noise)
+        judges[kind] = judge_of({style: fingerprints(features, several) for style, several in learnt.items()})
+    return Judges(features, targets, judges)
+
+
+def measured(model: Model, name: str, inputs: Inputs, judges: Judges, asking: Asking) -> Measured:
+    """All numbers of one model."""
+    with Engine(model, memory="none") as engine:
+        numbers, sheets = _words(engine, inputs, asking)
+        print(f"{name}: words", file=sys.stderr)
+        styles, more_sheets = _styles(engine, inputs, judges, asking)
+        print(f"{name}: styles", file=sys.stderr)
+        phrases = [phrase_of(each) for each in asking.styles if each in TEXTURED] or [phrase_of(asking.styles[0])]
+        moved = movements(engine, evenly_drawn(inputs.drawings), phrases)
+        print(f"{name}: sliders", file=sys.stderr)
+    bank = bank_measures(model, asking.clips, asking.frames, phrases)
+    return Measured(name, {**numbers, **styles, **moved, **bank, **sizes(model)}, {**sheets, **more_sheets})
+
+
+def evenly_drawn(drawings: Sequence[Asked]) -> list[Asked]:
+    """Some of the drawings, evenly spread."""
+    return [drawings[each] for each in np.linspace(0, len(drawings) - 1, STEERED_DRAWINGS).round().astype(int)]
+
+
+def _words(engine: Engine, inputs: Inputs, asking: Asking) -> tuple[Numbers, Sheets]:
+    style, side = asking.word_style, inputs.photos[0].shape[0]
+    told, pictures = under_words(engine, inputs.outlines, style)
+    some = evenly(inputs.outlines, COLOURED_THINGS)
+    coloured = in_colours(engine, some, style)
+    numbers: Numbers = {name: each.nearest for name, each in told.items()}
+    numbers |= {"fruit": fruit_difference(engine, side, style), "hue": share_named(some, coloured)}
+    return numbers, {
+        "words": (64, 4, rows_of([each.picture for each in inputs.outlines], pictures)),
+        "colours": (72, 3, rows_of([each.picture for each in some], coloured)),
+    }
+
+
+def _styles(engine: Engine, inputs: Inputs, judges: Judges, asking: Asking) -> tuple[Numbers, Sheets]:
+    """Over drawings, scenes and photographs, in every style."""
+
+    def in_styles(asked: Sequence[Asked]) -> dict[str, list[np.ndarray]]:
+        return {
+            style: [painted(engine, each.picture, asked_for(phrase_of(style), each.words)) for each in asked]
+            for style in asking.styles
+        }
+
+    drawn = in_styles(inputs.drawings)
+    pairs = in_styles([Asked(each.sketch, each.words) for each in inputs.pairs])
+    distance, one, other = closest_pair(drawn)
+    numbers: Numbers = {"closest": f"{distance:.1f} ({one}, {other})"}
+    for kind, targets in judges.targets.items():
+        judge = judges.judges[kind]
+        known, own = (share_recognised(judge, judges.features, each) for each in (pairs, targets))
+        shares = sharpness(pairs, targets)
+        numbers |= {
+            f"named, {kind}": f"{known:.0%} (targets {own:.0%})",
+            f"distance, {kind}": feature_distance(judges.features, pairs, targets),
+            f"sharpness, {kind}": f"{np.mean(list(shares.values())):.2f} "
+            f"({min(shares.values()):.2f} {min(shares, key=shares.__getitem__)} "
+            f"to {max(shares.values()):.2f} {max(shares, key=shares.__getitem__)})",
+        }
+    photos, first = len(inputs.photos), len(inputs.pairs) - len(inputs.photos)
+    return numbers, {
+        "drawings": (72, 1, rows_of([each.picture for each in inputs.drawings], drawn)),
+        "photographs": (128, 1, rows_of(inputs.photos, {style: each[-photos:] for style, each in pairs.items()})),
+        "scenes": (96, 1, rows_of([each.sketch for each in inputs.pairs[:first]], pairs)),
+    }
+
+
+def rows_of(inputs: Sequence[np.ndarray], by_style: Pictures) -> list[list[np.ndarray]]:
+    """A row for each input: itself, then in each style."""
+    return [[each, *(several[at] for several in by_style.values())] for at, each in enumerate(inputs)]
+
+
+def sizes(model: Model) -> Numbers:
+    """MB of all files of weights of a model's folder, and of the largest."""
+    folder = Path(model.entry.source)
+    files = [file.stat().st_size / 1e6 for pattern in WEIGHTS for file in folder.rglob(pattern)]
+    return {"all weights": sum(files), "largest file": max(files, default=0.0)}
+
+
+def table_of(models: Sequence[Measured]) -> list[report.Row]:
+    """One row a measure, one column a model, and what is wanted."""
+    first = models[0].numbers
+    rows: list[report.Row] = []
+
+    def row(what: str, wanted: str, cells: Sequence[object]) -> None:
+        rows.append({"what": what, "wanted": wanted} | dict(zip((each.name for each in models), cells, strict=True)))
+
+    def plain(what: str, wanted: str, *names: str, digits: int = 1, times: float = 1.0, unit: str = "") -> None:
+        row(what, wanted, [" / ".join(_said(each.numbers[n], digits, times) + unit for n in names) for each in models])
+
+    plain("outlines: colour nearest, with their word", "0.80", "its word", digits=2)
+    plain("outlines: with another's word, to that thing's", "0.60", "another's word", digits=2)
+    plain("outlines: without a word", "0.40", "no word", digits=2)
+    plain("an orange against a green apple on one circle", "60", "fruit")
+    plain("red, blue, yellow, green things: hue within 30 degrees", "80 %", "hue", digits=0, times=100, unit=" %")
+    plain("closest two styles, mean difference", "14", "closest")
+    for kind in TARGETS:
+        plain(f"styles named, by targets of {kind}", "95 %", f"named, {kind}")
+    for kind in TARGETS:
+        name = f"distance, {kind}"
+        cells = [f"{each.numbers[name] / first[name]:.2f} ({each.numbers[name]:.3f})" for each in models]  # type: ignore[operator]
+        row(f"feature distance to {kind}, of the first model's", "0.6", cells)
+    for kind in TARGETS:
+        plain(f"sharpness, of {kind}", "0.85 to 1.1", f"sharpness, {kind}")
+    plain("from the input, strength 0.3 / 1", "seen", "strength 0.3", "strength 1")
+    plain("1 against 4 steps", "seen", "steps")
+    plain("guidance 1 against 2", "seen", "guidance")
+    plain("fusion strength 0 to 1 / bank size 0.25 to 4", "4 / 3", "fusion", "bank", digits=2)
+    plain("the paper's bank alone: change of the warp error", "-20 %", "warp", digits=1, times=100, unit=" %")
+    plain("warp error without a memory", "", "warp off", digits=2)
+    plain("MB of all weights / of the largest file", "40 / 16", "all weights", "largest file")
+    return rows
+
+
+def _said(value: float | str, digits: int, times: float) -> str:
+    return value if isinstance(value, str) else f"{value * times:.{digits}f}"
+
+
+def draw_sheets(models: Sequence[Measured], stem: Path) -> list[Path]:
+    """Write the sheets of each model to files that begin with `stem`; returns these."""
+    files = []
+    for each in models:
+        for title, (cell, across, rows) in each.sheets.items():
+            file = stem.with_name(f"{stem.name}-{title}-{each.name}.jpg")
+            save_sheet(sheet(rows, cell, across), file)
+            files.append(file)
+    return files
+
+
+def named_apart(names: Sequence[str]) -> list[str]:
+    """The names, each once: a second one of the same has its number behind it."""
+    return [
+        name if names.index(name) == at else f"{name}-{names[:at].count(name) + 1}" for at, name in enumerate(names)
+    ]
+
+
+def icons_of(work: Path) -> Icons:
+    """The icons of a training run. Raises `FileNotFoundError` where it has none."""
+    if not (work / "icons" / "icons.json").is_file():
+        raise FileNotFoundError(
+            f"{work} holds no icons; needed: the drawings that python -m training.train draws first. Name its work "
+            "folder with --work."
+        )
+    return load_icons(work / "icons")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write it and the sheets; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=__doc__)
+    parser.add_argument(
+        "--model", nargs="+", default=["embedded"], help="models of the catalogue, or folders: a column each (embedded)"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/painter"), help="the folder of a training run (build/painter)"
+    )
+    parser.add_argument(
+        "--styles", nargs="+", choices=list(LOOKS), default=CARDS, metavar="STYLE", help=f"of {', '.join(CARDS)} (all)"
+    )
+    parser.add_argument(
+        "--word-style", choices=list(LOOKS), default=DEFAULT_LOOK, help=f"in which words are tried ({DEFAULT_LOOK})"
+    )
+    parser.add_argument("--scenes", type=int, default=8, help="composed scenes that are painted (8)")
+    parser.add_argument("--learnt", type=int, default=12, help="scenes that the judge of styles learns from (12)")
+    parser.add_argument("--clips", type=int, default=2, help=f"for the bank, of {len(CLIPS)} (2)")
+    parser.add_argument("--frames", type=int, default=20, help=f"of a clip, at least {FEWEST_FRAMES} (20)")
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for the table and the sheets")
+    parser.add_argument("--name", default="pictures", help="the name of the table there (pictures)")
+    options = parser.parse_args(arguments)
+    if (
+        min(options.scenes, options.learnt) < 1
+        or not 1 <= options.clips <= len(CLIPS)
+        or options.frames < FEWEST_FRAMES
+    ):
+        parser.error(f"needed: 1 scene or more, 1 to {len(CLIPS)} clips, at least {FEWEST_FRAMES} frames")
+    if not set(options.styles) <= set(CARDS) or len(options.styles) < 2:
+        parser.error(f"needed: two styles or more of {', '.join(CARDS)}, which have both kinds of targets")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    cv2.setNumThreads(1)  # its workers would wait beside those that paint
+    keep_freed_memory()  # as app.py does
+    asking = Asking(options.styles, phrase_of(options.word_style), list(CLIPS)[: options.clips], options.frames)
+
+    @cache
+    def judged(side: int) -> tuple[Inputs, Judges]:
+        inputs = inputs_of(icons, side, options.scenes, options.learnt)
+        return inputs, judges_of(inputs, features, asking.styles, side)
+
+    try:
+        icons = icons_of(options.work)
+        file = options.work / "carried" / "features.safetensors"
+        write_features(file)
+        features = load_features(file)
+        models = [load_model(each) for each in options.model]
+    except (ModelError, FileNotFoundError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    names = named_apart([each.name for each in models])
+    found = [
+        measured(model, name, *judged(model.native_size), asking) for model, name in zip(models, names, strict=True)
+    ]
+    options.results.mkdir(parents=True, exist_ok=True)
+    images = "\n".join(f"![{each.stem}]({each.name})" for each in draw_sheets(found, options.results / options.name))
+    inputs, _ = judged(models[0].native_size)
+    note = NOTE.format(
+        outlines=len(inputs.outlines),
+        scenes=options.scenes,
+        learnt=options.learnt,
+        coloured=min(COLOURED_THINGS, len(inputs.outlines)),
+        clips=" and ".join(asking.clips),
+        textured=", ".join(each for each in asking.styles if each in TEXTURED) or asking.styles[0],
+    )
+    command = (
+        f"python -m benchmarks.pictures --model {shlex.join(names)} --scenes {options.scenes} "
+        f"--learnt {options.learnt} --clips {options.clips} --frames {options.frames}"
+    )
+    machine = report.machine(models[0].device, models[0].dtype)
+    report.publish(
+        options.name, command, machine, {"Pictures": table_of(found)}, f"{note}\n\n{images}", options.results
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
