@@ -30,12 +30,10 @@ from benchmarks.painting.judging import (
     Pictures,
     StyleJudge,
     closest_pair,
-    feature_distance,
-    fingerprints,
-    judge_of,
-    share_recognised,
+    learnt_from,
     sharpness,
     targets_of,
+    verdicts,
 )
 from benchmarks.painting.sheets import save_sheet, sheet
 from benchmarks.painting.steering import bank_measures, movements
@@ -68,7 +66,7 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
 - Styles named: by the nearest mean of features (mean and deviation of each channel, in units of their deviation within
   a style), learnt from the targets of {learnt} other scenes; in brackets what that gets right of the targets.
 - Feature distance: relative L1 of the trainer's own features and of their Gram matrices, in brackets before it is
-  divided by the first model's.
+  divided by the first model's. Features are those of the middle five eighths of a picture.
 - Sharpness: gradient energy as a share of the targets', the mean over styles and its range.
 - Movements and warp errors are of 255. The bank is the paper's preset, at two steps, on {clips}, in {textured}.
 
@@ -116,10 +114,7 @@ def judges_of(inputs: Inputs, features: Features, styles: Sequence[str], side: i
     """The targets of `inputs`, and judges that have learnt from other ones."""
     noise = noise_of(side)
     targets = {kind: targets_of(kind, inputs.pairs, styles, noise) for kind in TARGETS}
-    judges = {}
-    for kind in TARGETS:
-        learnt = targets_of(kind, inputs.learnt, styles, noise)
-        judges[kind] = judge_of({style: fingerprints(features, several) for style, several in learnt.items()})
+    judges = {kind: learnt_from(features, targets_of(kind, inputs.learnt, styles, noise)) for kind in TARGETS}
     return Judges(features, targets, judges)
 
 
@@ -139,7 +134,8 @@ def measured(model: Model, name: str, inputs: Inputs, judges: Judges, asking: As
 
 def evenly_drawn(drawings: Sequence[Asked]) -> list[Asked]:
     """Some of the drawings, evenly spread."""
-    return [drawings[each] for each in np.linspace(0, len(drawings) - 1, STEERED_DRAWINGS).round().astype(int)]
+    count = min(STEERED_DRAWINGS, len(drawings))
+    return [drawings[each] for each in np.linspace(0, len(drawings) - 1, count).round().astype(int)]
 
 
 def _words(engine: Engine, inputs: Inputs, asking: Asking) -> tuple[Numbers, Sheets]:
@@ -168,16 +164,14 @@ def _styles(engine: Engine, inputs: Inputs, judges: Judges, asking: Asking) -> t
     pairs = in_styles([Asked(each.sketch, each.words) for each in inputs.pairs])
     distance, one, other = closest_pair(drawn)
     numbers: Numbers = {"closest": f"{distance:.1f} ({one}, {other})"}
-    for kind, targets in judges.targets.items():
-        judge = judges.judges[kind]
-        known, own = (share_recognised(judge, judges.features, each) for each in (pairs, targets))
-        shares = sharpness(pairs, targets)
+    for kind, verdict in verdicts(judges.features, judges.judges, pairs, judges.targets).items():
+        shares = sharpness(pairs, judges.targets[kind])
+        least, most = (chosen(shares, key=shares.__getitem__) for chosen in (min, max))
         numbers |= {
-            f"named, {kind}": f"{known:.0%} (targets {own:.0%})",
-            f"distance, {kind}": feature_distance(judges.features, pairs, targets),
+            f"named, {kind}": f"{verdict.named:.0%} (targets {verdict.targets_named:.0%})",
+            f"distance, {kind}": verdict.distance,
             f"sharpness, {kind}": f"{np.mean(list(shares.values())):.2f} "
-            f"({min(shares.values()):.2f} {min(shares, key=shares.__getitem__)} "
-            f"to {max(shares.values()):.2f} {max(shares, key=shares.__getitem__)})",
+            f"({shares[least]:.2f} {least} to {shares[most]:.2f} {most})",
         }
     photos, first = len(inputs.photos), len(inputs.pairs) - len(inputs.photos)
     return numbers, {
@@ -281,8 +275,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--word-style", choices=list(LOOKS), default=DEFAULT_LOOK, help=f"in which words are tried ({DEFAULT_LOOK})"
     )
-    parser.add_argument("--scenes", type=int, default=8, help="composed scenes that are painted (8)")
-    parser.add_argument("--learnt", type=int, default=12, help="scenes that the judge of styles learns from (12)")
+    parser.add_argument("--scenes", type=int, default=5, help="composed scenes that are painted (5)")
+    parser.add_argument("--learnt", type=int, default=8, help="scenes that the judge of styles learns from (8)")
     parser.add_argument("--clips", type=int, default=2, help=f"for the bank, of {len(CLIPS)} (2)")
     parser.add_argument("--frames", type=int, default=20, help=f"of a clip, at least {FEWEST_FRAMES} (20)")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for the table and the sheets")

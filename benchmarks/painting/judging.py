@@ -26,7 +26,6 @@ TARGETS: dict[str, Callable[[np.ndarray, np.ndarray, Style], np.ndarray]] = {
     "styles": lambda picture, noise, style: styled(picture, style),
 }
 """The rooms of `training/` that say what a style is: a model was trained on one of them."""
-AT_ONCE = 8
 
 
 def targets_of(kind: str, pairs: Sequence[Pair], styles: Sequence[Style], noise: np.ndarray) -> Pictures:
@@ -59,32 +58,24 @@ def sharpness(pictures: Pictures, targets: Pictures) -> dict[Style, float]:
     }
 
 
-@torch.no_grad()
-def feature_distance(features: Features, pictures: Pictures, targets: Pictures) -> float:
-    """Mean over all pictures of the relative L1 of features and of their Gram matrices."""
-    distances = []
-    for style, several in pictures.items():
-        for one, other in zip(several, targets[style], strict=True):
-            content, texture = feature_losses(
-                *(features(as_tensor(each[None], _device(features))) for each in (one, other))
-            )
-            distances.append(float(content + texture) / 2)
-    return float(np.mean(distances))
-
-
-def _device(features: Features) -> torch.device:
-    return next(features.parameters()).device
+def middle(picture: np.ndarray) -> np.ndarray:
+    """The middle five eighths of a picture `[S, S, 3]`, which is what features are computed of."""
+    side = picture.shape[0]
+    edge = side * 3 // 16 // 8 * 8
+    return picture[edge : side - edge, edge : side - edge]
 
 
 @torch.no_grad()
-def fingerprints(features: Features, pictures: Sequence[np.ndarray]) -> Tensor:
-    """Mean and deviation of each channel of each feature of pictures: `[N, D]` float32."""
-    rows = []
-    for start in range(0, len(pictures), AT_ONCE):
-        found = features(as_tensor(np.stack(pictures[start : start + AT_ONCE]), _device(features)))
-        flat = [each.float().flatten(2) for each in found]
-        rows.append(torch.cat([part for each in flat for part in (each.mean(2), each.std(2))], 1).cpu())
-    return torch.cat(rows)
+def features_of(features: Features, pictures: Sequence[np.ndarray]) -> list[Tensor]:
+    """Features `[N, C, h, w]` of pictures, from fine to coarse."""
+    device = next(features.parameters()).device
+    return features(as_tensor(np.stack([middle(each) for each in pictures]), device))
+
+
+def fingerprint(found: Sequence[Tensor]) -> Tensor:
+    """Mean and deviation of each channel of features: `[N, D]` float32."""
+    flat = [each.float().flatten(2) for each in found]
+    return torch.cat([part for each in flat for part in (each.mean(2), each.std(2))], 1).cpu()
 
 
 @dataclass(frozen=True)
@@ -108,9 +99,42 @@ def judge_of(prints: Mapping[Style, Tensor]) -> StyleJudge:
     return StyleJudge(list(prints), means, within.square().mean(0).sqrt() + 1e-3)
 
 
-def share_recognised(judge: StyleJudge, features: Features, pictures: Pictures) -> float:
-    """How many pictures the judge gives to their style, 0..1."""
-    right = [
-        name == style for style, several in pictures.items() for name in judge.named(fingerprints(features, several))
-    ]
-    return float(np.mean(right))
+def learnt_from(features: Features, pictures: Pictures) -> StyleJudge:
+    """A judge that has seen pictures of each style."""
+    return judge_of(
+        {
+            style: torch.cat([fingerprint(features_of(features, [each])) for each in several])
+            for style, several in pictures.items()
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of painted pictures: how many a judge gives to their style, how many of their targets, both 0..1, and how far
+    features are from the targets'."""
+
+    named: float
+    targets_named: float
+    distance: float
+
+
+def verdicts(
+    features: Features, judges: Mapping[str, StyleJudge], pictures: Pictures, targets: Mapping[str, Pictures]
+) -> dict[str, Verdict]:
+    """By kind of targets, what its judge says."""
+    right: dict[str, list[tuple[bool, bool, float]]] = {kind: [] for kind in judges}
+    for style, several in pictures.items():
+        for at, picture in enumerate(several):
+            ours = features_of(features, [picture])
+            for kind, judge in judges.items():
+                theirs = features_of(features, [targets[kind][style][at]])
+                known, own = ([style] == judge.named(fingerprint(each)) for each in (ours, theirs))
+                right[kind].append((known, own, distance(ours, theirs)))
+    return {kind: Verdict(*np.mean(each, axis=0).tolist()) for kind, each in right.items()}
+
+
+def distance(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """The mean of the relative L1 of features and of that of their Gram matrices."""
+    content, texture = feature_losses(ours, theirs)
+    return float(content + texture) / 2

@@ -7,21 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks import pictures
+from benchmarks.painting import inputs
 from benchmarks.painting.colours import evenly, hue_of, is_named, share_named
 from benchmarks.painting.inputs import circle, hand_drawn, noise_of
-from benchmarks.painting.judging import (
-    closest_pair,
-    feature_distance,
-    fingerprints,
-    gradient_energy,
-    judge_of,
-    share_recognised,
-    sharpness,
-)
+from benchmarks.painting.judging import closest_pair, gradient_energy, learnt_from, middle, sharpness, verdicts
 from benchmarks.painting.sheets import MOST_BYTES, save_sheet, sheet
 from benchmarks.pictures import Measured, named_apart, table_of
 from tests.support.features import write_small_features
@@ -80,13 +72,17 @@ def test_a_judge_names_the_style_that_a_picture_is_in(tmp_path: Path) -> None:
     write_small_features(tmp_path / "features.safetensors")
     features = load_features(tmp_path / "features.safetensors")
     learnt = {"thin": [stripes(2), stripes(2, 230)], "broad": [stripes(8), stripes(8, 230)]}
-    judge = judge_of({style: fingerprints(features, several) for style, several in learnt.items()})
-    seen = {"thin": [stripes(2, 240)], "broad": [stripes(8, 240), stripes(2, 245)]}
-    assert share_recognised(judge, features, seen) == pytest.approx(2 / 3)
-    same, other = (
-        feature_distance(features, {"thin": [stripes(2)]}, {"thin": [each]}) for each in (stripes(2), flat(9, 9, 9))
-    )
-    assert same == 0 < other
+    judges = {"looks": learnt_from(features, learnt)}
+    seen = {"thin": [stripes(2, 240), flat(9, 9, 9)], "broad": [stripes(8, 240), stripes(2, 245)]}
+    meant = {"thin": [stripes(2)] * 2, "broad": [stripes(8)] * 2}
+    said = verdicts(features, judges, seen, {"looks": meant})["looks"]
+    assert said.targets_named == 1.0 and said.named < 1.0 and said.distance > 0
+    right = verdicts(features, judges, meant, {"looks": meant})["looks"]
+    assert (right.named, right.distance) == (1.0, 0.0)
+
+
+def test_features_are_those_of_the_middle() -> None:
+    assert middle(np.zeros((256, 256, 3))).shape == (160, 160, 3)
 
 
 def test_the_drawings_made_by_hand_are_thirty_with_words() -> None:
@@ -150,9 +146,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_table_and_sheets_are_written(
-    tiny_folder: Path, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_folder: Path,
+    work: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    torch.manual_seed(0)
+    monkeypatch.setattr(inputs, "hand_drawn", lambda side: hand_drawn(side)[:3])  # each costs a prompt in each style
     small = ["--scenes", "1", "--learnt", "2", "--clips", "1", "--frames", "4", "--styles", "oil", "neon"]
     arguments = ["--model", str(tiny_folder), "--work", str(work), *small, "--results", str(tmp_path)]
     assert pictures.main(arguments) == 0
