@@ -15,7 +15,7 @@ from benchmarks.painting.colours import evenly, hue_of, is_named, share_named
 from benchmarks.painting.inputs import circle, hand_drawn, noise_of
 from benchmarks.painting.judging import closest_pair, gradient_energy, learnt_from, middle, sharpness, verdicts
 from benchmarks.painting.sheets import MOST_BYTES, save_sheet, sheet
-from benchmarks.pictures import Measured, named_apart, table_of
+from benchmarks.pictures import Measured, kinds_for, named_apart, table_of
 from tests.support.features import write_small_features
 from tests.support.icons import simple_icons
 from training.meaning.outlines import Outline
@@ -114,6 +114,10 @@ def test_a_sheet_keeps_to_its_size(tmp_path: Path) -> None:
 
 def test_models_of_one_name_are_told_apart() -> None:
     assert named_apart(["embedded", "model", "model"]) == ["embedded", "model", "model-2"]
+
+
+def test_a_style_without_a_target_of_the_older_kind_is_judged_by_looks_alone() -> None:
+    assert kinds_for(["oil", "neon"]) == ["looks", "styles"] and kinds_for(["oil", "toy"]) == ["looks"]
 
 
 def test_feature_distances_are_those_of_the_first_model() -> None:
