@@ -3,7 +3,10 @@ pickle, as its processes do."""
 
 from __future__ import annotations
 
+import os
 import pickle  # noqa: TID251 - what the host does with arguments and results
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,7 @@ from pipeline.errors import PictureError, VideoError
 from pipeline.frames.codec import Frame
 from pipeline.models.load import load_model_to_lend
 from tests.support.clips import read_clip, write_clip
+from tests.support.served import ROOT
 
 
 class StandIn:
@@ -146,3 +150,29 @@ def test_a_lent_model_is_sent_by_the_thread_that_asks(tiny_folder: Path, monkeyp
     assert {thread for thread, _ in sent} == {threading.current_thread()}
     assert {id(module) for _, module in sent} >= {id(model.unet), id(model.vae), id(model.text_encoders[0].model)}
     assert model.device.type == "meta"
+
+
+IMITATED = """
+import sys
+
+from demo.space import zero
+
+spaces = zero.prepare()
+model, _ = zero.lent_model(sys.argv[1], memory="feature-bank", offline=True)
+from spaces.zero.torch import patching
+
+parts = (model.unet, model.vae, *(each.model for each in model.text_encoders))
+weights = [weight for part in parts for weight in part.parameters()]
+assert all(weight in patching.cuda_aliases and weight.device.type == "cuda" for weight in weights)
+held = sum(weight.nbytes for weight in weights)
+assert model.device.type == "cuda" and patching.pack() >= held > 0
+"""
+
+
+def test_a_lent_model_lies_in_the_real_imitation_of_cuda_and_is_packed(tiny_folder: Path, tmp_path: Path) -> None:
+    host = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": "http://127.0.0.1:9/"}
+    environment = {**os.environ, **host, "ZEROGPU_OFFLOAD_DIR": str(tmp_path / "packed")}
+    command = [sys.executable, "-c", IMITATED, str(tiny_folder)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [*(tmp_path / "packed").iterdir()]
