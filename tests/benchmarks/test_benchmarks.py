@@ -31,7 +31,7 @@ def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
 
 
 def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--model", str(tiny_model), "--rounds", "1", "--results", str(tmp_path)]
+    arguments = ["--model", str(tiny_model), "--rounds", "1", "--results", str(tmp_path), "--graphs", "off"]
     assert frame.main(arguments, sizes=sd_layout.TINY) == 0
     page = (tmp_path / "frame.md").read_text()
     assert page in capsys.readouterr().out
@@ -48,6 +48,7 @@ def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pyte
 
 def test_live_measures_the_real_app(tiny_model: Path, tmp_path: Path) -> None:
     arguments = ["--model", str(tiny_model), "--seconds", "0.5", "--results", str(tmp_path)]
+    arguments += ["--warm-up", "0", "--app", "--graphs off"]
     assert live.main(arguments) == 0
     assert "Socket to socket, tiny" in (tmp_path / "live.md").read_text()
 

@@ -229,7 +229,7 @@ def rows_of(folder: Path, pattern: str) -> list[dict[str, str]]:
 
 
 def test_two_visitors_of_the_real_app_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--visitors", "2", "--seconds", "2", "--results", str(tmp_path)]
+    arguments = ["--visitors", "2", "--seconds", "2", "--warm-up", "0", "--results", str(tmp_path)]
     assert load.main(arguments) == 0
     page = (tmp_path / "load.md").read_text()
     assert page in capsys.readouterr().out
