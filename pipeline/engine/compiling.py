@@ -75,6 +75,7 @@ class PlainCall(nn.Module):
         self.network, self.work = network, work
         # What the first call gives: while it is traced, sizes are tensors too.
         self.given: Any = None
+        self.empty: Any = None
 
     def called(self, inputs: Any) -> Any:
         """What the call gives, as a tree."""
@@ -87,10 +88,15 @@ class PlainCall(nn.Module):
     def _unet_called(self, inputs: UnetInputs) -> Any:
         if self.work.memory is None or inputs.memory is None:
             return predicted(self.network, inputs), {}
-        memory = memory_of(self.work.memory)
-        empty = memory.open([MemoryRow(None, FrameSettings(), torch.Generator()) for _ in range(len(inputs.samples))])
-        call = empty.reading(inputs.memory)
+        call = self._opened(self.work.memory, len(inputs.samples)).reading(inputs.memory)
         return predicted(self.network, replace(inputs, memory=call)), dict(call.present)
+
+    def _opened(self, source: MemorySource, rows: int) -> Any:
+        """A call of the memory, opened before anything is traced: what a row begins with is no part of it."""
+        if self.empty is None:
+            empty = [MemoryRow(None, FrameSettings(), torch.Generator()) for _ in range(rows)]
+            self.empty = memory_of(source).open(empty)
+        return self.empty
 
     def forward(self, *flat: Tensor) -> tuple[Tensor, ...]:
         left = iter(flat)

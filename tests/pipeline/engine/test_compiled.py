@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import Engine, FrameSettings, Model
+from pipeline import Engine, FrameSettings, Model, load_control
 from pipeline.compute.tree_files import filled, outline, read_tree, write_tree
 from pipeline.compute.trees import tensors_in
 from pipeline.engine import compiled as compiled_module
@@ -22,7 +22,10 @@ from pipeline.engine import workshop as workshop_module
 from pipeline.engine.compiling import TimeTable, compiled
 from pipeline.engine.workshop import Compiler, clean, weights_digest
 from pipeline.frames.codec import Frame
+from pipeline.memory.spatial import save_recurrent
 from pipeline.prompts.embeddings import PromptEmbeddings
+from tests.pipeline.guides.test_control import tiny_adapter, tiny_controlnet
+from tests.support.recurrent import lively_recurrent
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
 needs_openvino = pytest.mark.skipif(not workshop_module.is_installed(), reason="needs openvino and onnx")
@@ -300,3 +303,41 @@ def test_few_kinds_of_calls_are_kept_by_number_by_use_and_by_bytes(
         monkeypatch.setattr(compiled_module, "MOST_KINDS_BYTES", 1)
         session.translate(frames[0], LIVELY)
         assert engine._kinds.count == 1
+
+
+@needs_openvino
+@pytest.mark.parametrize("settings", [LIVELY, LIVELY.changed(guidance=2.0)], ids=["plain", "guided"])
+def test_a_model_of_stable_diffusion_xl_is_compiled(
+    sdxl_model: Model, frames: list[Frame], cache: Path, settings: FrameSettings
+) -> None:
+    expected, _ = painted(sdxl_model, frames[:3], settings)
+    assert_openvino_paints(sdxl_model, frames[:3], expected, settings=settings)
+
+
+@needs_openvino
+def test_a_recurrent_memory_is_compiled(tiny_model: Model, frames: list[Frame], cache: Path, tmp_path: Path) -> None:
+    save_recurrent(lively_recurrent(tiny_model.unet), tmp_path, torch.float32)
+    expected, _ = painted(tiny_model, frames[:4], memory="recurrent", memory_weights=tmp_path)
+    assert_openvino_paints(tiny_model, frames[:4], expected, memory="recurrent", memory_weights=tmp_path)
+
+
+@needs_openvino
+@pytest.mark.parametrize("network", [tiny_adapter, tiny_controlnet])
+def test_what_a_control_adds_is_read_by_a_compiled_call(
+    plain_model: Model, frames: list[Frame], cache: Path, tmp_path: Path, network: Callable[[], Any]
+) -> None:
+    network().save_pretrained(tmp_path / "control")
+    control = load_control(tmp_path / "control", plain_model)
+    expected, _ = painted(plain_model, frames[:3], control=control)
+    assert_openvino_paints(plain_model, frames[:3], expected, control=control)
+
+
+def assert_openvino_paints(model: Model, frames: list[Frame], expected: list[Frame], **how: Any) -> None:
+    """All pictures are OpenVINO's, down to the UNet's calls, and those that PyTorch has painted."""
+    how = {"settings": LIVELY, "memory": "feature-bank"} | how
+    settings = how.pop("settings")
+    with Engine(model, compiled="wait", **how) as engine:
+        session = engine.open()
+        made = [session.submit(frame, settings).result() for frame in frames]
+    assert {each.runtime for each in made} == {"OpenVINO"}
+    assert farthest([each.picture for each in made], expected) <= 1
