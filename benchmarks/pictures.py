@@ -62,12 +62,14 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
 - Closest two styles: mean |difference| over the hand drawings.
 - "looks" and "styles" are the targets of `training/looks` and of `training/styles`: weights are to be judged by those
   that they were trained on, which are "styles" for weights that are older than `training/looks`.
-- Styles named: by the nearest mean of features (mean and deviation of each channel, in units of their deviation within
-  a style), learnt from the targets of {learnt} other scenes; in brackets what that gets right of the targets.
+- Styles named: by a linear judge of features (ridge regression from the logarithms of each channel's mean and
+  deviation), learnt in this run from the targets of {learnt} other scenes and half as many other photographs; in
+  brackets what it gets right of the targets themselves, and so the most that can be asked for.
 - Feature distance: relative L1 of the trainer's own features and of their Gram matrices, in brackets before it is
   divided by the first model's. Features are those of the middle five eighths of a picture.
 - Sharpness: gradient energy as a share of the targets', the mean over styles and its range.
-- Movements and warp errors are of 255. The bank is the paper's preset, at two steps, on {clips}, in {textured}.
+- Movements and warp errors are of 255. The bank is the paper's preset, at two steps, on {clips},
+  in {textured}.
 
 What a frame costs is `benchmarks.frame`'s, and steadiness under the default preset `benchmarks.steadiness`'s."""
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 from pipeline.engine.stream import noise_for
 from training.meaning.outlines import Outline, held_out_outlines
+from training.meaning.shards import NAMED_PHOTOS
+from training.model.data import load_photos, photo_crop
 from training.model.evaluate import HELD_OUT_SEED, held_out_photos
 from training.things.catalogue import said
 from training.things.icons import Icons
@@ -56,8 +58,15 @@ def inputs_of(icons: Icons, side: int, scenes: int, learnt: int) -> Inputs:
     """The inputs of `side` px: so many scenes that are painted, and so many that a judge of styles learns from."""
     photos = [resized(each, side) for each in held_out_photos()]
     pairs = [*scene_pairs(icons, side, scenes, HELD_OUT_SEED), *(Pair(each, each, "") for each in photos)]
-    learnt_pairs = list(scene_pairs(icons, side, learnt, LEARNT_SEED))
-    return Inputs(hand_drawn(side), held_out_outlines(icons, side), pairs, learnt_pairs, photos)
+    return Inputs(hand_drawn(side), held_out_outlines(icons, side), pairs, learnt_pairs(icons, side, learnt), photos)
+
+
+def learnt_pairs(icons: Icons, side: int, count: int) -> list[Pair]:
+    """What a judge of styles learns from: so many scenes, and half as many crops of other photographs."""
+    rng = np.random.default_rng(LEARNT_SEED)
+    photos = load_photos(NAMED_PHOTOS)
+    crops = [photo_crop(rng, photos, side) for _ in range(-(-count // 2))]
+    return [*scene_pairs(icons, side, count, LEARNT_SEED), *(Pair(each, each, "") for each in crops)]
 
 
 def hand_drawn(side: int) -> list[Asked]:

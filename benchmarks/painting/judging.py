@@ -26,6 +26,7 @@ TARGETS: dict[str, Callable[[np.ndarray, np.ndarray, Style], np.ndarray]] = {
     "styles": lambda picture, noise, style: styled(picture, style),
 }
 """The rooms of `training/` that say what a style is: a model was trained on one of them."""
+RIDGE = 0.1
 
 
 def targets_of(kind: str, pairs: Sequence[Pair], styles: Sequence[Style], noise: np.ndarray) -> Pictures:
@@ -73,30 +74,35 @@ def features_of(features: Features, pictures: Sequence[np.ndarray]) -> list[Tens
 
 
 def fingerprint(found: Sequence[Tensor]) -> Tensor:
-    """Mean and deviation of each channel of features: `[N, D]` float32."""
+    """Logarithms of the mean and the deviation of each channel of features: `[N, D]` float32."""
     flat = [each.float().flatten(2) for each in found]
-    return torch.cat([part for each in flat for part in (each.mean(2), each.std(2))], 1).cpu()
+    return torch.cat([part.log1p() for each in flat for part in (each.mean(2), each.std(2))], 1).cpu()
 
 
 @dataclass(frozen=True)
 class StyleJudge:
-    """Names the style whose mean fingerprint is nearest: means `[K, D]` of K styles, in units of spread `[D]`."""
+    """A linear map `weights [D, K]` from fingerprints, in units of spread `[D]` from mean `[D]`, to scores of K styles."""
 
     styles: Sequence[Style]
-    means: Tensor
+    mean: Tensor
     spread: Tensor
+    weights: Tensor
 
     def named(self, prints: Tensor) -> list[Style]:
         """The style of each fingerprint `[N, D]`."""
-        nearest = torch.cdist(prints / self.spread, self.means / self.spread).argmin(1)
-        return [self.styles[each] for each in nearest.tolist()]
+        best = ((prints - self.mean) / self.spread @ self.weights).argmax(1)
+        return [self.styles[each] for each in best.tolist()]
 
 
 def judge_of(prints: Mapping[Style, Tensor]) -> StyleJudge:
-    """A judge that has seen fingerprints `[N, D]` of each style; the spread is that within the styles."""
-    means = torch.stack([each.mean(0) for each in prints.values()])
-    within = torch.cat([each - each.mean(0) for each in prints.values()])
-    return StyleJudge(list(prints), means, within.square().mean(0).sqrt() + 1e-3)
+    """A judge that has seen fingerprints `[N, D]` of each style: ridge regression to one score a style."""
+    seen = torch.cat(list(prints.values()))
+    wanted = torch.cat([torch.eye(len(prints))[[at] * len(each)] for at, each in enumerate(prints.values())])
+    mean, spread = seen.mean(0), seen.std(0) + 1e-3
+    inputs = (seen - mean) / spread
+    alike = inputs @ inputs.T / inputs.shape[1]
+    solved = torch.linalg.solve(alike + RIDGE * torch.eye(len(alike)), wanted - wanted.mean(0))
+    return StyleJudge(list(prints), mean, spread, inputs.T @ solved / inputs.shape[1])
 
 
 def learnt_from(features: Features, pictures: Pictures) -> StyleJudge:
