@@ -271,7 +271,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write it and the sheets; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=__doc__)
     parser.add_argument(
-        "--model", nargs="+", default=["embedded"], help="models of the catalogue, or folders: a column each (embedded)"
+        "--model",
+        dest="models",
+        nargs="+",
+        default=["embedded"],
+        help="models of the catalogue, or folders: a column each (embedded)",
     )
     parser.add_argument(
         "--work", type=Path, default=Path("build/painter"), help="the folder of a training run (build/painter)"
@@ -318,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = options.work / "carried" / "features.safetensors"
         write_features(file)
         features = load_features(file)
-        models = [load_model(each) for each in options.model]
+        models = [load_model(each) for each in options.models]
     except (ModelError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

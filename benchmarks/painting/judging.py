@@ -81,7 +81,7 @@ def fingerprint(found: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class StyleJudge:
-    """A linear map `weights [D, K]` from fingerprints, in units of spread `[D]` from mean `[D]`, to scores of K styles."""
+    """Scores of K styles: `weights [D, K]` on fingerprints that are in units of spread from their mean, `[D]` each."""
 
     styles: Sequence[Style]
     mean: Tensor
