@@ -22,7 +22,7 @@ Pictures = Mapping[Style, Sequence[np.ndarray]]
 """By style, pictures uint8 `[S, S, 3]` of the same inputs in the same order."""
 
 TARGETS: dict[str, Callable[[np.ndarray, np.ndarray, Style], np.ndarray]] = {
-    "looks": lambda picture, noise, style: looked(picture, noise, style),
+    "looks": looked,
     "styles": lambda picture, noise, style: styled(picture, style),
 }
 """The rooms of `training/` that say what a style is: a model was trained on one of them."""
