@@ -6,6 +6,7 @@ the same bit for bit, waits for the kinds that come.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -22,6 +23,8 @@ from pipeline.engine.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.engine.workshop import Order, Ready, Workshop, kind_name
 from pipeline.frames.codec import Autoencoder, decode, encode
 from pipeline.models.unet_call import UnetInputs, predicted
+
+log = logging.getLogger(__name__)
 
 Compiled = Literal["off", "auto", "wait"]
 CALLS_BEFORE = 2
@@ -138,12 +141,14 @@ class CompiledUnet:
     def __init__(self, kinds: Kinds, source: MemorySource) -> None:
         self._kinds = kinds
         self._source = source
+        self._has_said = False
 
     def __call__(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
         kind = kind_of(inputs)
         if self._kinds.rehearsing:
             return self._rehearsed(unet, inputs, kind)
         if kind is None:
+            self._say_once()
             self._kinds.used.add(PYTORCH)
             return predicted(unet, inputs)
         ready = self._kinds.ready("unet", (self._source.name, kind), lambda: inputs_read(inputs), self._source)
@@ -155,6 +160,14 @@ class CompiledUnet:
         if inputs.memory is not None:
             inputs.memory.present.update(present)
         return prediction  # type: ignore[no-any-return]
+
+    def _say_once(self) -> None:
+        if not self._has_said:
+            log.warning(
+                "calls that read the memory %s stay with PyTorch where their rows remember differently much",
+                self._source.name,
+            )
+            self._has_said = True
 
     def _rehearsed(self, unet: UNet2DConditionModel, inputs: UnetInputs, kind: Hashable | None) -> Tensor:
         if kind is not None:

@@ -59,6 +59,10 @@ CODE = Path(__file__).parents[1]
 log = logging.getLogger(__name__)
 
 
+class TooLargeError(Exception):
+    """A network whose calls are left to PyTorch."""
+
+
 class StaleError(Exception):
     """The weights have changed since a call was asked for."""
 
@@ -183,6 +187,8 @@ class Workshop:
                     ready = self._made(order)
             except StaleError:
                 continue
+            except TooLargeError as reason:
+                self._say_once(f"calls of the {order.part} stay with PyTorch: {reason}")
             except Exception as reason:  # noqa: BLE001 - the engine makes this call as ever
                 self._refused(order, f"{type(reason).__name__}: {reason}")
             if order.done is not None and order.change == self.changes:
@@ -215,15 +221,15 @@ class Workshop:
             return True
         now = time.monotonic()
         if len(self._compiled_at) == MOST_COMPILED_AN_HOUR and now - self._compiled_at[0] < HOUR_S:
-            self._say_once("no more calls are compiled for now: %d were within an hour", MOST_COMPILED_AN_HOUR)
+            self._say_once(f"no more calls are compiled for now: {MOST_COMPILED_AN_HOUR} were within an hour")
             return False
         self._compiled_at.append(now)
         return True
 
-    def _say_once(self, sentence: str, *words: object) -> None:
+    def _say_once(self, sentence: str) -> None:
         if sentence not in self._said:
             self._said.add(sentence)
-            log.warning(sentence, *words)
+            log.warning(sentence)
 
     def _part(self, order: Order) -> Any:
         return self._model.unet if order.part == "unet" else self._model.vae
@@ -241,7 +247,7 @@ class Workshop:
         network = self._part(order)
         nbytes = sum(each.nbytes for each in network.state_dict().values())
         if nbytes > MOST_NETWORK_BYTES:
-            raise MemoryError(f"its weights take {nbytes >> 20} MiB, and each kind of call would hold a copy")
+            raise TooLargeError(f"its weights take {nbytes >> 20} MiB, and each kind of call would hold a copy")
         path = self._opened().folder / f"{'unet' if order.part == 'unet' else 'vae'}-{order.change}.safetensors"
         if not path.exists():
             write_network(path, network)
@@ -349,8 +355,16 @@ def clean(folder: Path, most_bytes: int) -> None:
 
 
 def can_compile(model: Model) -> bool:
-    """Whether OpenVINO is here, and knows this model's device and numbers."""
-    return is_installed() and model.device.type == "cpu" and model.dtype in (torch.float32, torch.bfloat16)
+    """Whether OpenVINO is here, and knows this model's device and numbers; the log says where it is not on a CPU."""
+    if model.device.type != "cpu":
+        return False
+    if not is_installed():
+        log.warning("all calls stay with PyTorch: openvino and onnx are not installed")
+        return False
+    if model.dtype not in (torch.float32, torch.bfloat16):
+        log.warning("all calls stay with PyTorch: OpenVINO computes in float32 or bfloat16, not in %s", model.dtype)
+        return False
+    return True
 
 
 def kind_name(part: str, kind: Hashable) -> str:

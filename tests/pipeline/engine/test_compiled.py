@@ -341,3 +341,21 @@ def assert_openvino_paints(model: Model, frames: list[Frame], expected: list[Fra
         made = [session.submit(frame, settings).result() for frame in frames]
     assert {each.runtime for each in made} == {"OpenVINO"}
     assert farthest([each.picture for each in made], expected) <= 1
+
+
+@needs_openvino
+def test_the_log_says_once_what_stays_with_pytorch_by_choice(
+    tiny_model: Model,
+    frames: list[Frame],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv(workshop_module.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(workshop_module, "MOST_NETWORK_BYTES", 1)
+    with caplog.at_level(logging.WARNING):
+        _, runtime = painted(tiny_model, frames[:3], compiled="wait")
+    assert runtime == "PyTorch" and Here.asked == 0
+    said = [each.getMessage() for each in caplog.records if "stay with PyTorch" in each.getMessage()]
+    assert sorted(each.split()[3] for each in said) == ["decoder", "encoder", "unet"]
