@@ -164,7 +164,7 @@ class CompiledUnet:
     def _say_once(self) -> None:
         if not self._has_said:
             log.warning(
-                "calls that read the memory %s stay with PyTorch where their rows remember differently much",
+                "calls that read the memory %s stay with PyTorch while their rows hold windows of different lengths",
                 self._source.name,
             )
             self._has_said = True
