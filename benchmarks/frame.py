@@ -34,11 +34,11 @@ from benchmarks.measuring.timing import (
 )
 from demo.live import wire
 from pipeline import Engine, FrameSettings, Model, ModelError, load_model
+from pipeline.calls.compiled import Compiled
+from pipeline.calls.graphs import GRAPHS
 from pipeline.compute.attention import choose_kernel
 from pipeline.compute.host import in_passing_thread, keep_freed_memory
 from pipeline.compute.packing import convolutions_packed
-from pipeline.engine.compiled import Compiled
-from pipeline.engine.graphs import GRAPHS
 from pipeline.engine.stream import generator_for
 from pipeline.frames.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
 from pipeline.memory import Memory, MemoryRow, create_memory

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.settings import DECLARATIONS, Choice, FrameSettings, Range, SettingsError, Text
 
 if TYPE_CHECKING:
-    from pipeline.engine.compiled import Compiled
+    from pipeline.calls.compiled import Compiled
     from pipeline.engine.engine import Engine
 
 FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not in ("memory", "pipelined", "finer")}

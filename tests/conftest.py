@@ -37,7 +37,7 @@ SLOWEST_FIRST = (
     "browser/test_keeping.py",
     "pipeline/models/test_embedded.py",
     "browser/test_page_controls.py",
-    "pipeline/engine/test_compiled.py",
+    "pipeline/calls/test_compiled.py",
     "browser/test_capture.py",
     "browser/test_page_rest.py",
     "browser/test_drawing.py",

@@ -18,10 +18,10 @@ from benchmarks.card.ceilings import Ceilings, bytes_of, median_ms, operations_o
 from benchmarks.measuring import report
 from benchmarks.measuring.drawing import moving_drawing
 from pipeline import Engine, FrameSettings, Model
+from pipeline.calls.graphs import RecordedUnet, recorder_for
+from pipeline.calls.streams import streams_for
 from pipeline.compute.kernels import Kernels, choose_kernels
-from pipeline.engine.graphs import RecordedUnet, recorder_for
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import streams_for
 from pipeline.engine.translator import Asked, Translator
 from pipeline.frames.codec import Frame, pixels_per_latent
 from pipeline.frames.history import begun, steadied

@@ -19,7 +19,7 @@ from benchmarks.measuring import report
 from benchmarks.measuring.paces import Stay
 from benchmarks.measuring.timing import percentile
 from pipeline import Engine, FrameSettings, Model, Session
-from pipeline.engine.graphs import Graphs
+from pipeline.calls.graphs import Graphs
 from pipeline.engine.lanes import Tick
 from pipeline.frames.codec import Frame
 from pipeline.models.catalogue import CATALOGUE, ModelEntry

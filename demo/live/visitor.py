@@ -19,7 +19,7 @@ from demo.live.metrics import Metrics
 from demo.live.output import Output, Outputs, hidden_reply, output_reply, watched_reply
 from demo.live.pace import TokenBucket
 from demo.live.rest import REST_S, Shown
-from pipeline.engine.runtimes import PYTORCH
+from pipeline.calls.runtimes import PYTORCH
 from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError, resting
 

@@ -16,29 +16,29 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.calls.compiled import Compiled, CompiledCodec, CompiledUnet, Kinds, PlainCodec
+from pipeline.calls.compiling import MemorySource
+from pipeline.calls.graphs import Graphs, unet_runner
+from pipeline.calls.runtimes import OPENVINO, PYTORCH, Used
+from pipeline.calls.streams import streams_for
+from pipeline.calls.workshop import Workshop, can_compile
 from pipeline.compute.devices import settle
 from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
 from pipeline.compute.peak import PeakBytes
 from pipeline.engine.budget import ByteBudget
-from pipeline.engine.compiled import Compiled, CompiledCodec, CompiledUnet, Kinds, PlainCodec
-from pipeline.engine.compiling import MemorySource
 from pipeline.engine.finer import Resting, finer_picture, finer_settings, finer_translator
-from pipeline.engine.graphs import Graphs, unet_runner
 from pipeline.engine.guidance import branch_count
 from pipeline.engine.holdings import Holdings
 from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Tick
 from pipeline.engine.mailbox import Mailbox, cancel
 from pipeline.engine.memory_choice import MemoryChoice, loaded_memories, own_folder
 from pipeline.engine.reading import ReadingRoom
-from pipeline.engine.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.engine.serving import unet_served
 from pipeline.engine.session import Session, Translation
 from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import streams_for
 from pipeline.engine.translator import Asked, Translator
-from pipeline.engine.workshop import Workshop, can_compile
 from pipeline.errors import FrameError, ModelError, NoRoomError, SessionClosedError
 from pipeline.frames.codec import Frame, pixels_per_latent
 from pipeline.guides.control import Control

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.calls.compiled import PlainCodec
+from pipeline.calls.streams import OneStream
 from pipeline.compute.devices import settle
-from pipeline.engine.compiled import PlainCodec
 from pipeline.engine.session import Session
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import OneStream
 from pipeline.engine.translator import Asked, Translator
 from pipeline.errors import FrameError
 from pipeline.frames.codec import Frame

@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from pipeline.calls.streams import Arriving
 from pipeline.engine.session import Session, Translation, without_bank
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import Arriving
 from pipeline.engine.translator import Asked, Past, Translator, UnderWay
 from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.calls.runtimes import PYTORCH
 from pipeline.engine.parcel import Parcel, packed, unpacked
-from pipeline.engine.runtimes import PYTORCH
 from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
 from pipeline.errors import FrameError, PictureError, SessionClosedError

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.calls.compiled import PlainCodec
+from pipeline.calls.runtimes import Used
+from pipeline.calls.streams import Arriving, OneStream, Streams
 from pipeline.compute.devices import leaving, numbers_on, sent
-from pipeline.engine.compiled import PlainCodec
 from pipeline.engine.guidance import branch_count, branch_prompts, guided
-from pipeline.engine.runtimes import Used
 from pipeline.engine.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
-from pipeline.engine.streams import Arriving, OneStream, Streams
 from pipeline.errors import FrameError
 from pipeline.frames.codec import Frame, as_pixels
 from pipeline.frames.cuts import thumbnail_of

@@ -56,7 +56,7 @@ class MemoryRow:
 
 
 class OpenedCall(Protocol):
-    """What a memory gives to one UNet call that reads it. It may be replayed (`pipeline.engine.graphs`): then another
+    """What a memory gives to one UNet call that reads it. It may be replayed (`pipeline.calls.graphs`): then another
     call of the same kind has read other tensors in the same places, and what it left is this call's."""
 
     present: dict[str, Any]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from pipeline.engine.runtimes import PYTORCH
+from pipeline.calls.runtimes import PYTORCH
 from pipeline.errors import RecordingError
 from pipeline.frames.picture_file import LargePictureError, UnreadablePictureError, opened_picture
 from pipeline.recording.archive import CONTENTS, SUFFIX, opened, unpacked

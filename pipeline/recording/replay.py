@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.calls.runtimes import PYTORCH
 from pipeline.compute.host import hush, keep_freed_memory
-from pipeline.engine.runtimes import PYTORCH
 from pipeline.errors import RearviewError
 from pipeline.options import add_painter, add_settings, named_settings, opened_engine, stopped_by_signals
 from pipeline.recording.archive import SUFFIX
@@ -26,7 +26,7 @@ from pipeline.recording.replay_files import KINDS, beside, check_out, opened_fil
 from pipeline.settings import FIT, FrameSettings, SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.engine.compiled import Compiled
+    from pipeline.calls.compiled import Compiled
     from pipeline.engine.engine import Engine
     from pipeline.engine.session import Session, Translation
     from pipeline.frames.codec import Frame

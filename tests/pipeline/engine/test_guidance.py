@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from pipeline import Engine, FrameSettings, Model
+from pipeline.calls.streams import Arrived, Painted
 from pipeline.engine.guidance import branch_count, classifier_free, guided, residual_noise, rows_of_frame
 from pipeline.engine.lanes import Tick
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import Arrived, Painted
 from pipeline.engine.translator import Asked, Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import FrameError, FrameSettings, Model
+from pipeline.calls.streams import Arrived, Arriving
 from pipeline.engine.lanes import Lanes, Outcome, Request, Tick, settled_apart
 from pipeline.engine.session import Translation
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import Arrived, Arriving
 from pipeline.engine.translator import Asked, Translator, UnderWay
 from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame, fitted

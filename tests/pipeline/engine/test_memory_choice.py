@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline import Engine, FrameSettings, MemoryNameError, Model, ModelError, load_model
-from pipeline.engine.graphs import RecordedUnet
+from pipeline.calls.graphs import RecordedUnet
 from pipeline.engine.memory_choice import MemoryChoice, loadable_memories, loaded_memories
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
@@ -23,7 +23,7 @@ from pipeline.models.unet_call import UnetRunner, predicted
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import MEMORIES_THAT_READ, MEMORY_NAMES, OWN_MEMORY, SettingsError, resting
 from tests.conftest import FULL_CONDITIONING, every_way, in_the_way, save_tiny_model, tiny_sdxl_unet
-from tests.pipeline.engine.test_graphs import Again
+from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
 from tests.pipeline.memory.test_causal import expecting_whole, generator
 from tests.support.motion import lively_motion

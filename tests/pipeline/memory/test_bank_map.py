@@ -18,7 +18,7 @@ from torch import Tensor
 from demo.live import wire
 from demo.live.live import SOCKET_PATH, Live
 from pipeline import Engine, FrameSettings, Model
-from pipeline.engine.graphs import RecordedUnet
+from pipeline.calls.graphs import RecordedUnet
 from pipeline.engine.session import Translation
 from pipeline.engine.translator import Asked
 from pipeline.frames.codec import Frame
@@ -28,7 +28,7 @@ from pipeline.memory.bank_map import familiarity, grid_of
 from pipeline.memory.feature_bank import finest
 from pipeline.memory.fusion import fuse
 from pipeline.models.unet_call import UnetRunner, predicted
-from tests.pipeline.engine.test_graphs import Again, translator_of
+from tests.pipeline.calls.test_graphs import Again, translator_of
 from tests.pipeline.engine.test_lanes import Ground, Visitor
 from tests.support.standin import Post, StandInEngine, frame, greet
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline import Engine, FrameSettings, Model, ModelError
-from pipeline.engine.graphs import RecordedUnet
+from pipeline.calls.graphs import RecordedUnet
 from pipeline.engine.stream import StreamState
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
@@ -39,7 +39,7 @@ from pipeline.models.catalogue import CATALOGUE
 from pipeline.models.unet_call import predicted
 from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import memory_rows
-from tests.pipeline.engine.test_graphs import Again
+from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor
 from tests.pipeline.memory.test_causal import assert_near, called, expecting_whole, frame, generator, text
 from tests.support.motion import plain_unet

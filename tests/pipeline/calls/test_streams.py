@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import Engine, Model, PromptError
+from pipeline.calls.streams import OneStream, Painted, streams_for
 from pipeline.compute.devices import in_batch_order, rows_at, sent
 from pipeline.engine.stream import StreamState
-from pipeline.engine.streams import OneStream, Painted, streams_for
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory

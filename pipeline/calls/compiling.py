@@ -1,4 +1,4 @@
-"""The process in which OpenVINO compiles calls: `python -m pipeline.engine.compiling`, which an engine starts.
+"""The process in which OpenVINO compiles calls: `python -m pipeline.calls.compiling`, which an engine starts.
 
 Each line that comes in names a file of `Work`, each that goes out is empty when that is done, or says why it cannot be.
 It ends when nothing more can come; if it dies or hangs, the engine goes on as it did before.

@@ -1,7 +1,7 @@
 """Calls that OpenVINO runs on a CPU: compiled in the background in a process of their own, kept in the user's cache.
 
 The engine's thread asks for a call and never waits for it. What was compiled before is read within a second; what was
-not is compiled by `pipeline.engine.compiling`, checked there against PyTorch, and read here only if it came out well.
+not is compiled by `pipeline.calls.compiling`, checked there against PyTorch, and read here only if it came out well.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 import diffusers
 import torch
 
+from pipeline.calls.compiling import LIMIT_S, MemorySource, Work, write_network
 from pipeline.compute.openvino_calls import (
     BLOB,
     FACTS,
@@ -41,7 +42,6 @@ from pipeline.compute.openvino_calls import (
     version,
 )
 from pipeline.compute.tree_files import filled, write_tree
-from pipeline.engine.compiling import LIMIT_S, MemorySource, Work, write_network
 from pipeline.models.load import Model
 
 MOST_NETWORK_BYTES = 1 << 30
@@ -53,7 +53,7 @@ MOST_COMPILED_AN_HOUR = 24
 HOUR_S = 3600.0
 AT_ONCE, FOR_SOMEBODY, FOR_THE_CACHE = range(3)
 CACHE_VARIABLE = "REARVIEW_CACHE"
-COMMAND = (sys.executable, "-m", "pipeline.engine.compiling")
+COMMAND = (sys.executable, "-m", "pipeline.calls.compiling")
 CODE = Path(__file__).parents[1]
 
 log = logging.getLogger(__name__)

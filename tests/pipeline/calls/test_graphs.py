@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from pipeline import Engine, FrameSettings, Model, load_control
+from pipeline.calls import graphs as graphs_module
+from pipeline.calls.graphs import RecordedUnet, kind_of, unet_runner
 from pipeline.compute.trees import mapped, signature_of, tensors_in
-from pipeline.engine import graphs as graphs_module
-from pipeline.engine.graphs import RecordedUnet, kind_of, unet_runner
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.guides.control import Control

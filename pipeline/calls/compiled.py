@@ -16,11 +16,11 @@ from typing import Any, Literal
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from pipeline.calls.compiling import MemorySource
+from pipeline.calls.graphs import copy_all, inputs_read, kind_of
+from pipeline.calls.runtimes import OPENVINO, PYTORCH, Used
+from pipeline.calls.workshop import Order, Ready, Workshop, kind_name
 from pipeline.compute.trees import mapped, signature_of, tensors_in
-from pipeline.engine.compiling import MemorySource
-from pipeline.engine.graphs import copy_all, inputs_read, kind_of
-from pipeline.engine.runtimes import OPENVINO, PYTORCH, Used
-from pipeline.engine.workshop import Order, Ready, Workshop, kind_name
 from pipeline.frames.codec import Autoencoder, decode, encode
 from pipeline.models.unet_call import UnetInputs, predicted
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from pipeline import Engine, FrameSettings, Model, load_control
+from pipeline.calls import compiled as compiled_module
+from pipeline.calls import workshop as workshop_module
+from pipeline.calls.compiling import TimeTable, compiled
+from pipeline.calls.workshop import Compiler, clean, weights_digest
 from pipeline.compute.tree_files import filled, outline, read_tree, write_tree
 from pipeline.compute.trees import tensors_in
-from pipeline.engine import compiled as compiled_module
-from pipeline.engine import workshop as workshop_module
-from pipeline.engine.compiling import TimeTable, compiled
-from pipeline.engine.workshop import Compiler, clean, weights_digest
 from pipeline.frames.codec import Frame
 from pipeline.memory.spatial import save_recurrent
 from pipeline.prompts.embeddings import PromptEmbeddings
