@@ -22,7 +22,7 @@ from pipeline.calls.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.calls.workshop import Order, Ready, Workshop, kind_name
 from pipeline.compute.trees import mapped, signature_of, tensors_in
 from pipeline.frames.codec import Autoencoder, decode, encode
-from pipeline.models.unet_call import UnetInputs, predicted
+from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +64,13 @@ class Kinds:
         self._kinds: OrderedDict[Hashable, Kind] = OrderedDict()
         self._calls = 0
         self.used = Used()
-        self.rehearsing = 0
-        """For how many frames together calls are only prepared, and nobody reads what they give; 0: they are made."""
 
-    def prepare(self, part: str, kind: Hashable, inputs: Callable[[], Any], memory: MemorySource | None = None) -> None:
-        """Have what makes calls of this kind compiled: for one frame to be there when they come, for several together
-        to be read from the cache then."""
-        if self.rehearsing > 1:
+    def prepare(
+        self, part: str, kind: Hashable, inputs: Callable[[], Any], later: bool, memory: MemorySource | None = None
+    ) -> None:
+        """Have what makes calls of this kind compiled, to be there when they come, or `later`: to be read from the
+        cache then."""
+        if later:
             self._order(part, kind, inputs, memory, None)
             return
         known = self._kinds.setdefault((part, kind), Kind(used_at=self._calls))
@@ -145,8 +145,6 @@ class CompiledUnet:
 
     def __call__(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
         kind = kind_of(inputs)
-        if self._kinds.rehearsing:
-            return self._rehearsed(unet, inputs, kind)
         if kind is None:
             self._say_once()
             self._kinds.used.add(PYTORCH)
@@ -169,17 +167,24 @@ class CompiledUnet:
             )
             self._has_said = True
 
-    def _rehearsed(self, unet: UNet2DConditionModel, inputs: UnetInputs, kind: Hashable | None) -> Tensor:
-        if kind is not None:
-            self._kinds.prepare("unet", (self._source.name, kind), lambda: inputs_read(inputs), self._source)
-        return inputs.samples.new_zeros(len(inputs.samples), unet.config.out_channels, *inputs.samples.shape[2:])
+    def preparing(self, later: bool) -> UnetRunner:
+        """A runner that has the calls that come prepared, as `Kinds.prepare` does, and computes nothing: zeros."""
+
+        def run(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
+            kind = kind_of(inputs)
+            if kind is not None:
+                name = (self._source.name, kind)
+                self._kinds.prepare("unet", name, lambda: inputs_read(inputs), later, self._source)
+            return inputs.samples.new_zeros(len(inputs.samples), unet.config.out_channels, *inputs.samples.shape[2:])
+
+        return run
 
 
 class PlainCodec:
     """The codec as it is."""
 
-    def prepare(self, pixels: Tensor, latents: Tensor) -> None:
-        """Have calls with these compiled before they come, where any are."""
+    def prepare(self, pixels: Tensor, latents: Tensor, later: bool) -> None:
+        """Have calls with these compiled before they come, where any are, as `Kinds.prepare` does."""
 
     def encode(self, vae: Autoencoder, pixels: Tensor) -> Tensor:
         """Pixels `[B, 3, H, W]` to latents in the UNet's scale, float32."""
@@ -205,9 +210,9 @@ class CompiledCodec(PlainCodec):
         made = self._made("decoder", latents)
         return super().decode(vae, latents) if made is None else made
 
-    def prepare(self, pixels: Tensor, latents: Tensor) -> None:
+    def prepare(self, pixels: Tensor, latents: Tensor, later: bool) -> None:
         for part, tensor in (("encoder", pixels), ("decoder", latents)):
-            self._kinds.prepare(part, signature_of(tensor), lambda tensor=tensor: tensor)  # type: ignore[misc]
+            self._kinds.prepare(part, signature_of(tensor), lambda tensor=tensor: tensor, later)  # type: ignore[misc]
 
     def _made(self, part: str, tensor: Tensor) -> Tensor | None:
         ready = self._kinds.ready(part, signature_of(tensor), lambda: tensor)

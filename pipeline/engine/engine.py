@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from threading import Thread, current_thread
@@ -47,7 +48,7 @@ from pipeline.guides.safety import SafetyChecker
 from pipeline.memory import MappedMemory, Memory
 from pipeline.models.hub import Hub
 from pipeline.models.load import Model
-from pipeline.models.unet_call import predicted
+from pipeline.models.unet_call import UnetRunner, predicted
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsError
 
@@ -119,7 +120,8 @@ class Engine:
         self._kinds = (
             None if compiled == "off" or not can_compile(model) else Kinds(Workshop(model), compiled == "wait")
         )
-        runners = self._compiled_runners(given) if self._kinds else {}
+        self._choice = choice
+        self._compiled = self._compiled_runners(given) if self._kinds else {}
         translator = Translator(
             model,
             self.memory,
@@ -128,7 +130,7 @@ class Engine:
             safety=safety,
             control=control,
             depth=depth_model_for(loaded.values(), model.device, hub),
-            runner=choice.running(self.runner, runners) if choice else runners.get(memory, self.runner),
+            runner=self._runner_with(self._compiled),
             codec=CompiledCodec(self._kinds) if self._kinds else PlainCodec(),
             used=self._kinds.used if self._kinds else Used(),
             streams=streams_for(model.device),
@@ -173,6 +175,12 @@ class Engine:
             folders[self.memory_names[0]] = weights
         sources = [MemorySource(name, layout, None if each is None else str(each)) for name, each in folders.items()]
         return {source.name: CompiledUnet(self._kinds, source) for source in sources}
+
+    def _runner_with(self, runners: Mapping[str, UnetRunner]) -> UnetRunner:
+        """The engine's runner, but for calls that read a memory of these names."""
+        if self._choice is None:
+            return runners.get(self.memory_names[0], self.runner)
+        return self._choice.running(self.runner, runners)
 
     @property
     def runtime(self) -> str:
@@ -342,23 +350,21 @@ class Engine:
     def prepare(self, settings: FrameSettings | None = None, together: int = TOGETHER) -> Future[None]:
         """Have the calls that frames of these settings (by default the model's own) need compiled in the background,
         where calls are compiled, for up to so many visitors `together`: none of them has to come often first. One frame
-        is painted for it; the future is done when all has been asked for."""
+        is painted for it; the future is done when all has been asked for. The log says where it failed."""
         asked = Asked(grey_frame(self.size), self.asking(settings or self.model.entry.defaults), 0)
-        return self._mailbox.put_change("prepare", lambda _: self._rehearse(asked, together), of_weights=False)
+        future = self._mailbox.put_change("prepare", lambda _: self._rehearse(asked, together), of_weights=False)
+        future.add_done_callback(say_if_failed)
+        return future
 
     def _rehearse(self, asked: Asked, together: int) -> None:
-        kinds = self._kinds
-        if kinds is None:
+        if self._kinds is None:
             return
         _, state = self._translator.translated(asked, StreamState())
-        try:
-            for past, rows in ((StreamState(), 1), *((state, rows) for rows in range(1, together + 1))):
-                kinds.rehearsing = rows
-                self._translator.rehearsed(asked, past, rows)
-        finally:
-            kinds.rehearsing = 0
-            # What this was made by is of no interest to the next picture.
-            kinds.used.taken()
+        for past, rows in ((StreamState(), 1), *((state, rows) for rows in range(1, together + 1))):
+            preparing = {name: each.preparing(later=rows > 1) for name, each in self._compiled.items()}
+            replace(self._translator, runner=self._runner_with(preparing)).rehearse(asked, past, rows)
+        # What this was made by is of no interest to the next picture.
+        self._kinds.used.taken()
 
     def _make_room(self, only: Session | None) -> Session | None:
         """Take the bank from `only`, or from the session that came last, of those that may have one: the device's
@@ -481,6 +487,12 @@ def peak_of_a_frame(translator: Translator, size: tuple[int, int]) -> int:
     with PeakBytes() as counted:
         translator.translated(Asked(grey_frame(size), FrameSettings(), 0), StreamState())
     return int(counted.peak)
+
+
+def say_if_failed(prepared: Future[None]) -> None:
+    """Calls that could not be prepared are made by PyTorch until they come often."""
+    if not prepared.cancelled() and (error := prepared.exception()) is not None:
+        log.warning("calls could not be prepared: %s: %s", type(error).__name__, error)
 
 
 def grey_frame(size: tuple[int, int]) -> Frame:

@@ -211,14 +211,14 @@ class Translator:
                 first += frame.batch_rows
             return stepped
 
-    def rehearsed(self, asked: Asked, past: Past, rows: int) -> None:
-        """Go through the calls of networks that so many frames like this one, each after such a past, take together:
-        what is compiled is prepared for them, where it is told to prepare and to compute nothing."""
+    def rehearse(self, asked: Asked, past: Past, rows: int) -> None:
+        """Go through the calls of networks that so many frames like this one, each after such a past, take together,
+        with a runner that prepares them."""
         with torch.inference_mode():
             frame = self.begun(asked, past)
             pixels = as_pixels(asked.frame, self.model.device, self.model.dtype)
             latents = frame.latents.to(self.model.dtype)
-            self.codec.prepare(pixels.repeat(rows, 1, 1, 1), latents.repeat(rows, 1, 1, 1))
+            self.codec.prepare(pixels.repeat(rows, 1, 1, 1), latents.repeat(rows, 1, 1, 1), later=rows > 1)
             for step in range(len(frame.steps)):
                 frames = self._with_depth([(replace(frame, step=step), past)] * rows)
                 self.runner(self.model.unet, self._inputs(frames, [each.noisy() for each, _ in frames]))

@@ -43,14 +43,18 @@ class KeptPages:
         if path not in KEPT or scope["app"].auth is not None or scope["app"].auth_dependency is not None:
             await self._app(scope, receive, send)
             return
-        root = root_in(scope, path)
-        async with self._making:
-            kept = self._kept.get(path) or await self._made(scope, path)
+        kept = self._kept.get(path) or await self._made_once(scope, path)
         if kept is None:
             await self._app(scope, receive, send)
             return
-        self._kept[path] = kept
-        await Response(kept.content.replace(kept.root, root), media_type=kept.media_type)(scope, receive, send)
+        content = kept.content.replace(kept.root, root_in(scope, path))
+        await Response(content, media_type=kept.media_type)(scope, receive, send)
+
+    async def _made_once(self, scope: Scope, path: str) -> Kept | None:
+        async with self._making:
+            if path not in self._kept and (made := await self._made(scope, path)) is not None:
+                self._kept[path] = made
+            return self._kept.get(path)
 
     async def _made(self, scope: Scope, path: str) -> Kept | None:
         """What Gradio answers to a visitor of `STAND_IN`; `None` where that is no page."""

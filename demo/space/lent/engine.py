@@ -78,6 +78,12 @@ class LentSession:
             self._slot.write(Asked(self._asked, self._resets, frame, settings, with_map))
         return future
 
+    def submit_finer(self, picture: Any, shown: Any, settings: FrameSettings | None = None) -> Future[Any]:
+        """No finer picture of one that rests: a GPU's time is the visitor's, and is for what moves."""
+        nothing: Future[Any] = Future()
+        nothing.set_result(None)
+        return nothing
+
     def painted(self, call: Call, seconds: float) -> Iterator[float | bool]:
         """Have frames painted by one call of at most so many seconds; gives how many are left, again and again, and at
         the end whether it was for want of frames. Raises `NoRoomError`, and what the call raises."""

@@ -117,6 +117,10 @@ def test_nobody_is_painted_without_a_gpu(engine: LentEngine, frames: list[Frame]
         engine.open().submit(frames[0], SETTINGS).result(0)
 
 
+def test_a_picture_at_rest_costs_nothing(engine: LentEngine, frames: list[Frame]) -> None:
+    assert engine.open().submit_finer(frames[0], frames[0], SETTINGS).result(0) is None
+
+
 def test_two_visitors_have_a_slot_each_and_a_third_is_told(
     engine: LentEngine, paints: Callable[[Lent], Iterator[News]], frames: list[Frame]
 ) -> None:

@@ -21,6 +21,7 @@ from pipeline.calls.compiling import TimeTable, compiled
 from pipeline.calls.workshop import Compiler, clean, weights_digest
 from pipeline.compute.tree_files import filled, outline, read_tree, write_tree
 from pipeline.compute.trees import tensors_in
+from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory.spatial import save_recurrent
 from pipeline.prompts.embeddings import PromptEmbeddings
@@ -359,3 +360,17 @@ def test_the_log_says_once_what_stays_with_pytorch_by_choice(
     assert runtime == "PyTorch" and Here.asked == 0
     said = [each.getMessage() for each in caplog.records if "stay with PyTorch" in each.getMessage()]
     assert sorted(each.split()[3] for each in said) == ["decoder", "encoder", "unet"]
+
+
+@needs_openvino
+def test_the_log_says_where_calls_could_not_be_prepared(
+    tiny_model: Model, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no room")
+
+    monkeypatch.setattr(Translator, "rehearse", broken)
+    with caplog.at_level(logging.WARNING), Engine(tiny_model, compiled="auto") as engine:
+        with pytest.raises(ValueError, match="no room"):
+            engine.prepare(LIVELY).result()
+    assert "calls could not be prepared: ValueError: no room" in caplog.text
