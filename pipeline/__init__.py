@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         SessionClosedError,
         VideoError,
     )
+    from pipeline.guides.adapter import PictureAdapter
+    from pipeline.guides.adapter_load import load_adapter
     from pipeline.guides.control import Control
     from pipeline.guides.control_load import load_control
     from pipeline.models.hub import Hub
@@ -48,6 +50,7 @@ __all__ = [
     "Model",
     "ModelError",
     "NoRoomError",
+    "PictureAdapter",
     "PictureError",
     "PromptError",
     "RearviewError",
@@ -59,6 +62,7 @@ __all__ = [
     "Translation",
     "VideoError",
     "VideoReport",
+    "load_adapter",
     "load_control",
     "load_model",
     "packed",
@@ -73,6 +77,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "guides.adapter": ("PictureAdapter",),
+    "guides.adapter_load": ("load_adapter",),
     "guides.control": ("Control",),
     "guides.control_load": ("load_control",),
     "engine.engine": ("Engine",),

@@ -30,6 +30,7 @@ MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
 MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
 CONTROL_SLIDER = "control_strength"
 GAMMA_SLIDER = "gamma"
+LIKE_SLIDER, LIKE_CHOICE = "like_strength", "like_part"
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
 FIRST_SEED = 7
@@ -166,10 +167,7 @@ def build(live: Live, styles: Styles | None = None, lending: Lending | None = No
                 prompts = (looks.prompt, looks.negative_prompt, blend["second_prompt"])
                 build_styles(page, styles or Styles(), prompts)  # type: ignore[arg-type]
                 entry = live.engine.model.entry
-                own = (
-                    *((CONTROL_SLIDER,) if live.engine.control_name is not None else ()),
-                    *((GAMMA_SLIDER,) if entry.distillation == "tcd" else ()),
-                )
+                own = (*_offered(live.engine), *((GAMMA_SLIDER,) if entry.distillation == "tcd" else ()))
                 more = _more_settings(settings, own, guided=entry.guides)
         sliders |= blend | more
         controls = looks.settings | sliders
@@ -224,13 +222,19 @@ def _wire_presets(presets: dict[str, gr.Button], controls: dict[str, gr.componen
         button.click(fn=None, js=f"() => {list(values.values())}", outputs=outputs, **quiet)
 
 
+def _offered(engine: Any) -> tuple[str, ...]:
+    """The settings that act only with what an engine has beside its model."""
+    control = (CONTROL_SLIDER,) if engine.control_name is not None else ()
+    return (*control, *((LIKE_SLIDER, LIKE_CHOICE) if engine.adapter_name is not None else ()))
+
+
 def _more_settings(settings: dict[str, Any], own: Sequence[str], guided: bool) -> dict[str, gr.components.Component]:
-    """All other settings; `own` are the sliders that this server's model and control alone have."""
+    """All other settings; `own` are those that this server's model, control and adapter alone have."""
     components: dict[str, gr.components.Component] = {}
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion(word("page.more"), open=True, elem_id="more"):
         for name in (*own, *MORE_SLIDERS):
-            components[name] = slider(name, settings)
+            components[name] = slider(name, settings) if name in RANGES else radio(name, settings)
         components["seed"] = gr.Number(
             settings["seed"],
             label=RANGES["seed"].label,

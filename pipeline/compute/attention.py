@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -136,11 +137,30 @@ def output_of(attn: Attention, attended: Tensor) -> Tensor:
     return attended
 
 
-class PlainAttention:
-    """A processor that attends over the context alone; it takes a `memory` and does not look at it."""
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """What pictures that the painted ones are to be like add to a call: of each row the keys and values of all layers,
+    side by side, `[B, T, W]`, and where in W those of each layer begin, with their width: keys, values, width. A row of
+    zeros adds nothing."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    tokens: Tensor
+    places: Mapping[str, tuple[int, int, int]]
+
+    def of_layer(self, layer: str) -> tuple[Tensor, Tensor] | None:
+        """A layer's keys and values `[B, T, C]`; `None` for one that pictures add nothing to."""
+        if layer not in self.places:
+            return None
+        keys, values, width = self.places[layer]
+        return self.tokens[..., keys : keys + width], self.tokens[..., values : values + width]
+
+
+class PlainAttention:
+    """A processor that attends over the context, and over what a picture adds to its `layer`, decoupled (IP-Adapter,
+    arXiv 2308.06721, eq. 4 and 5); it takes a `memory` and does not look at it."""
+
+    def __init__(self, kernel: Kernel, layer: str = "") -> None:
         self.kernel: Kernel = kernel
+        self.layer = layer
 
     def __call__(
         self,
@@ -150,11 +170,17 @@ class PlainAttention:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
         memory: Any = None,
+        likeness: Likeness | None = None,
     ) -> Tensor:
         refuse_mask(attention_mask)
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, keys, values = projected(attn, hidden_states, context)
-        return output_of(attn, attend(query, keys, values, attn.heads, self.kernel))
+        attended = attend(query, keys, values, attn.heads, self.kernel)
+        seen = None if likeness is None else likeness.of_layer(self.layer)
+        if seen is not None:
+            # The values come multiplied by their row's scale, and attention is linear in them.
+            attended = attended + attend(query, *seen, attn.heads, self.kernel)
+        return output_of(attn, attended)
 
 
 def refuse_mask(attention_mask: Tensor | None) -> None:

@@ -42,6 +42,7 @@ from pipeline.engine.stream import StreamState
 from pipeline.engine.translator import Asked, Translator
 from pipeline.errors import FrameError, ModelError, NoRoomError, SessionClosedError
 from pipeline.frames.codec import Frame, pixels_per_latent
+from pipeline.guides.adapter import LikePicture, PictureAdapter
 from pipeline.guides.control import Control
 from pipeline.guides.depth import depth_model_for
 from pipeline.guides.safety import SafetyChecker
@@ -76,6 +77,7 @@ class Engine:
         byte_budget: int | None = None,
         safety: SafetyChecker | None = None,
         control: Control | None = None,
+        adapter: PictureAdapter | None = None,
         graphs: Graphs = "auto",
         memory_weights: str | PathLike[str] | None = None,
         memories: Sequence[str] = (),
@@ -85,7 +87,8 @@ class Engine:
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
         or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
-        that `safety` flags come out blurred; `control` was loaded for this very model. `graphs` says whether the UNet
+        that `safety` flags come out blurred; `control` and `adapter`, which lets pictures be like another, were loaded
+        for this very model. `graphs` says whether the UNet
         calls that come again and again are recorded and replayed: "auto" where a device can. A memory that has weights
         reads them from the folder `memory_weights`, by default the one of its name in the model's. `memories` are those
         that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those
@@ -102,12 +105,14 @@ class Engine:
         side = pixels_per_latent(model.vae)
         self.size = Sizes(side).checked(size or (model.native_size, model.native_size))
         self.sizes = Sizes(side, None if largest_area is None else largest_area * self.size[0] * self.size[1])
-        if control is not None and control.unet is not model.unet:
-            raise ModelError(
-                f"control {control.name!r} was loaded for another model than {model.name!r}; needed: its own. "
-                "Load it again with this one."
-            )
+        for kind, guide in (("control", control), ("adapter", adapter)):
+            if guide is not None and guide.unet is not model.unet:
+                raise ModelError(
+                    f"{kind} {guide.name!r} was loaded for another model than {model.name!r}; needed: its own. "
+                    "Load it again with this one."
+                )
         self.control = control
+        self.adapter = adapter
         kernels = choose_kernels(model.unet, (self.size[1] // side, self.size[0] // side), model.device)
         self.kernel = str(kernels)
         given = None if memory_weights is None else Path(memory_weights)
@@ -129,6 +134,7 @@ class Engine:
             model.schedule,
             safety=safety,
             control=control,
+            adapter=adapter,
             depth=depth_model_for(loaded.values(), model.device, hub),
             runner=self._runner_with(self._compiled),
             codec=CompiledCodec(self._kinds) if self._kinds else PlainCodec(),
@@ -210,6 +216,11 @@ class Engine:
         """The control's name, for the page; `None` without one."""
         return None if self.control is None else self.control.name
 
+    @property
+    def adapter_name(self) -> str | None:
+        """The adapter's name, for the page; `None` without one."""
+        return None if self.adapter is None else self.adapter.name
+
     def offer_styles(self, names: Sequence[str]) -> None:
         """Before the first frame: the LoRA that a prompt may ask for, which the caller picks."""
         self._prompts.offer(names)
@@ -236,7 +247,7 @@ class Engine:
 
     def session_nbytes(self, settings: FrameSettings | None = None, size: tuple[int, int] | None = None) -> int:
         """Bytes that a session of these settings (by default the defaults) comes to once its bank is full, at `size`
-        (width, height), by default the engine's.
+        (width, height), by default the engine's; with a picture to be like, where an adapter can read one.
 
         The first call translates a frame to see what a row holds; not to be called on the engine's thread then.
         """
@@ -250,7 +261,8 @@ class Engine:
             session.close()
         width, height = size or self.size
         share = width * height / (self.size[0] * self.size[1])
-        return round(share * self._examples[settings.memory].full_nbytes(self.memory, settings))
+        like = 0 if self.adapter is None else self.adapter.nbytes_a_session
+        return like + round(share * self._examples[settings.memory].full_nbytes(self.memory, settings))
 
     def asking(self, settings: FrameSettings) -> FrameSettings:
         """The same settings, where those that name the engine's own memory are the same as those that name none.
@@ -282,7 +294,12 @@ class Engine:
         return session
 
     def submit(
-        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool = False
+        self,
+        session: Session,
+        frame: Frame,
+        settings: FrameSettings,
+        with_map: bool = False,
+        like: LikePicture | None = None,
     ) -> Future[Translation]:
         """Queue a fitted frame of an open session; `Session.submit` is the way in."""
         future: Future[Translation] = Future()
@@ -294,7 +311,7 @@ class Engine:
         except (NoRoomError, SettingsError) as error:
             future.set_exception(error)
             return future
-        return self._queued(Request(session, Asked(frame, settings, session.seed, with_map), future))
+        return self._queued(Request(session, Asked(frame, settings, session.seed, with_map, like), future))
 
     def submit_finer(
         self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame

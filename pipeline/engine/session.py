@@ -17,8 +17,9 @@ from pipeline.calls.runtimes import PYTORCH
 from pipeline.engine.parcel import Parcel, packed, unpacked
 from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
-from pipeline.errors import FrameError, PictureError, SessionClosedError
+from pipeline.errors import FrameError, ModelError, PictureError, SessionClosedError
 from pipeline.frames.codec import Frame, Picture, as_frame, fitted
+from pipeline.guides.adapter import LikePicture, PictureAdapter
 from pipeline.memory import Memory
 from pipeline.settings import FINER_TIMES, FrameSettings
 
@@ -65,8 +66,11 @@ class Server(Protocol):
     @property
     def sizes(self) -> Sizes: ...
 
+    @property
+    def adapter(self) -> PictureAdapter | None: ...
+
     def submit(
-        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool
+        self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool, like: LikePicture | None
     ) -> Future[Translation]: ...
 
     def submit_finer(
@@ -97,6 +101,7 @@ class Session:
         self._closed = False
         self._parked = False
         self._notice = ""
+        self._like: LikePicture | None = None
 
     def translate(self, picture: Picture, settings: FrameSettings | None = None) -> Image.Image:
         """Translate one picture and wait for it; it comes back at the size that the session works at.
@@ -133,7 +138,29 @@ class Session:
             failed: Future[Translation] = Future()
             failed.set_exception(error)
             return failed
-        return self._engine.submit(self, frame, settings, with_map)
+        return self._engine.submit(self, frame, settings, with_map, self._like)
+
+    def be_like(self, picture: Picture | None) -> None:
+        """Let the next pictures be like this one, as strongly as `FrameSettings.like_strength` says; `None`: like none.
+        It is read in the caller's thread.
+
+        Raises `PictureError`, or `ModelError` where the engine has no adapter.
+        """
+        if picture is None:
+            self._like = None
+            return
+        adapter = self._engine.adapter
+        if adapter is None:
+            raise ModelError(
+                "a picture to be like came, and this engine has no adapter that reads one; needed: an adapter. Load a "
+                "model of the hub and one that fits it, such as load_adapter('like-sd15', model)."
+            )
+        self._like = adapter.picture(picture)
+
+    @property
+    def like(self) -> LikePicture | None:
+        """The picture that the next ones are to be like, if there is one."""
+        return self._like
 
     def submit_finer(
         self, picture: Picture, shown: Frame, settings: FrameSettings | None = None
@@ -270,8 +297,9 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays of this session: its memory rows, its noise, and what it keeps of its last frame."""
-        return self._state.nbytes(self._engine.memory)
+        """Bytes of all arrays of this session: its memory rows, its noise, the picture that it is to be like, and what
+        it keeps of its last frame."""
+        return self._state.nbytes(self._engine.memory) + (0 if self._like is None else self._like.nbytes)
 
     @property
     def state(self) -> StreamState:

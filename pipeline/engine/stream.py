@@ -14,6 +14,7 @@ from pipeline.engine.guidance import rows_of_frame
 from pipeline.frames.codec import Frame
 from pipeline.frames.cuts import Thumbnail, has_moved, is_cut
 from pipeline.frames.history import History
+from pipeline.guides.adapter import Read
 from pipeline.guides.depth import DepthRange
 from pipeline.memory import Memory
 from pipeline.settings import FrameSettings
@@ -84,9 +85,13 @@ class Seen:
     stillness: Stillness = Stillness()
     settings: FrameSettings | None = None
     frames: int = 0
+    like: str = ""
 
-    def after(self, frame: Frame, thumbnail: Thumbnail, settings: FrameSettings) -> tuple[Seen, Carried]:
-        """The same with one more frame `[H, W, 3]`, and what that frame may look back at.
+    def after(
+        self, frame: Frame, thumbnail: Thumbnail, settings: FrameSettings, like: str = ""
+    ) -> tuple[Seen, Carried]:
+        """The same with one more frame `[H, W, 3]`, and what that frame may look back at; `like` names the picture that
+        it is to be like, if there is one, which is asked for as a prompt is.
 
         At nothing, if the frames before were of another size (features do not fit across sizes) or showed another
         scene: the stream begins anew. At no features if something else is asked for: the old style is gone at once, but
@@ -100,11 +105,12 @@ class Seen:
         size = (frame.shape[1], frame.shape[0])
         scene_stays = self.thumbnail is None or not is_cut(self.thumbnail, thumbnail)
         if not (scene_stays and self.size in (None, size)):
-            return Seen().after(frame, thumbnail, settings)[0], Carried(scene=False, features=False, picture=False)
-        same = self.settings is None or settings.paints_as(self.settings)
-        asked = self.settings is None or settings.asks_as(self.settings)
+            anew = Seen().after(frame, thumbnail, settings, like)[0]
+            return anew, Carried(scene=False, features=False, picture=False)
+        same = self.settings is None or (settings.paints_as(self.settings) and like == self.like)
+        asked = self.settings is None or (settings.asks_as(self.settings) and like == self.like)
         stillness = (self.stillness if same else Stillness()).after(thumbnail)
-        return Seen(size, thumbnail, stillness, settings, self.frames + 1), Carried(
+        return Seen(size, thumbnail, stillness, settings, self.frames + 1, like), Carried(
             scene=True, features=asked, picture=same
         )
 
@@ -117,8 +123,9 @@ class Seen:
 @dataclass(frozen=True)
 class StreamState:
     """What one frame of a stream leaves to the next, and whether its picture was flagged. A new one is committed whole,
-    or not at all. `resets` is how often its session had forgotten everything before the stream began, and `depth_range`
-    the range that its depth is shown in, where its memory reads depth."""
+    or not at all. `resets` is how often its session had forgotten everything before the stream began, `depth_range`
+    the range that its depth is shown in, where its memory reads depth, and `read` what was read from the picture that
+    its frames are to be like."""
 
     seen: Seen = Seen()
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
@@ -128,12 +135,14 @@ class StreamState:
     flagged: bool = False
     resets: int = 0
     depth_range: DepthRange | None = None
+    read: Read | None = None
 
     def nbytes(self, memory: Memory) -> int:
         """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
         rows = sum(memory.nbytes(row) for row in self.rows.values())
         painted = 0 if self.history is None else self.history.nbytes
-        return rows + sum(noise.nbytes for noise in self.noise.values()) + self._shown_nbytes + painted
+        read = 0 if self.read is None else self.read.nbytes
+        return rows + sum(noise.nbytes for noise in self.noise.values()) + self._shown_nbytes + painted + read
 
     def full_nbytes(self, memory: Memory, settings: FrameSettings) -> int:
         """What `nbytes` comes to under other settings once the bank is as full as they allow; this state is of a frame
@@ -161,4 +170,5 @@ class StreamState:
         rows = {key: memory.moved(row, device) for key, row in self.rows.items()}
         noise = {key: each.to(device) for key, each in self.noise.items()}
         shown = self.depth_range and self.depth_range.moved(device)
-        return replace(self, rows=rows, noise=noise, depth_range=shown)
+        read = self.read and self.read.moved(device)
+        return replace(self, rows=rows, noise=noise, depth_range=shown, read=read)

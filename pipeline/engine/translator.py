@@ -22,6 +22,7 @@ from pipeline.errors import FrameError
 from pipeline.frames.codec import Frame, as_pixels
 from pipeline.frames.cuts import thumbnail_of
 from pipeline.frames.history import steadied
+from pipeline.guides.adapter import LikePicture, PictureAdapter, Read
 from pipeline.guides.control import Control
 from pipeline.guides.depth import DepthModel, DepthRange, FrameDepth, depths_of
 from pipeline.guides.safety import SafetyChecker, blurred
@@ -39,12 +40,19 @@ from pipeline.settings import FrameSettings
 @dataclass(frozen=True, eq=False)
 class Asked:
     """A frame `[H, W, 3]` and how it is to be translated; `seed` is its session's, and `settings.seed` goes before it
-    for the noise. `with_map`: it also wants to know how well the bank knows each place of it."""
+    for the noise. `with_map`: it also wants to know how well the bank knows each place of it; `like`: the picture that
+    it is to be like, if there is one."""
 
     frame: Frame
     settings: FrameSettings
     seed: int
     with_map: bool = False
+    like: LikePicture | None = None
+
+    @property
+    def like_digest(self) -> str:
+        """What tells the picture that acts on it from others; empty where none does."""
+        return self.like.digest if self.like is not None and self.settings.like_strength > 0 else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +61,12 @@ class UnderWay:
 
     source, latents and anchor are `[1, C, h, w]`: those of the frame, those that its last step gave (clean ones, if it
     was the last of all), and those that residual guidance leads away from. beside is what the model sees beside the
-    noisy ones; embeddings have a row a prompt that takes part; control is what a control made of the frame. `step` is
-    how many steps it has passed, and `rows` what these leave to the next frame's, staged until this one has succeeded.
-    `known`, float32 `[h', w']` on the CPU and whole when the frame is decoded, is how well the bank knew each place at
-    the last step, if that was asked.
-    `depth` is there from the first step on where its memory reads it: only then is the past there that it follows.
+    noisy ones; embeddings have a row a prompt that takes part; control is what a control made of the frame; read is what
+    was read from the picture that it is to be like, and likeness a row of that a branch. `step` is how many steps it has
+    passed, and `rows` what these leave to the next frame's, staged until this one has succeeded. `known`, float32
+    `[h', w']` on the CPU and whole when the frame is decoded, is how well the bank knew each place at the last step, if
+    that was asked. `depth` is there from the first step on where its memory reads it: only then is the past there that
+    it follows.
     """
 
     asked: Asked
@@ -71,6 +80,8 @@ class UnderWay:
     anchor: Tensor
     noise: Mapping[NoiseKey, Tensor]
     control: Any = None
+    read: Read | None = None
+    likeness: Tensor | None = None
     step: int = 0
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
     known: Tensor | None = None
@@ -101,6 +112,12 @@ class UnderWay:
     def row_keys(self) -> list[RowKey]:
         """The rows of its next step, in batch order."""
         return [(self.step, branch) for branch in range(self.batch_rows)]
+
+    @property
+    def likeness_rows(self) -> list[Tensor | None]:
+        """What each row of its next step adds of the picture that it is to be like, in batch order."""
+        rows = range(self.batch_rows)
+        return [None if self.likeness is None else self.likeness[row : row + 1] for row in rows]
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -140,9 +157,9 @@ Past = StreamState | UnderWay
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """The parts of a model and a memory that turn frames into pictures; what looks these over and what controls them,
-    if anything; what guesses the depth that the memory reads, if any; what makes the UNet's calls and the codec's, what
-    of that was used, and where the stages run."""
+    """The parts of a model and a memory that turn frames into pictures; what looks these over, what controls them and
+    what reads pictures that they are to be like, if anything; what guesses the depth that the memory reads, if any;
+    what makes the UNet's calls and the codec's, what of that was used, and where the stages run."""
 
     model: Model
     memory: Memory
@@ -151,6 +168,7 @@ class Translator:
     _: KW_ONLY
     safety: SafetyChecker | None = None
     control: Control | None = None
+    adapter: PictureAdapter | None = None
     depth: DepthModel | None = None
     runner: UnetRunner = predicted
     codec: PlainCodec = field(default_factory=PlainCodec)
@@ -175,19 +193,30 @@ class Translator:
 
     def _begun(self, asked: Asked, past: Past, source: Tensor) -> UnderWay:
         model, settings = self.model, asked.settings
-        seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings)
+        seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), settings, asked.like_digest)
         rows = self.prompts.encode_batch(branch_prompts(settings), settings.blend)
         embeddings = rows.to(model.device, model.dtype)
         beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
         steps = self.schedule.steps(settings.strength, settings.steps, settings.gamma)
         noise = noise_of(asked, source, past)
-        return UnderWay(asked, seen, carried, steps, embeddings, source, beside, source, source, noise, control)
+        read = self._read(asked, past)
+        likeness = None if read is None or self.adapter is None else self.adapter.rows_of(read, settings)
+        return UnderWay(
+            asked, seen, carried, steps, embeddings, source, beside, source, source, noise, control, read, likeness
+        )
+
+    def _read(self, asked: Asked, past: Past) -> Read | None:
+        """What a frame carries of the picture that it is to be like: its past's, where the picture is the same."""
+        if asked.like is None or self.adapter is None:
+            return None
+        known = past.read
+        return known if known is not None and known.digest == asked.like.digest else self.adapter.read(asked.like)
 
     def rebased(self, frame: UnderWay, past: Past) -> UnderWay:
         """The same frame at its beginning again, with another past: the one that it had has failed."""
         asked = frame.asked
-        seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), asked.settings)
+        seen, carried = past.seen.after(asked.frame, thumbnail_of(asked.frame), asked.settings, asked.like_digest)
         source = frame.source
         return replace(frame, seen=seen, carried=carried, latents=source, anchor=source, step=0, rows={}, depth=None)
 
@@ -234,10 +263,13 @@ class Translator:
         embeddings = PromptEmbeddings.joined([frame.embeddings.first(frame.batch_rows) for frame, _ in frames])
         call = self.memory.open([row for frame, past in frames for row in frame.memory_rows(past)])
         inputs = UnetInputs(torch.cat(samples), timesteps, embeddings, call, frames[0][0].frame_size)
-        if self.control is None:
-            return inputs
-        controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
-        return replace(inputs, control=self.control.residuals(inputs, controlled))
+        if self.control is not None:
+            controlled = [frame.control for frame, _ in frames for _ in range(frame.batch_rows)]
+            inputs = replace(inputs, control=self.control.residuals(inputs, controlled))
+        if self.adapter is not None:
+            liked = [row for frame, _ in frames for row in frame.likeness_rows]
+            inputs = replace(inputs, likeness=self.adapter.joined(liked))
+        return inputs
 
     def _with_depth(self, frames: Sequence[tuple[UnderWay, Past]]) -> Sequence[tuple[UnderWay, Past]]:
         """The same frames, each with its depth if their memory reads it: guessed before the first step, for all that
@@ -298,12 +330,22 @@ class Translator:
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
         if painted.flagged:
             state = StreamState(
-                frame.seen, frame.rows, frame.noise, None, fill, painted.flagged, past.resets, frame.depth_range
+                frame.seen,
+                frame.rows,
+                frame.noise,
+                None,
+                fill,
+                painted.flagged,
+                past.resets,
+                frame.depth_range,
+                frame.read,
             )
             return blurred(painted.picture), state
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
-        state = StreamState(frame.seen, frame.rows, frame.noise, history, fill, False, past.resets, frame.depth_range)
+        state = StreamState(
+            frame.seen, frame.rows, frame.noise, history, fill, False, past.resets, frame.depth_range, frame.read
+        )
         return picture, state
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:

@@ -162,7 +162,7 @@ class CausalAttention:
     def __init__(self, motion: Motion, kernel: Kernel) -> None:
         """`kernel` serves the layers of the UNet itself."""
         self.motion = motion
-        self._processor = PlainAttention(kernel)
+        self.kernel: Kernel = kernel
 
     @property
     def window(self) -> Window:
@@ -187,7 +187,7 @@ class CausalAttention:
         """
         passing = Passing()
         with ExitStack() as undo:
-            undo.enter_context(processors_replaced(unet, lambda layer: self._processor))
+            undo.enter_context(processors_replaced(unet, lambda layer: PlainAttention(self.kernel, layer)))
             for each in placed(self.motion.adapter, unet):
                 each.module.to(unet.device, unet.dtype)
                 with torch.no_grad():

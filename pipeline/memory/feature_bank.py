@@ -15,7 +15,16 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from pipeline.compute.attention import Kernel, PlainAttention, attend, attend_rows, output_of, projected, refuse_mask
+from pipeline.compute.attention import (
+    Kernel,
+    Likeness,
+    PlainAttention,
+    attend,
+    attend_rows,
+    output_of,
+    projected,
+    refuse_mask,
+)
 from pipeline.compute.devices import in_batch_order, numbers_on, rows_at
 from pipeline.compute.hooks import attention_layers, is_self_attention, processors_replaced
 from pipeline.compute.trees import signature_of
@@ -110,7 +119,8 @@ def shares_of(rows: Sequence[MemoryRow], banks: Sequence[BankRow | None]) -> Ten
 
 
 class ExtendedSelfAttention:
-    """A self-attention processor over `[current; bank]`, before the head split (section 4.1 of the paper)."""
+    """A self-attention processor over `[current; bank]`, before the head split (section 4.1 of the paper); a `likeness`
+    is for other layers."""
 
     def __init__(self, layer: str, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
         self.layer = layer
@@ -127,6 +137,7 @@ class ExtendedSelfAttention:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
         memory: BankCall | None = None,
+        likeness: Likeness | None = None,
     ) -> Tensor:
         refuse_mask(attention_mask)
         call = required(memory)
@@ -204,7 +215,7 @@ class FeatureBank:
     def _processor_of(self, layer: str) -> ExtendedSelfAttention | PlainAttention:
         if is_self_attention(layer) and (self.layout.extends(layer) or self.layout.fuses(layer)):
             return ExtendedSelfAttention(layer, self.layout, self.kernel, self.ragged)
-        return PlainAttention(self.kernel)
+        return PlainAttention(self.kernel, layer)
 
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
         """A call that reads these rows, each held to the bank size that its settings ask for now."""

@@ -20,11 +20,11 @@ class NoMemory:
     name = "none"
 
     def __init__(self, layout: MemoryLayout, kernel: Kernel, ragged: Kernel | None = None) -> None:
-        self._processor = PlainAttention(kernel)
+        self.kernel: Kernel = kernel
 
     @contextmanager
     def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
-        with processors_replaced(unet, lambda layer: self._processor):
+        with processors_replaced(unet, lambda layer: PlainAttention(self.kernel, layer)):
             yield
 
     def open(self, rows: Sequence[MemoryRow]) -> None:

@@ -79,7 +79,6 @@ class RecurrentMemory:
         """`kernel` serves the memory's attention and the layers of the UNet itself."""
         self.recurrent = recurrent
         self.kernel: Kernel = kernel
-        self._processor = PlainAttention(kernel)
 
     @contextmanager
     def installed(self, unet: UNet2DConditionModel) -> Iterator[None]:
@@ -88,7 +87,7 @@ class RecurrentMemory:
         Moves the memory's layers to the UNet's device and dtype. Raises `ModelError` where they do not fit it.
         """
         with ExitStack() as undo:
-            undo.enter_context(processors_replaced(unet, lambda layer: self._processor))
+            undo.enter_context(processors_replaced(unet, lambda layer: PlainAttention(self.kernel, layer)))
             for each in placed(self.recurrent.spatial, unet):
                 each.memory.to(unet.device, unet.dtype)
                 hook = MemoryHook(each, self.kernel)

@@ -11,6 +11,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
+from pipeline.compute.attention import Likeness
 from pipeline.errors import ModelError
 from pipeline.prompts.embeddings import PromptEmbeddings
 
@@ -40,7 +41,7 @@ class Residuals:
 class UnetInputs:
     """What one call takes, in batch order: samples `[B, C', h, w]`, a timestep (0..999) a row, int64 `[B]`, a prompt's
     embeddings a row, a memory's opened call, the (height, width) in pixels that all of its frames have, and what a
-    control adds, if any row is controlled."""
+    control adds, if any row is controlled, and what pictures add that rows are to be like, if any has one."""
 
     samples: Tensor
     timesteps: Tensor
@@ -48,6 +49,7 @@ class UnetInputs:
     memory: Any
     frame_size: tuple[int, int]
     control: Residuals | None = None
+    likeness: Likeness | None = None
 
 
 def guidance_condition(unet: UNet2DConditionModel, rows: int) -> Tensor | None:
@@ -77,11 +79,12 @@ UnetRunner = Callable[[UNet2DConditionModel, UnetInputs], Tensor]
 
 def predicted(unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
     """The UNet's prediction for each row, `[B, C, h, w]` float32."""
+    likeness = {} if inputs.likeness is None else {"likeness": inputs.likeness}
     prediction: Tensor = unet(
         **network_arguments(unet, inputs),
         **({} if inputs.control is None else inputs.control.arguments),
         timestep_cond=guidance_condition(unet, len(inputs.samples)),
-        cross_attention_kwargs={"memory": inputs.memory},
+        cross_attention_kwargs={"memory": inputs.memory, **likeness},
         return_dict=False,
     )[0]
     return prediction.float()

@@ -14,6 +14,8 @@ BankRenewal = Literal["together", "spread"]
 BANK_RENEWALS: tuple[BankRenewal, ...] = ("together", "spread")
 PromptCurve = Literal["linear", "spherical"]
 PROMPT_CURVES: tuple[PromptCurve, ...] = ("linear", "spherical")
+LikePart = Literal["all", "style"]
+LIKE_PARTS: tuple[LikePart, ...] = ("all", "style")
 Pipelined = Literal["off", "on"]
 PIPELINED: tuple[Pipelined, ...] = ("off", "on")
 Finer = Literal["on", "off"]
@@ -200,6 +202,21 @@ class FrameSettings:
         "times",
         "Control strength",
         "How closely the picture keeps to the lines of what it is made from, where a control is loaded; 0 lets go.",
+    )
+    like_strength: float = number_field(
+        0.6,
+        0.0,
+        1.5,
+        0.05,
+        "times",
+        "Likeness",
+        "How closely the picture follows the one that it is to be like, where an adapter is loaded; 0 lets go.",
+    )
+    like_part: LikePart = choice_field(
+        "all",
+        LIKE_PARTS,
+        "Taken over",
+        "All: what is in the other picture, and how it is painted. Style: only how, with Stable Diffusion XL.",
     )
     pipelined: Pipelined = choice_field(
         "off",

@@ -117,7 +117,7 @@ def test_the_studio_can_move_every_control_of_the_page(control: str | None) -> N
     shown = next(each for each in config["dependencies"] if each["js"] == js)
     asked = re.findall(r"'(\w+)'", js)
     assert asked == [names[each] for each in shown["outputs"]]
-    assert set(DECLARATIONS) - set(asked) == (set() if control else {"control_strength"})
+    assert set(DECLARATIONS) - set(asked) == (set() if control else {"control_strength", "like_strength", "like_part"})
 
 
 @pytest.mark.parametrize(("event", "script"), [("submit", looks.SUBMITTED), ("blur", looks.LEFT)])

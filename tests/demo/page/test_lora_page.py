@@ -53,7 +53,9 @@ def page_of() -> Any:
     model = SimpleNamespace(
         entry=SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm"), title="A model"
     )
-    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
+    engine = SimpleNamespace(
+        model=model, control_name=None, adapter_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8)
+    )
     return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 
 

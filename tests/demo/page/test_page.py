@@ -27,12 +27,17 @@ def live_with(
     memories: Sequence[str] = ("none", "causal"),
     distillation: Distillation = "tcd",
 ) -> Any:
-    """What a page asks of an engine with a control, or without one, whose model guidance helps, or not, and paints in
-    few steps by this, and which has these memories."""
+    """What a page asks of an engine with a control and an adapter, or without, whose model guidance helps, or not, and
+    paints in few steps by this, and which has these memories."""
     entry = SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides, distillation=distillation)
     model = SimpleNamespace(entry=entry, title="A model")
     engine = SimpleNamespace(
-        model=model, control_name=control, memory_name=memories[0], memory_names=memories, sizes=Sizes(8)
+        model=model,
+        control_name=control,
+        adapter_name=control and "like-sd15",
+        memory_name=memories[0],
+        memory_names=memories,
+        sizes=Sizes(8),
     )
     return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine)
 
@@ -98,9 +103,9 @@ def test_the_slider_between_two_prompts_says_when_it_does_nothing(config: dict[s
     assert component(config, "second_prompt")["value"] == "" and component(config, "prompt_blend")["value"] == 0
 
 
-def test_the_control_has_a_slider_where_one_is_loaded(config: dict[str, Any]) -> None:
+def test_a_control_and_an_adapter_have_their_settings_where_they_are_loaded(config: dict[str, Any]) -> None:
     ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
-    assert ids[0] - ids[1] == {"control_strength"}
+    assert ids[0] - ids[1] == {"control_strength", "like_strength", "like_part"}
     assert ids[1] <= ids[0]
 
 

@@ -80,7 +80,9 @@ class Served:
 def served() -> Iterator[Served]:
     entry = SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm")
     model = SimpleNamespace(entry=entry, title="A model")
-    engine = SimpleNamespace(model=model, control_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8))
+    engine = SimpleNamespace(
+        model=model, control_name=None, adapter_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8)
+    )
     blocks = page.build(SimpleNamespace(mint=lambda *_: "", leave=str, address_of=str, engine=engine))  # type: ignore[arg-type]
     _, url, _ = blocks.launch(
         prevent_thread_lock=True,

@@ -317,6 +317,8 @@ def test_the_button_takes_every_setting_of_the_page(built: gr.Blocks) -> None:
     assert {each.elem_id for each in event(built, "paint").inputs[1:]} == set(DECLARATIONS) - {
         "control_strength",
         "gamma",
+        "like_strength",
+        "like_part",
         "memory",
     }
 
