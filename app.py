@@ -84,6 +84,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="which lines it was trained on: scribble, sketch, lineart or canny (default: as known, else scribble)",
     )
     parser.add_argument(
+        "--adapter",
+        metavar="NAME",
+        help="let visitors give a picture that theirs are to be like: like-sd15, like-plus-sd15, like-sdxl, ..., or a "
+        ".safetensors file or owner/name/file.safetensors of the hub with the folder image_encoder beside it",
+    )
+    parser.add_argument(
         "--graphs",
         choices=("auto", "off"),
         default="auto",
@@ -235,7 +241,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     """Serve live minutes, pictures and videos until `stopped`, on a host that lends a GPU for a call at a time."""
     from demo.space import zero
 
-    beside = [f"--{name}" for name in ("control", "loras", "embeddings") if getattr(arguments, name)]
+    beside = [f"--{name}" for name in ("control", "adapter", "loras", "embeddings") if getattr(arguments, name)]
     if beside:
         stop_with(f"{' and '.join(beside)} cannot be had on ZeroGPU. Leave it out, or take a GPU of your own.")
     spaces = zero.prepare()
@@ -308,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     hush()
     from demo.live.limits import limits_of
     from demo.page.opening import StartError, check_address, check_folder, sheltered
-    from pipeline import Engine, load_control, load_model, read_embeddings, read_loras, with_embeddings
+    from pipeline import Engine, load_adapter, load_control, load_model, read_embeddings, read_loras, with_embeddings
     from pipeline.engine.memory_choice import loadable_memories
     from pipeline.errors import RearviewError
     from pipeline.models.hub import Hub
@@ -330,6 +336,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = with_embeddings(model, words.embeddings if words else ())
         shelf = read_loras(hub.places(arguments.loras), model) if arguments.loras else None
         control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
+        adapter = load_adapter(arguments.adapter, model, hub) if arguments.adapter else None
         engine = Engine(
             model,
             memory=arguments.memory,
@@ -338,6 +345,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             largest_area=limits.frame_area,
             safety=safety_checker(arguments.safety, model.device, hub),
             control=control,
+            adapter=adapter,
             graphs=arguments.graphs,
             memories=loadable_memories(model),
             hub=hub,

@@ -8,9 +8,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import PictureError
 from pipeline.settings import DECLARATIONS, Choice, FrameSettings, Range, SettingsError, Text
 
 if TYPE_CHECKING:
@@ -98,6 +100,23 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
     )
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
+    parser.add_argument(
+        "--like",
+        type=Path,
+        metavar="FILE",
+        help="a picture that the painted ones are to be like; a model of the hub reads it, by --adapter",
+    )
+    parser.add_argument(
+        "--adapter",
+        metavar="NAME",
+        help="as with app.py: what reads that picture (default: with --like, the first that fits the model)",
+    )
+
+
+def check_like(file: Path | None) -> None:
+    """Raise `PictureError` where a picture to be like is named that is not there."""
+    if file is not None and not file.is_file():
+        raise PictureError(f"{file} is not there; needed: the file of a picture to be like. Check the name.")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -113,6 +132,7 @@ def opened_engine(arguments: argparse.Namespace, compiled: Compiled) -> Engine:
     `RearviewError` or `SettingsError`."""
     # Here, not above: a wrong word on the command line should not wait for torch.
     from pipeline.engine.engine import Engine
+    from pipeline.guides.adapter_load import adapter_for, load_adapter
     from pipeline.guides.control_load import load_control
     from pipeline.models.hub import Hub
     from pipeline.models.load import load_model
@@ -120,11 +140,13 @@ def opened_engine(arguments: argparse.Namespace, compiled: Compiled) -> Engine:
     hub = Hub(offline=arguments.offline)
     model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
     control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
+    named = arguments.adapter or (arguments.like and adapter_for(model))
     return Engine(
         model,
         memory=arguments.memory,
         size=arguments.size,
         control=control,
+        adapter=load_adapter(named, model, hub) if named else None,
         memory_weights=arguments.memory_weights,
         hub=hub,
         compiled=compiled,

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from benchmarks.measuring.report import Row, table
+from pipeline.guides.adapter_catalogue import ADAPTERS
 from pipeline.guides.control_catalogue import CONTROLS
 from pipeline.guides.safety import FOLDERS, HUB_CHECKER
 from pipeline.memory.depth import DEPTH_MODEL
@@ -37,6 +38,7 @@ LICENCES: Mapping[str, str] = {
     "madebyollin/taesd": "mit",
     "madebyollin/taesdxl": "mit",
     "Intel/dpt-hybrid-midas": "apache-2.0",
+    **{each.repository: each.licence.lower() for each in ADAPTERS.values()},
     **{each.repository: "apache-2.0" for each in CONTROLS.values() if each.kind == "adapter"},
     **{each.repository: "openrail" for each in CONTROLS.values() if each.kind == "controlnet"},
 }
@@ -68,6 +70,9 @@ def named() -> Iterator[Named]:
             yield Named(entry.name, _read(entry.source), parts)
             yield from (Named(entry.name, _read(each)) for each in (entry.lora, entry.tiny_vae) if each)
     yield from (Named(each.name, _read(each.repository)) for each in CONTROLS.values())
+    yield from (Named(each.name, _read(each.source)) for each in ADAPTERS.values())
+    encoders = {each.encoder_source: each.name for each in reversed(list(ADAPTERS.values()))}
+    yield from (Named(f"{use}, its encoder", _read(source)) for source, use in encoders.items())
     yield Named("--safety on", _read(HUB_CHECKER), FOLDERS)
     yield Named("depth", _read(DEPTH_MODEL))
     yield Named("causal memory", HubName(LIVE2DIFF), ())

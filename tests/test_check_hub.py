@@ -30,6 +30,9 @@ def written(folder: Path, each: Named) -> Path:
         elif part not in configs:
             weights = "model.bin" if each.name.repository in PICKLES else "model.fp16.safetensors"
             (place / weights).write_bytes(bytes(2_000_000))
+    if each.name.file:
+        (folder / each.name.file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / each.name.file).write_bytes(bytes(2_000_000))
     return folder
 
 
@@ -54,8 +57,20 @@ def said(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
 def test_a_hub_as_declared_ends_well_and_every_name_was_asked(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     status, out = said(hub, capsys)
     assert status == 0 and "0 differ" in out
-    assert {each.use for each in named()} >= {"sd15-lcm", "sketch-sd15", "--safety on", "depth", "causal memory"}
+    assert {each.use for each in named()} >= {
+        "sd15-lcm",
+        "sketch-sd15",
+        "like-sd15",
+        "--safety on",
+        "depth",
+        "causal memory",
+    }
     assert all(str(each.name) in out for each in named())
+    for use, file in (
+        ("like-sdxl", "vit-h.safetensors"),
+        ("like-sd15, its encoder", "models/image_encoder/model.safe"),
+    ):
+        assert any(line.startswith(f"| {use} ") and file in line and "| 2 " in line for line in out.splitlines())
     (safety,) = [line for line in out.splitlines() if line.startswith("| --safety on")]
     assert "safety_checker/model.fp16.safetensors" in safety and "| 2 " in safety and "creativeml" in safety
     hyper = [line for line in out.splitlines() if line.startswith("| sd15-hyper") and "ByteDance" in line]

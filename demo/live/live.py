@@ -300,6 +300,7 @@ class Live:
             "kernel": engine.kernel,
             "runtime": visitor.runtime,
             "control": engine.control_name,
+            "adapter": engine.adapter_name,
             "seed": visitor.session.seed,
             "welcomes": self._welcomes and not self.reception.is_full,
         }

@@ -54,6 +54,12 @@ def load_adapter(name_or_file: str | PathLike[str], model: Model, hub: Hub | Non
     return in_passing_thread(_loaded, entry.name if entry else file.stem, file, encoder, model, entry)
 
 
+def adapter_for(model: Model) -> str:
+    """The name of the first adapter of the catalogue that is made for a model's family, or of the first of all."""
+    fitting = (name for name, entry in ADAPTERS.items() if entry.family == model.entry.family)
+    return next(fitting, next(iter(ADAPTERS)))
+
+
 def _places_of(name: str, entry: AdapterEntry | None, hub: Hub) -> tuple[Path, Path]:
     """The file of an adapter, and the folder of its image encoder."""
     if entry is not None:

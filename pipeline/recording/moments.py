@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import RecordingError
 from pipeline.recording.drawing import Drawing
 from pipeline.recording.operations import Operation
-from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Recording, Rested, SettingsChanged
+from pipeline.recording.recording import Drawn, Forgotten, FrameSent, Liked, Recording, Rested, SettingsChanged
 
 if TYPE_CHECKING:
     from pipeline.frames.codec import Frame
@@ -24,13 +24,15 @@ SETTLE_FRAMES = 8
 @dataclass(frozen=True, eq=False)
 class Moment:
     """A frame `[H, W, 3]` to paint, `ms` after the recording began; before it these settings change, and the session
-    `forgets` everything. One that `rests` is the last once more, whose picture came finer."""
+    `forgets` everything. One that `rests` is the last once more, whose picture came finer. `like` is the picture that
+    is to be followed from then on, by its name, empty for none; `None` where that stays as it is."""
 
     ms: float
     settings: Mapping[str, Any]
     forgets: bool
     frame: Frame
     rests: bool = False
+    like: str | None = None
 
 
 def moments_of(recording: Recording, side: int, *, strokes: bool, fps: float) -> Iterator[Moment | None]:
@@ -60,18 +62,21 @@ def moment_count(recording: Recording, *, strokes: bool) -> int | None:
 def _sent_moments(recording: Recording) -> Iterator[Moment]:
     settings: dict[str, Any] = {}
     forgets = False
+    like: str | None = None
     name, frame = "", None
     for event in recording.events:
         if isinstance(event, SettingsChanged):
             settings |= event.settings
         elif isinstance(event, Forgotten):
             forgets = True
+        elif isinstance(event, Liked):
+            like = event.image
         elif isinstance(event, FrameSent):
             # A drawing at rest is sent again and again.
             if frame is None or event.image != name:
                 name, frame = event.image, recording.picture(event.image)
-            yield Moment(event.ms, settings, forgets, frame)
-            settings, forgets = {}, False
+            yield Moment(event.ms, settings, forgets, frame, like=like)
+            settings, forgets, like = {}, False, None
         elif isinstance(event, Rested) and frame is not None:
             yield Moment(event.ms, {}, False, frame, rests=True)
 
@@ -86,6 +91,7 @@ class _Hand:
         self._picture = self._drawing.picture()
         self.settings: dict[str, Any] = {}
         self.forgets = False
+        self.like: str | None = None
 
     @property
     def next_ms(self) -> float | None:
@@ -102,6 +108,8 @@ class _Hand:
                 self.settings |= event.settings
             elif isinstance(event, Forgotten):
                 self.forgets = True
+            elif isinstance(event, Liked):
+                self.like = event.image
             elif isinstance(event, Drawn):
                 yield from self._finish()
                 self._going = event.ms, event.operation
@@ -129,11 +137,11 @@ def _drawn_moments(recording: Recording, side: int, fps: float) -> Iterator[Mome
     while hand.next_ms is not None or still <= SETTLE_FRAMES:
         ms = tick * 1000 / fps
         frame = yield from hand.draw_until(ms)
-        same = frame is last and not hand.settings and not hand.forgets
+        same = frame is last and not hand.settings and not hand.forgets and hand.like is None
         still, last = still + 1 if same else 0, frame
         if still <= SETTLE_FRAMES:
-            yield Moment(ms, hand.settings, hand.forgets, frame)
-            hand.settings, hand.forgets = {}, False
+            yield Moment(ms, hand.settings, hand.forgets, frame, like=hand.like)
+            hand.settings, hand.forgets, hand.like = {}, False, None
             tick += 1
         else:
             # Nothing happens until the next event: nothing is painted, as on the page.

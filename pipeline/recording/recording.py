@@ -88,7 +88,16 @@ class Rested:
     ms: float
 
 
-Event: TypeAlias = SettingsChanged | Forgotten | FrameSent | Drawn | Rested
+@dataclass(frozen=True)
+class Liked:
+    """From the next frame on pictures are to be like this one, by its name among the recording's files; empty: like
+    none."""
+
+    ms: float
+    image: str
+
+
+Event: TypeAlias = SettingsChanged | Forgotten | FrameSent | Drawn | Rested | Liked
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +105,8 @@ class Recording:
     """What happened, and what it happened to. A recording begins with a session that knows nothing of the past.
 
     `size` is (width, height) in pixels, `seed` the session's; `settings` are those at the start, over the defaults of
-    the model; `control` names what held the pictures to the lines, if anything, `runtime` what made the calls. `files`
-    has the bytes of every picture that an event names.
+    the model; `control` names what held the pictures to the lines, if anything, `adapter` what made them like others,
+    `runtime` what made the calls. `files` has the bytes of every picture that an event names.
     """
 
     model: str
@@ -108,6 +117,7 @@ class Recording:
     files: Mapping[str, bytes] = field(default_factory=dict)
     memory: str = "feature-bank"
     control: str | None = None
+    adapter: str | None = None
     runtime: str = PYTORCH
     model_title: str = ""
     title: str = ""
@@ -165,6 +175,7 @@ def recording_of(contents: Any, files: Mapping[str, bytes]) -> Recording:
         title=fields.text("title", LONGEST_NAME),
         memory=fields.text("memory", LONGEST_NAME) or "feature-bank",
         control=fields.text("control", LONGEST_NAME) or None,
+        adapter=fields.text("adapter", LONGEST_NAME) or None,
         runtime=fields.text("runtime", LONGEST_NAME) or PYTORCH,
         size=(width, height),
         seed=fields.whole("seed", 0, MAXIMUM_SEED),
@@ -198,6 +209,7 @@ def _contents(recording: Recording) -> dict[str, Any]:
         "model": {"name": recording.model, "title": recording.model_title},
         "memory": recording.memory,
         "control": recording.control or "",
+        **({"adapter": recording.adapter} if recording.adapter else {}),
         **({} if recording.runtime == PYTORCH else {"runtime": recording.runtime}),
         "size": list(recording.size),
         "seed": recording.seed,
@@ -212,6 +224,8 @@ def _event_json(event: Event) -> dict[str, Any]:
         return {**time, "type": "set", "settings": dict(event.settings)}
     if isinstance(event, FrameSent):
         return {**time, "type": "frame", "image": event.image}
+    if isinstance(event, Liked):
+        return {**time, "type": "like", "image": event.image}
     if isinstance(event, Drawn):
         return {**time, "type": "draw", "op": described(event.operation)}
     return {**time, "type": "rest" if isinstance(event, Rested) else "reset"}
@@ -244,7 +258,7 @@ def _events(items: Iterable[Any]) -> Iterable[Event]:
     for number, item in enumerate(items):
         fields = Fields.of(f"event {number + 1}", item)
         last = fields.number("t", last, LONGEST_MS)
-        kind = fields.word("type", ("set", "reset", "frame", "rest", "draw"))
+        kind = fields.word("type", ("set", "reset", "frame", "rest", "like", "draw"))
         if kind == "set":
             yield SettingsChanged(last, fields.object("settings").values)
         elif kind == "reset":
@@ -253,13 +267,15 @@ def _events(items: Iterable[Any]) -> Iterable[Event]:
             yield FrameSent(last, fields.name("image", FRAME_NAME))
         elif kind == "rest":
             yield Rested(last)
+        elif kind == "like":
+            yield Liked(last, fields.name("image", FRAME_NAME) if fields.values.get("image") else "")
         else:
             yield Drawn(last, operation_of(f"the operation of event {number + 1}", fields.values.get("op")))
 
 
 def _named(events: Iterable[Event]) -> set[str]:
     """The names of all pictures that are needed."""
-    frames = {event.image for event in events if isinstance(event, FrameSent)}
+    frames = {event.image for event in events if isinstance(event, FrameSent | Liked) and event.image}
     operations = (event.operation for event in events if isinstance(event, Drawn))
     return frames | {each.image for each in operations if isinstance(each, Pasted)}
 

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.calls.runtimes import PYTORCH
 from pipeline.compute.host import hush, keep_freed_memory
 from pipeline.errors import RearviewError
-from pipeline.options import add_painter, add_settings, named_settings, opened_engine, stopped_by_signals
+from pipeline.options import (
+    add_painter,
+    add_settings,
+    check_like,
+    named_settings,
+    opened_engine,
+    stopped_by_signals,
+)
 from pipeline.recording.archive import SUFFIX
 from pipeline.recording.moments import DRAWN_FPS, Moment, moment_count, moments_of
 from pipeline.recording.recording import Recording, read_recording
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.calls.compiled import Compiled
     from pipeline.engine.engine import Engine
     from pipeline.engine.session import Session, Translation
-    from pipeline.frames.codec import Frame
+    from pipeline.frames.codec import Frame, Picture
 
 FAILED = 1
 INTERRUPTED = 130
@@ -60,9 +67,10 @@ def replayed(
     size: tuple[int, int] | None = None,
     strokes: bool = False,
     fps: float = DRAWN_FPS,
+    like: Picture | None = None,
 ) -> Generator[Replayed, None, None]:
     """What `replaying` gives, without the moments between."""
-    frames = replaying(engine, recording, changes, size=size, strokes=strokes, fps=fps)
+    frames = replaying(engine, recording, changes, size=size, strokes=strokes, fps=fps, like=like)
     with closing(frames):
         yield from (each for each in frames if each is not None)
 
@@ -76,14 +84,15 @@ def replaying(
     strokes: bool = False,
     fps: float = DRAWN_FPS,
     party: str = "",
+    like: Picture | None = None,
 ) -> Generator[Replayed | None, None, None]:
     """Paint a recording once more, in a session of its own, which begins as the recording did.
 
     Its frames are sent as they were; a recording without frames is drawn once more, at `fps` frames a second, and one
     with both where `strokes` says so. `changes` are settings that go before the recorded ones all the time; `size`
-    (width, height) by default is the recorded one, and `party` whom it is painted for. `None` comes while nothing is
-    painted yet, for whoever may close this. Raises `RecordingError`, `SettingsError`, and what `Session.translate`
-    raises.
+    (width, height) by default is the recorded one, and `party` whom it is painted for; `like` is a picture that all are
+    to be like, instead of those that were recorded. `None` comes while nothing is painted yet, for whoever may close
+    this. Raises `RecordingError`, `SettingsError`, and what `Session.translate` and `Session.be_like` raise.
     """
     # Here, not above: `--help` should not wait for torch.
     from pipeline.frames.codec import fitted
@@ -92,6 +101,7 @@ def replaying(
     settings = engine.model.entry.defaults.changed(**recording.settings)
     asked, last = settings, None
     with closing(engine.open(seed=recording.seed, size=size, party=party)) as session:
+        session.be_like(like)
         for moment in moments_of(recording, max(size), strokes=strokes, fps=fps):
             if moment is None:
                 yield None
@@ -99,6 +109,8 @@ def replaying(
             if moment.rests and last is not None:
                 yield _rested(session, moment, last, asked)
                 continue
+            if moment.like is not None and like is None:
+                session.be_like(recording.picture(moment.like) if moment.like else None)
             settings = settings.changed(**moment.settings)
             asked = settings.changed(**changes or {})
             if moment.forgets:
@@ -196,7 +208,8 @@ def as_recorded(arguments: argparse.Namespace, recording: Recording) -> argparse
     size = recording.size if model == recording.model else None
     same = {"model": model, "memory": arguments.memory or recording.memory, "size": arguments.size or size}
     control = arguments.control or (recording.control if model == recording.model else None)
-    return argparse.Namespace(**{**vars(arguments), **same, "control": control})
+    adapter = arguments.adapter or (recording.adapter if model == recording.model else None)
+    return argparse.Namespace(**{**vars(arguments), **same, "control": control, "adapter": adapter})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -205,6 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Before the model is loaded, which takes much longer.
         recording = read_recording(arguments.recording)
+        check_like(arguments.like)
         check_out(arguments.out)
         moments_of(recording, 1, strokes=arguments.strokes, fps=arguments.fps)
         report = _replayed_to(as_recorded(arguments, recording), recording)
@@ -234,7 +248,15 @@ def _replayed_to(arguments: argparse.Namespace, recording: Recording) -> ReplayR
         total = moment_count(recording, strokes=arguments.strokes)
         bar = stack.enter_context(tqdm(total=total, unit=" frames", dynamic_ncols=True, disable=None))
         stopped = stack.enter_context(stopped_by_signals())
-        frames = replaying(engine, recording, changes, size=engine.size, strokes=arguments.strokes, fps=arguments.fps)
+        frames = replaying(
+            engine,
+            recording,
+            changes,
+            size=engine.size,
+            strokes=arguments.strokes,
+            fps=arguments.fps,
+            like=arguments.like,
+        )
         return write_replay(
             frames,
             arguments.out,

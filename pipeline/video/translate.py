@@ -17,6 +17,7 @@ from pipeline.errors import RearviewError
 from pipeline.options import (
     add_painter,
     add_settings,
+    check_like,
     first_value,
     named_settings,
     opened_engine,
@@ -163,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Before the model is loaded, which takes much longer than to see that a file is none.
         check_paths(arguments.source, arguments.out)
+        check_like(arguments.like)
         facts_of(arguments.source)
         report = _translated(arguments)
     except (RearviewError, SettingsError) as error:
@@ -194,6 +196,7 @@ def _translated(arguments: argparse.Namespace) -> VideoReport:
         engine = stack.enter_context(opened_engine(arguments, "auto"))
         settings = _asked(arguments, engine.model.entry.defaults)
         session = stack.enter_context(closing(engine.open()))
+        session.be_like(arguments.like)
         # Shown on a terminal alone: a log has no use for a bar.
         bar = stack.enter_context(tqdm(unit=" frames", dynamic_ncols=True, disable=None))
         stopped = stack.enter_context(stopped_by_signals())

@@ -36,6 +36,7 @@ from pipeline.frames.codec import Frame, fitted
 from pipeline.frames.cuts import thumbnail_of
 from pipeline.guides.adapter import PictureAdapter
 from pipeline.guides.adapter_catalogue import ADAPTERS, STYLE_LAYERS
+from pipeline.guides.adapter_load import adapter_for
 from pipeline.memory import create_memory
 from pipeline.memory.none import NoMemory
 from pipeline.models.hub import Hub
@@ -43,10 +44,16 @@ from pipeline.models.schedule import Schedule
 from pipeline.models.unet_call import UnetInputs, predicted
 from pipeline.prompts.embeddings import PromptEmbeddings
 from pipeline.prompts.encoder import PromptEncoder
+from pipeline.recording.operations import operation_of
+from pipeline.recording.recording import Drawn, FrameSent, Liked, Recording, packed, read_recording
+from pipeline.recording.replay import replayed
+from pipeline.recording.replay_files import encoded
+from pipeline.video.translate import main as translate_file
 from tests.conftest import SDXL_POOLED, TINY_SIZE, moving_square
 from tests.pipeline.engine.test_graphs import Again
 from tests.pipeline.guides.test_control import tiny_controlnet
 from tests.support.adapter_files import save_adapter, save_image_encoder
+from tests.support.clips import read_clip, write_clip
 from tests.support.hub_layout import FakeHub, save_model, serving, unet_of
 
 KINDS = ("plain", "plus")
@@ -453,3 +460,72 @@ def test_names_and_encoders_that_do_not_fit_get_a_sentence(
 def test_an_adapter_of_another_model_is_refused(adapter: PictureAdapter, tiny_model: Model, plain_model: Model) -> None:
     with pytest.raises(ModelError, match="another model"):
         Engine(tiny_model, adapter=adapter)
+
+
+# Files
+
+
+def test_a_recording_holds_its_pictures_and_is_painted_like_them_again(
+    adapter: PictureAdapter, plain_model: Model
+) -> None:
+    files = {"frames/a.png": encoded(Image.fromarray(square()), "PNG"), "frames/b.png": encoded(other_picture(), "PNG")}
+    frame = FrameSent(0, "frames/a.png")
+    events = (frame, Liked(1, "frames/b.png"), FrameSent(1, "frames/a.png"), Liked(2, ""), FrameSent(2, "frames/a.png"))
+    made = Recording(
+        plain_model.name, (32, 32), 5, events, {"steadiness": 0.0}, files, memory="none", adapter=adapter.name
+    )
+    recording = read_recording(packed(made))
+    assert (recording.events, recording.adapter, set(recording.files)) == (events, adapter.name, set(files))
+    with Engine(plain_model, "none", adapter=adapter) as engine:
+        painted = [each.translation.picture for each in replayed(engine, recording)]
+        throughout = [each.translation.picture for each in replayed(engine, recording, like=other_picture())]
+        session = engine.open(seed=5)
+        session.be_like(other_picture())
+        live = np.asarray(session.translate(square(), plain_model.entry.defaults.changed(steadiness=0.0)))
+    assert np.array_equal(painted[0], painted[2]) and not np.array_equal(painted[0], painted[1])
+    assert np.array_equal(painted[1], live)
+    assert all(np.array_equal(each, live) for each in throughout)
+    with Engine(plain_model, "none") as engine, pytest.raises(ModelError, match="no adapter"):
+        list(replayed(engine, recording))
+
+
+def test_a_drawing_is_drawn_again_like_its_picture(adapter: PictureAdapter, plain_model: Model) -> None:
+    events = (Liked(0, "frames/b.png"), Drawn(1, operation_of("it", {"op": "clear", "layer": "ink", "t": 0})))
+    files = {"frames/b.png": encoded(other_picture(), "PNG")}
+    painted = []
+    for told in (events, events[1:]):
+        recording = Recording(plain_model.name, (32, 32), 5, told, files=files, memory="none")
+        with Engine(plain_model, "none", adapter=adapter) as engine:
+            painted.append([each.translation.picture for each in replayed(engine, recording)])
+    assert not np.array_equal(painted[0][-1], painted[1][-1])
+
+
+def test_a_video_file_is_like_a_picture_too(
+    files: dict[str, Path], plain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, like = write_clip(tmp_path / "in.mp4", [0, 512]), tmp_path / "like.png"
+    other_picture().save(like)
+    words = ["--model", str(plain_folder), "--size", "32", "--adapter", str(files["plain"]), "--like", str(like)]
+    pictures = []
+    for strength in ("0", "1.5"):
+        out = tmp_path / f"{strength}.mp4"
+        assert translate_file([str(source), str(out), *words, "--like-strength", strength]) == 0
+        pictures.append(read_clip(out).pictures)
+    assert not np.array_equal(pictures[0][0], pictures[1][0])
+    like.write_bytes(b"none")
+    assert translate_file([str(source), str(tmp_path / "out.mp4"), *words]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert translate_file([str(source), str(tmp_path / "out.mp4"), *words[:-1], str(tmp_path / "no.png")]) == 1
+    assert "no.png is not there" in capsys.readouterr().err
+
+
+def test_a_picture_alone_takes_the_first_adapter_that_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sd15: Model, sdxl_model: Model
+) -> None:
+    source, like = write_clip(tmp_path / "in.mp4", [0, 512]), tmp_path / "like.png"
+    other_picture().save(like)
+    words = [str(source), str(tmp_path / "out.mp4"), "--model", "embedded", "--like", str(like)]
+    assert translate_file(words) == 1
+    assert "needed: no adapter" in capsys.readouterr().err
+    xl = replace(sdxl_model, entry=replace(sdxl_model.entry, family="sdxl"))
+    assert (adapter_for(sd15), adapter_for(xl)) == ("like-sd15", "like-sdxl")

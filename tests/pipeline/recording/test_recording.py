@@ -144,7 +144,7 @@ SPOILT = [
     (("events", 0, "t"), float("1e300"), "t of event 1 came as 1e+300"),
     (("events", 1, "t"), -1, "t of event 2"),
     (("events", 2, "t"), 5, "t of event 3 came as 5; needed: a number from 10"),
-    (("events", 0, "type"), "eval", "needed: one of set, reset, frame, rest, draw"),
+    (("events", 0, "type"), "eval", "needed: one of set, reset, frame, rest, like, draw"),
     (("events", 0, "op"), None, "needed: a JSON object"),
     (("events", 0, "op", "op"), ["x"], "needed: one of stroke"),
     (("events", 0, "op", "layer"), "sky", "needed: one of picture, ink, ink2"),
