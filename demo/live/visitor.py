@@ -20,7 +20,7 @@ from demo.live.output import Output, Outputs, hidden_reply, output_reply, watche
 from demo.live.pace import TokenBucket
 from demo.live.rest import REST_S, Shown
 from pipeline.calls.runtimes import PYTORCH
-from pipeline.errors import FrameError, NoRoomError, PictureError, PromptError, SessionClosedError
+from pipeline.errors import FrameError, ModelError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError, resting
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ BURST_S = 0.5
 SMALLEST_BURST = 4.0
 FLOOD_FACTOR = 10
 """How many times faster than its frame rate a visitor may send messages of any kind before it is closed."""
+
+LIKES_PER_SECOND, LIKES_AT_ONCE = 1.0, 3.0
+"""How many pictures to be like a visitor may send: an image encoder reads each while everybody waits."""
 
 FAILED_SENTENCE = "The engine failed on this frame; the server's log says why. Change a setting, or reset the memory."
 READABLE = (wire.WireError, PictureError, PromptError, SettingsError, FrameError, NoRoomError)
@@ -80,6 +83,7 @@ class Visitor:
         self.goodbye: asyncio.TimerHandle | None = None
         rate = limits.frames_per_second
         self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
+        self._likes = TokenBucket(LIKES_PER_SECOND, LIKES_AT_ONCE, now)
         self._messages = TokenBucket(FLOOD_FACTOR * rate, FLOOD_FACTOR * rate, now)
         self._maximum_bytes = limits.message_bytes
         self._pool = pool
@@ -258,6 +262,22 @@ class Visitor:
         self._map = wire.map_reply(self.session.has_map, None)
         return resets
 
+    async def be_like(self, picture: Any) -> dict[str, Any]:
+        """Let the next pictures be like this one, a JPEG or PNG in base64, or like none for `None`; the reply says
+        which it is now, or why it stays as it was."""
+        if picture is not None and not self._likes.take(time.monotonic()):
+            return wire.error_reply("Pictures to be like came too fast; needed: one a second. Send it again.")
+        try:
+            async with self._order:
+                await self._apart(lambda: self._like(picture))
+        except (wire.WireError, PictureError, ModelError) as error:
+            return wire.error_reply(str(error))
+        return wire.liked_reply(picture is not None)
+
+    def _like(self, picture: Any) -> None:
+        """Read a picture to be like; runs in a codec thread."""
+        self.session.be_like(None if picture is None else wire.decode_picture(wire.unpack_picture(picture)))
+
     def show_at(self, secret: object) -> dict[str, Any]:
         """Show the pictures at an address of their own from now on, at the old one where `secret` is its secret; the
         reply names it."""
@@ -305,11 +325,13 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
         return [visitor.show_at(message.get("secret"))]
     if kind == "map":
         return [visitor.asked_map()]
+    if kind == "like":
+        return [await visitor.be_like(message.get("picture"))]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":
         visitor.departed = True
         return []
     came = wire.shortened(repr(kind), 40)
-    needed = "set, reset, output, map, hello, ping or bye"
+    needed = "set, reset, output, map, like, hello, ping or bye"
     return [wire.error_reply(f"A message came with type {came}; needed: {needed}. Reload the page.")]

@@ -136,6 +136,16 @@ def decode_picture(data: bytes) -> np.ndarray:
         ) from error
 
 
+def unpack_picture(text: Any) -> bytes:
+    """The bytes of a picture that came in words, in base64; raises `WireError`."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError) as error:
+        raise WireError(
+            "A picture to be like came that is no base64; needed: a JPEG or PNG in it. Send it again."
+        ) from error
+
+
 def encode_picture(picture: np.ndarray) -> bytes:
     """`uint8 [H, W, 3]` as a JPEG that keeps colours as sharp as light."""
     buffer = io.BytesIO()
@@ -214,6 +224,11 @@ def applied_reply(revision: int, settings: dict[str, Any], resting: dict[str, st
     """The settings that are used from now on, and of those that do not act beside the others, a sentence that says
     why."""
     return {"type": "applied", "revision": revision, "settings": settings, "resting": resting}
+
+
+def liked_reply(is_like: bool) -> dict[str, Any]:
+    """Whether pictures are to be like one that was sent, from the next frame on."""
+    return {"type": "liked", "on": is_like}
 
 
 def dropped_reply(sequence: int | None) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class StandInSession:
     has_map: bool = True
     maps: list[bool] = field(default_factory=list)
     finer: list[FrameSettings] = field(default_factory=list)
+    likes: list[Any] = field(default_factory=list)
+
+    def be_like(self, picture: Any) -> None:
+        self.likes.append(picture)
 
     def submit(self, picture: np.ndarray, settings: FrameSettings, with_map: bool = False) -> Future[Any]:
         if self.closed:

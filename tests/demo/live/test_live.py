@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -53,6 +55,7 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "kernel": "sdpa",
             "runtime": "PyTorch",
             "control": None,
+            "adapter": None,
             "seed": 7,
             "welcomes": True,
         }
@@ -77,6 +80,26 @@ def test_settings_act_on_the_next_frame_and_name_their_revision(
         socket.send_bytes(frame(1))
         assert unpacked(socket.receive_bytes())[2] == 1
     assert engine.sessions[0].settings[-1] == FrameSettings(steps=3, prompt="oil")
+
+
+def test_a_picture_to_be_like_is_read_as_a_frame_is_and_taken_back(
+    client: TestClient, live: Live, engine: StandInEngine
+) -> None:
+    with client.websocket_connect(SOCKET_PATH) as socket:
+        greet(socket, live)
+
+        def told(picture: Any) -> Any:
+            socket.send_json({"type": "like", "picture": picture})
+            return socket.receive_json()
+
+        picture = base64.b64encode(encoded((30, 20), "PNG")).decode()
+        assert told(picture) == {"type": "liked", "on": True}
+        assert told(None) == {"type": "liked", "on": False}
+        assert "whole JPEG or PNG" in told(base64.b64encode(b"none").decode())["message"]
+        assert "base64" in told(["no"])["message"]
+        assert "too fast" in told(picture)["message"]
+        first, second = engine.sessions[0].likes
+    assert first.shape[2] == 3 and second is None
 
 
 def test_a_bad_setting_gets_a_sentence_and_the_good_ones_act(client: TestClient, live: Live) -> None:

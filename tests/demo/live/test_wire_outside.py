@@ -24,7 +24,7 @@ SET = {"type": "set", "settings": {"steps": 2, "prompt": "oil", "seed": 3, "prom
 MESSAGES = st.one_of(
     changed_json(SET),
     changed_json({"type": "output", "on": True, "secret": "A" * 43}),
-    st.fixed_dictionaries({"type": st.sampled_from(["set", "reset", "map", "hello", "output"]) | JSON}),
+    st.fixed_dictionaries({"type": st.sampled_from(["set", "reset", "map", "hello", "output", "like"]) | JSON}),
     JSON,
 ).map(json.dumps)
 FRAMES = st.one_of(
@@ -33,7 +33,7 @@ FRAMES = st.one_of(
     changed_bytes(frame(7, encoded(kind="PNG"))),
     changed_bytes(frame(7, encoded(kind="GIF"))),
 )
-KINDS = {"applied", "error", "reset", "map", "hello", "output", "dropped", "ping", "watched", "notice"}
+KINDS = {"applied", "error", "reset", "map", "hello", "output", "dropped", "ping", "watched", "notice", "liked"}
 
 
 @pytest.fixture

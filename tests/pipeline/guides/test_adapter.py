@@ -367,6 +367,22 @@ def test_a_control_and_a_lora_act_beside_it(
     assert len({each.tobytes() for each in pictures}) == 4
 
 
+@pytest.mark.gpu
+def test_on_a_card_recorded_calls_paint_what_calls_paint(plain_folder: Path, files: dict[str, Path]) -> None:
+    """To the rounding of kernels that may be chosen differently: at most one value of 255."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    painted = []
+    for graphs in ("auto", "off"):
+        model = load_model(plain_folder, device="cuda", dtype=torch.float32)
+        with Engine(model, adapter=load_adapter(files["plus"], model), graphs=graphs) as engine:  # type: ignore[arg-type]
+            session = engine.open(seed=5)
+            session.be_like(other_picture())
+            painted.append([np.asarray(session.translate(square(each % 12))) for each in range(16)])
+    for one, other in zip(*painted, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+
+
 # Loading
 
 
