@@ -106,6 +106,22 @@ def starter() -> str:
     )
 
 
+def well_starter() -> str:
+    """The script that Gradio runs beside the well of a picture to be like: it fetches the well's module, once the
+    studio is there."""
+    return (
+        "const page = new URL(window.location.href);\n"
+        'page.search = page.hash = "";\n'
+        'if (!page.pathname.endsWith("/")) page.pathname += "/";\n'
+        f'const well = import(new URL("{script_address("drawing/like.js")}", page));\n'
+        "const begin = () => {\n"
+        "  if (!window.rearview) setTimeout(begin, 50);\n"
+        "  else well.then(({ createWell }) => createWell(element, window.rearview));\n"
+        "};\n"
+        "begin();\n"
+    )
+
+
 def routes(taken_off: str = "") -> list[Route]:
     """Where modules and pictures are to be had; `taken_off` is what a proxy takes off the start of each path."""
     files = served()

@@ -233,6 +233,15 @@ def _more_settings(settings: dict[str, Any], own: Sequence[str], guided: bool) -
     components: dict[str, gr.components.Component] = {}
     # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion(word("page.more"), open=True, elem_id="more"):
+        if LIKE_SLIDER in own:
+            gr.HTML(
+                html_template=assets.markup("drawing/like.html"),
+                js_on_load=assets.well_starter(),
+                apply_default_css=False,
+                elem_id="like",
+            )
+        else:
+            gr.HTML(f'<p class="rv-note">{word("page.like_embedded")}</p>', apply_default_css=False)
         for name in (*own, *MORE_SLIDERS):
             components[name] = slider(name, settings) if name in RANGES else radio(name, settings)
         components["seed"] = gr.Number(

@@ -98,7 +98,7 @@ export function start({ element, props, trigger }) {
     },
     set: studio.settings.set,
     // An example, drawn stroke by stroke: a recording in base64. The page has its words already.
-    replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer, false),
+    replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer, false),
     drawing: studio.drawing,
     dropping: studio.dropping,
     keys: studio.keys,
@@ -107,8 +107,9 @@ export function start({ element, props, trigger }) {
     submitted: studio.looks.submitted,
     remember: studio.looks.remember,
     // The same canvas once more, for a model that has changed.
-    again: () => studio.wire.changed(),
+    again: studio.wire.changed,
     connect: studio.wire.connect,
+    say: studio.wire.say,
   };
   studio.presets.openLink();
   if (window.rearviewToken) studio.wire.connect(window.rearviewToken);

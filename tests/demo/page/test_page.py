@@ -105,7 +105,7 @@ def test_the_slider_between_two_prompts_says_when_it_does_nothing(config: dict[s
 
 def test_a_control_and_an_adapter_have_their_settings_where_they_are_loaded(config: dict[str, Any]) -> None:
     ids = [{each["props"].get("elem_id") for each in page["components"]} for page in (config, built(None))]
-    assert ids[0] - ids[1] == {"control_strength", "like_strength", "like_part"}
+    assert ids[0] - ids[1] == {"control_strength", "like", "like_strength", "like_part"}
     assert ids[1] <= ids[0]
 
 
