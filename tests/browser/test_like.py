@@ -1,0 +1,88 @@
+"""The well of a picture to be like, on the real page with a tiny adapter."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from pipeline import Model
+from pipeline.recording.replay_files import encoded
+from tests.browser.conftest import AT_REST, eventually, lent
+from tests.support.adapter_files import save_adapter
+from tests.support.served import App
+
+pytestmark = pytest.mark.browser
+
+PATCHES = encoded(Image.radial_gradient("L").resize((90, 60)).convert("RGB"), "PNG")
+DROP = """(data) => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], "a.png", { type: "image/png" }));
+  document.querySelector("#like [data-like=pick]").dispatchEvent(
+    new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: files }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def liking_app(
+    is_there: None, plain_folder: Path, plain_model: Model, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[App]:
+    file = save_adapter(tmp_path_factory.mktemp("adapter"), plain_model.unet)
+    log = tmp_path_factory.mktemp("liking") / "app.log"
+    served = App(log, "--adapter", str(file), "--graphs", "off", model=str(plain_folder))
+    served.start()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def liking_page(empty_page: Page, liking_app: App) -> Iterator[Page]:
+    with lent(empty_page, liking_app) as fresh:
+        yield fresh
+
+
+def painted(page: Page) -> str:
+    """The painted picture, at rest."""
+    page.wait_for_selector(AT_REST)
+    return str(page.evaluate("document.getElementById('picture').toDataURL()"))
+
+
+def changes_to(page: Page, before: str, act: str) -> str:
+    """The picture that a press of the well's button leads to, which is another than `before`."""
+    page.click(f"#like [data-like={act}]")
+    assert eventually(page, lambda: painted(page) != before)
+    return painted(page)
+
+
+def test_a_picture_is_picked_dropped_taken_and_let_go(liking_page: Page, tmp_path: Path) -> None:
+    page = liking_page
+    page.evaluate("window.rearview.set({ steadiness: 0, bank_frames: 0, like_strength: 1.5 })")
+    page.evaluate("window.rearview.again()")
+    plain = painted(page)
+    (tmp_path / "a.png").write_bytes(PATCHES)
+    page.set_input_files("#like [data-like=file]", tmp_path / "a.png")
+    assert eventually(page, lambda: painted(page) != plain)
+    picked = painted(page)
+    expect(page.locator("#like canvas")).to_be_visible()
+    changes_to(page, picked, "off")
+    assert eventually(page, lambda: painted(page) == plain)
+    expect(page.locator("#like canvas")).to_be_hidden()
+    drawn = changes_to(page, plain, "canvas")
+    changes_to(page, drawn, "picture")
+    page.evaluate(DROP, base64.b64encode(PATCHES).decode())
+    assert eventually(page, lambda: painted(page) == picked)
+
+
+def test_what_is_no_picture_changes_nothing_and_is_said(liking_page: Page) -> None:
+    before = painted(liking_page)
+    liking_page.evaluate(DROP, base64.b64encode(b"none").decode())
+    expect(liking_page.get_by_text("no picture that your browser can read")).to_be_visible()
+    assert painted(liking_page) == before
+
+
+def test_a_model_that_cannot_says_what_it_needs(quick_page: Page) -> None:
+    expect(quick_page.get_by_text("Painting like another picture needs a model of the hub")).to_be_visible()
