@@ -319,7 +319,7 @@ class Engine:
         """Queue a picture at rest, behind everything else; `Session.submit_finer` is the way in."""
         future: Future[Frame | None] = Future()
         try:
-            asked = Asked(frame, finer_settings(self.asking(settings)), session.seed)
+            asked = Asked(frame, finer_settings(self.asking(settings)), session.seed, like=session.like)
         except SettingsError as error:
             future.set_exception(error)
             return future

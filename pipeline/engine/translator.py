@@ -61,12 +61,12 @@ class UnderWay:
 
     source, latents and anchor are `[1, C, h, w]`: those of the frame, those that its last step gave (clean ones, if it
     was the last of all), and those that residual guidance leads away from. beside is what the model sees beside the
-    noisy ones; embeddings have a row a prompt that takes part; control is what a control made of the frame; read is what
-    was read from the picture that it is to be like, and likeness a row of that a branch. `step` is how many steps it has
-    passed, and `rows` what these leave to the next frame's, staged until this one has succeeded. `known`, float32
-    `[h', w']` on the CPU and whole when the frame is decoded, is how well the bank knew each place at the last step, if
-    that was asked. `depth` is there from the first step on where its memory reads it: only then is the past there that
-    it follows.
+    noisy ones; embeddings have a row a prompt that takes part; control is what a control made of the frame; read is
+    what was read from the picture that it is to be like, and likeness a row of that a branch. `step` is how many steps
+    it has passed, and `rows` what these leave to the next frame's, staged until this one has succeeded. `known`,
+    float32 `[h', w']` on the CPU and whole when the frame is decoded, is how well the bank knew each place at the last
+    step, if that was asked. `depth` is there from the first step on where its memory reads it: only then is the past
+    there that it follows.
     """
 
     asked: Asked
