@@ -28,8 +28,8 @@ from pipeline import (
     load_control,
     load_model,
 )
+from pipeline.calls.graphs import RecordedUnet
 from pipeline.compute.hooks import attention_layers
-from pipeline.engine.graphs import RecordedUnet
 from pipeline.engine.stream import StreamState, noise_for
 from pipeline.engine.translator import Asked, Translator
 from pipeline.frames.codec import Frame, fitted
@@ -50,7 +50,7 @@ from pipeline.recording.replay import replayed
 from pipeline.recording.replay_files import encoded
 from pipeline.video.translate import main as translate_file
 from tests.conftest import SDXL_POOLED, TINY_SIZE, moving_square
-from tests.pipeline.engine.test_graphs import Again
+from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.guides.test_control import tiny_controlnet
 from tests.support.adapter_files import save_adapter, save_image_encoder
 from tests.support.clips import read_clip, write_clip
