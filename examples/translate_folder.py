@@ -27,6 +27,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("source", type=Path, help="the folder of the pictures")
     parser.add_argument("out", type=Path, help="where the painted ones go")
     parser.add_argument("--url", default="http://127.0.0.1:7860", help="where the app runs (default: %(default)s)")
+    parser.add_argument("--like", type=Path, help="a picture that the painted ones are to be like")
     parser.add_argument(
         "--set",
         dest="settings",
@@ -55,9 +56,12 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES)
 
 
-def painted(client: Client, pictures: Sequence[Path], settings: dict[str, Any]) -> list[Path]:
-    """Painted pictures, in the order of `pictures`; says how far it is. Raises `AppError`."""
-    job = client.submit(frames=[handle_file(each) for each in pictures], **settings, api_name="/translate_frames")
+def painted(client: Client, pictures: Sequence[Path], settings: dict[str, Any], like: Path | None = None) -> list[Path]:
+    """Painted pictures, in the order of `pictures`, like another one if there is one; says how far it is. Raises
+    `AppError`."""
+    frames = [handle_file(each) for each in pictures]
+    other = None if like is None else handle_file(like)
+    job = client.submit(frames=frames, like=other, **settings, api_name="/translate_frames")
     while not job.done():
         for unit in job.status().progress_data or ():
             print(f"{unit.index} of {unit.length}", end="\r", flush=True)
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     pictures = pictures_in(arguments.source)
     client = Client(arguments.url, verbose=False, analytics_enabled=False)
     try:
-        results = painted(client, pictures, dict(arguments.settings))
+        results = painted(client, pictures, dict(arguments.settings), arguments.like)
     except (AppError, ValueError, TypeError) as error:
         print(f"Nothing is painted: {error}", file=sys.stderr)
         return 1

@@ -161,10 +161,12 @@ class Visitor:
         # Both at once: a codec thread that takes a frame just now must not see some of these changes, or the number of
         # others.
         self._current = (revision + 1, settings)
-        return [
-            wire.applied_reply(self.revision, asdict(settings), resting(settings, self.session.memory_name)),
-            *refused,
-        ]
+        return [self._applied(), *refused]
+
+    def _applied(self) -> dict[str, Any]:
+        """What is used from now on."""
+        revision, settings = self._current
+        return wire.applied_reply(revision, asdict(settings), resting(settings, self.session.memory_name))
 
     async def translate(self, message: bytes) -> Reply:
         """Answer one binary message: a picture, or what became of the frame instead.
@@ -262,17 +264,19 @@ class Visitor:
         self._map = wire.map_reply(self.session.has_map, None)
         return resets
 
-    async def be_like(self, picture: Any) -> dict[str, Any]:
-        """Let the next pictures be like this one, a JPEG or PNG in base64, or like none for `None`; the reply says
-        which it is now, or why it stays as it was."""
+    async def be_like(self, picture: Any) -> list[dict[str, Any]]:
+        """Let the next pictures be like this one, a JPEG or PNG in base64, or like none for `None`; the replies say
+        from which revision on, or why all stays as it was."""
         if picture is not None and not self._likes.take(time.monotonic()):
-            return wire.error_reply("Pictures to be like came too fast; needed: one a second. Send it again.")
+            return [wire.not_liked_reply("Pictures to be like came too fast; needed: one a second. Send it again.")]
         try:
+            # No frame is on its way to the engine meanwhile: a revision says which picture its frames are like.
             async with self._order:
                 await self._apart(lambda: self._like(picture))
+                self._current = (self.revision + 1, self.settings)
         except (wire.WireError, PictureError, ModelError) as error:
-            return wire.error_reply(str(error))
-        return wire.liked_reply(picture is not None)
+            return [wire.not_liked_reply(str(error))]
+        return [wire.liked_reply(picture is not None, self.revision), self._applied()]
 
     def _like(self, picture: Any) -> None:
         """Read a picture to be like; runs in a codec thread."""
@@ -326,7 +330,7 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
     if kind == "map":
         return [visitor.asked_map()]
     if kind == "like":
-        return [await visitor.be_like(message.get("picture"))]
+        return await visitor.be_like(message.get("picture"))
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":

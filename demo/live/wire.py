@@ -226,9 +226,14 @@ def applied_reply(revision: int, settings: dict[str, Any], resting: dict[str, st
     return {"type": "applied", "revision": revision, "settings": settings, "resting": resting}
 
 
-def liked_reply(is_like: bool) -> dict[str, Any]:
-    """Whether pictures are to be like one that was sent, from the next frame on."""
-    return {"type": "liked", "on": is_like}
+def liked_reply(is_like: bool, revision: int) -> dict[str, Any]:
+    """Whether pictures are to be like one that was sent, from this revision on."""
+    return {"type": "liked", "on": is_like, "revision": revision}
+
+
+def not_liked_reply(sentence: str) -> dict[str, Any]:
+    """Why pictures stay like what they were like before, for the person, as of `error_reply`."""
+    return error_reply(sentence, like=True)
 
 
 def dropped_reply(sequence: int | None) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     client = Client("http://127.0.0.1:7860")
     client.predict(picture=handle_file("sketch.png"), prompt="oil painting", api_name="/translate_picture")
 
-`client.view_api()` lists every setting with its default and its range, as `pipeline.settings` declares them.
+`client.view_api()` lists every setting with its default and its range, as `pipeline.settings` declares them. `like` is
+the file of a picture that the painted ones are to be like, where the server has an adapter that reads one.
 """
 
 from __future__ import annotations
@@ -76,26 +77,37 @@ def build_api(
 
     # Each is asked for its next value several times a second, and ends there if its caller is gone. None begins with
     # anything before its first: only from then on does Gradio know what it has to close.
-    def translate_picture(request: gr.Request, picture: str, **values: Any) -> Iterator[Any]:
+    def translate_picture(request: gr.Request, picture: str, like: str | None = None, **values: Any) -> Iterator[Any]:
         address = address_of(request)
-        for files in line.in_turn(address, painted_files(partial(open_session, address), [picture], values)):
+        painted = painted_files(partial(open_session, address), [picture], values, like)
+        for files in line.in_turn(address, painted):
             yield files[0] if files else gr.skip()
 
     def translate_frames(
-        request: gr.Request, frames: Sequence[str], progress: gr.Progress = shown, **values: Any
+        request: gr.Request,
+        frames: Sequence[str],
+        like: str | None = None,
+        progress: gr.Progress = shown,
+        **values: Any,
     ) -> Iterator[Any]:
         address = address_of(request)
-        for files in line.in_turn(address, painted_files(partial(open_session, address), frames, values)):
+        painted = painted_files(partial(open_session, address), frames, values, like)
+        for files in line.in_turn(address, painted):
             progress((len(files), len(frames)), unit="frames")
             yield files if len(files) == len(frames) else gr.skip()
 
     def translate_video(
-        request: gr.Request, video: str, progress: gr.Progress = shown, **values: Any
+        request: gr.Request,
+        video: str,
+        like: str | None = None,
+        progress: gr.Progress = shown,
+        **values: Any,
     ) -> Iterator[tuple[Any, Any]]:
         yield gr.skip(), gr.skip()
         with told_as_errors():
             wanted = FrameSettings(**values)
-            job = jobs.start(str(request.session_hash), Path(video), wanted, address_of(request))
+            other = None if like is None else Path(like).read_bytes()
+            job = jobs.start(str(request.session_hash), Path(video), wanted, address_of(request), like=other)
         with closing(job):
             while not job.ended.wait(LOOK_EVERY_S):
                 progress((job.frames, job.expected), unit="frames")
@@ -105,8 +117,8 @@ def build_api(
                 raise gr.Error(view.status, print_exception=False)
             yield str(view.result), view.status
 
-    settings = setting_parameters(first_settings)
-    asked: dict[str, Any] = {"inputs_kwargs": settings, "show_progress": "hidden", "api_visibility": "public"}
+    inputs = {**setting_parameters(first_settings), "like": _file("like")}
+    asked: dict[str, Any] = {"inputs_kwargs": inputs, "show_progress": "hidden", "api_visibility": "public"}
     together: dict[str, Any] = {"concurrency_limit": CALLS_WAITING, "concurrency_id": "pictures"}
     gr.on(
         [],
@@ -201,10 +213,14 @@ class Line:
 
 
 def painted_files(
-    open_session: Callable[[], Session], files: Sequence[str] | None, values: Mapping[str, Any]
+    open_session: Callable[[], Session],
+    files: Sequence[str] | None,
+    values: Mapping[str, Any],
+    like: str | None = None,
 ) -> Iterator[list[str]]:
-    """Paint the pictures `files` with one memory, and give the files of all that are painted so far: at once, then at
-    least every `LOOK_EVERY_S` seconds, so that whoever iterates can turn away, and last when it is all of them.
+    """Paint the pictures `files` with one memory, like the one in the file `like` if there is one; gives the files of
+    all that are painted so far: at once, then at least every `LOOK_EVERY_S` seconds, so that whoever iterates can turn
+    away, and last when it is all of them.
 
     They lie in a folder that is removed when the iterator ends or is closed, and so is the session. Raises `gr.Error`.
     """
@@ -217,6 +233,8 @@ def painted_files(
         painted: list[str] = []
         yield painted
         with closing(open_session()) as session:
+            if like is not None:
+                session.be_like(Path(like).read_bytes())
             for number, source in enumerate(sources, start=1):
                 # As bytes: the words of an error would tell where files lie here.
                 frame = as_frame(source.read_bytes())

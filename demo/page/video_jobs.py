@@ -47,7 +47,12 @@ class VideoJob:
     """
 
     def __init__(
-        self, open_session: Callable[[], Session], source: Path, settings: FrameSettings, maximum_frames: int
+        self,
+        open_session: Callable[[], Session],
+        source: Path,
+        settings: FrameSettings,
+        maximum_frames: int,
+        like: bytes | None = None,
     ) -> None:
         self.frames = 0
         self.expected: int | None = None
@@ -60,7 +65,7 @@ class VideoJob:
         self.maximum_frames = maximum_frames
         self._stopped = Event()
         self._fetched = Event()
-        arguments = (open_session, source, settings)
+        arguments = (open_session, source, settings, like)
         self._thread = Thread(target=self._run, args=arguments, name="rearview-video", daemon=True)
         self._thread.start()
 
@@ -77,11 +82,15 @@ class VideoJob:
         """Wait until everything is given back."""
         self._thread.join()
 
-    def _run(self, open_session: Callable[[], Session], source: Path, settings: FrameSettings) -> None:
+    def _run(
+        self, open_session: Callable[[], Session], source: Path, settings: FrameSettings, like: bytes | None
+    ) -> None:
         with TemporaryDirectory(prefix="rearview-") as folder:
             try:
                 out = Path(folder) / f"{source.stem[:60]}-painted.mp4"
                 with closing(open_session()) as session:
+                    if like is not None:
+                        session.be_like(like)
                     self.report = translate_video(
                         session,
                         source,
@@ -134,14 +143,16 @@ class VideoJobs:
         self._address_of: dict[str, str] = {}
         self._lock = Lock()
 
-    def start(self, visitor: str, source: Path, settings: FrameSettings, address: str = "") -> VideoJob:
-        """Begin with the video `source` of `visitor`, who counts for `address`, if that is known; raises `VideoError`
-        or `BusyError`."""
+    def start(
+        self, visitor: str, source: Path, settings: FrameSettings, address: str = "", *, like: bytes | None = None
+    ) -> VideoJob:
+        """Begin with the video `source` of `visitor`, who counts for `address`, if that is known; `like` is the file of
+        a picture that its own are to be like. Raises `VideoError` or `BusyError`."""
         # Looking into a file decodes a frame of it, so that only whoever has a place may.
         with self._place_for(visitor, address):
             check_limits(source.name, facts_of(source, MAXIMUM_SIDE), self._maximum_frames)
             open_session = partial(self._open_session, address)
-            job = self._jobs[visitor] = VideoJob(open_session, source, settings, self._maximum_frames)
+            job = self._jobs[visitor] = VideoJob(open_session, source, settings, self._maximum_frames, like)
         return job
 
     @contextmanager

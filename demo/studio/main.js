@@ -110,6 +110,8 @@ export function start({ element, props, trigger }) {
     again: studio.wire.changed,
     connect: studio.wire.connect,
     say: studio.wire.say,
+    // From a revision on, pictures are like this one, a JPEG in base64, or like none.
+    liked: studio.recorder.liked,
   };
   studio.presets.openLink();
   if (window.rearviewToken) studio.wire.connect(window.rearviewToken);

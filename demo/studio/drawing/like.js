@@ -13,9 +13,12 @@ export function createWell(root, rearview) {
   shown.canvas.style.width = "96px";
   part("shown").append(shown.canvas);
   let picture = null;
+  // What was told and is not answered yet, in its order; none before the first one.
+  let told = null;
 
   function tell() {
     part("off").hidden = part("shown").hidden = picture === null;
+    told = [...(told ?? []), picture];
     rearview.say({ type: "like", picture });
     rearview.again();
   }
@@ -65,8 +68,14 @@ export function createWell(root, rearview) {
     picture = null;
     tell();
   };
-  // A new visit knows nothing of the picture.
+  rearview.on("news", (news) => {
+    if (news.type === "liked") rearview.liked(news.revision, told.shift());
+    else if (news.like) told.shift();
+  });
+  // What was told meanwhile is lost, and a new visit knows nothing of the picture.
   rearview.on("connection", (name) => {
-    if (name === "open" && picture !== null) tell();
+    if (name !== "open" || told === null) return;
+    told = [];
+    tell();
   });
 }

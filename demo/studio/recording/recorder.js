@@ -12,8 +12,10 @@ const MOST_MS = 10 * 60 * 1000;
 const MOST_BYTES = 48 * 2 ** 20;
 const LAST_ANSWERS_MS = 4000;
 const TICK_MS = 250;
+const LIKES_KEPT = 8;
 
 const sameBytes = (one, other) => one?.length === other.length && one.every((byte, at) => byte === other[at]);
+const bytesOf = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
 const tidy = (ms) => Math.max(0, Math.round(10 * ms) / 10);
 
 // The frames of a recording in the order in which the engine took them, as far as all of them are known.
@@ -32,9 +34,11 @@ function inOrder(taken, since) {
   return known;
 }
 
-// Frames and changes of settings as events; each picture that stands there twice is stored once.
+// Frames and changes of settings as events, and of pictures to be like; each that stands there twice is stored once.
 function frameEvents(frames, files) {
   const events = [];
+  const likes = new Map([["", ""]]);
+  let liked = "";
   let last = frames[0];
   let name = null;
   for (const each of frames) {
@@ -42,6 +46,14 @@ function frameEvents(frames, files) {
     if (each.stream !== last.stream) events.push({ t, type: "reset" });
     if (each.revision !== last.revision || each.connection !== last.connection) {
       events.push({ t, type: "set", settings: each.settings });
+    }
+    if (each.like !== liked) {
+      liked = each.like;
+      if (!likes.has(liked)) {
+        likes.set(liked, `frames/like-${likes.size}.jpg`);
+        files.set(likes.get(liked), bytesOf(liked));
+      }
+      events.push({ t, type: "like", image: likes.get(liked) });
     }
     if (!name || !sameBytes(files.get(name), each.jpeg)) {
       name = `frames/${String(files.size + 1).padStart(5, "0")}.jpg`;
@@ -78,6 +90,8 @@ export function createRecorder(studio) {
   let hello = null;
   let connection = 0;
   const sent = new Map();
+  // From which revision of this connection on pictures are like which one, "" for none.
+  let likes = [];
   let now = null;
   let timer = null;
   let asked = 0;
@@ -99,6 +113,7 @@ export function createRecorder(studio) {
     connection += 1;
     asked = answered = 0;
     sent.clear();
+    likes = [];
     if (now) beginAnew();
   });
 
@@ -133,7 +148,21 @@ export function createRecorder(studio) {
     const same = sameBytes(last?.jpeg, each.jpeg);
     if (!same) now.bytes += each.jpeg.length;
     const [jpeg, t] = [same ? last.jpeg : each.jpeg, each.at - now.started];
-    now.taken.push({ jpeg, t, frame, revision, resets, connection, runtime: hello.runtime, settings: studio.settings.of(revision) });
+    const settings = studio.settings.of(revision);
+    now.taken.push({ jpeg, t, frame, revision, resets, connection, runtime: hello.runtime, settings, like: likeAt(revision) });
+  }
+
+  // Headers of pictures count revisions modulo 2 ** 16.
+  const isSince = (since, revision) => (revision - since + 65536) % 65536 < 32768;
+
+  function likeAt(revision) {
+    return likes.findLast(({ since }) => isSince(since, revision))?.picture ?? "";
+  }
+
+  // From this revision on, pictures are like this one, a JPEG in base64, or for `null` like none.
+  function liked(since, picture) {
+    likes = [...likes.slice(-LIKES_KEPT), { since: since % 65536, picture: picture ?? "" }];
+    if (now) now.bytes += picture?.length ?? 0;
   }
 
   function show() {
@@ -179,6 +208,7 @@ export function createRecorder(studio) {
       memory: hello.memory,
       runtime: runtimes.size > 1 ? "PyTorch and OpenVINO" : [...runtimes][0],
       control: hello.control ?? "",
+      adapter: hello.adapter ?? "",
       size: [hello.size, hello.size],
       seed: hello.seed,
       settings: frames[0]?.settings ?? { ...studio.settings.values },
@@ -210,5 +240,5 @@ export function createRecorder(studio) {
   button.onclick = () => (now ? save() : start());
 
   show();
-  return { start, stop };
+  return { start, stop, liked };
 }

@@ -92,10 +92,14 @@ def test_a_picture_to_be_like_is_read_as_a_frame_is_and_taken_back(
             socket.send_json({"type": "like", "picture": picture})
             return socket.receive_json()
 
+        def applied() -> Any:
+            return socket.receive_json()["revision"]
+
         picture = base64.b64encode(encoded((30, 20), "PNG")).decode()
-        assert told(picture) == {"type": "liked", "on": True}
-        assert told(None) == {"type": "liked", "on": False}
-        assert "whole JPEG or PNG" in told(base64.b64encode(b"none").decode())["message"]
+        assert told(picture) == {"type": "liked", "on": True, "revision": 1} and applied() == 1
+        assert told(None) == {"type": "liked", "on": False, "revision": 2} and applied() == 2
+        unread = told(base64.b64encode(b"none").decode())
+        assert "whole JPEG or PNG" in unread["message"] and unread["like"]
         assert "base64" in told(["no"])["message"]
         assert "too fast" in told(picture)["message"]
         first, second = engine.sessions[0].likes

@@ -112,8 +112,9 @@ def test_there_are_three_endpoints_and_everything_else_of_the_page_is_its_own(ap
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_every_setting_is_a_keyword_as_declared(app: Served, endpoint: str) -> None:
-    first, *settings = parameters(app, endpoint).values()
+    first, *settings, like = parameters(app, endpoint).values()
     assert not first["parameter_has_default"]
+    assert (like["parameter_name"], like["parameter_default"]) == ("like", None) and like["parameter_has_default"]
     assert [each["parameter_name"] for each in settings] == [*DECLARATIONS, "fit"]
     defaults = {**page.first_settings(), "fit": "pad"}
     for each in settings:
@@ -215,6 +216,11 @@ def test_nothing_is_left_when_calls_have_ended(app: Served, painter: Engine) -> 
 class Held(Mirror):
     """A session of no model, which paints beside whoever asks."""
 
+    like: bytes | None = None
+
+    def be_like(self, picture: bytes) -> None:
+        self.like = picture
+
     def submit(self, frame: Frame, settings: FrameSettings) -> Future[Any]:
         future: Future[Any] = Future()
 
@@ -271,6 +277,23 @@ def sessions(stage: list[Sessions]) -> Iterator[Sessions]:
     stage[-1].opened.set()
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_picture_to_be_like_reaches_the_session_as_it_came(
+    slow: Served, sessions: Sessions, files: list[Path], tmp_path: Path, endpoint: str
+) -> None:
+    sessions.opened.set()
+    first = next(iter(parameters(slow, endpoint)))
+    source = handle_file(write_clip(tmp_path / "in.mp4") if first == "video" else files[0])
+    given: Any = {first: [source] if first == "frames" else source, "like": handle_file(files[1])}
+    slow.client.predict(**given, api_name=endpoint)
+    assert sessions.made[0].like == files[1].read_bytes()
+
+
+def test_a_model_that_reads_no_picture_says_so(app: Served, files: list[Path]) -> None:
+    with pytest.raises(AppError, match="no adapter that reads one"):
+        asked(app, "translate_picture", picture=handle_file(files[0]), like=handle_file(files[1]))
+
+
 @pytest.mark.parametrize("endpoint", ["translate_frames", "translate_video"])
 def test_a_cancelled_job_ends_after_the_frame_under_way(
     slow: Served, sessions: Sessions, files: list[Path], tmp_path: Path, endpoint: str
@@ -293,7 +316,7 @@ def test_a_caller_who_leaves_leaves_nothing(slow: Served, sessions: Sessions, fi
     pictures = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
     call = f"{slow.url}gradio_api/call/translate_frames"
     values = list(api.setting_parameters(page.first_settings()).values())
-    event = httpx.post(call, json={"data": [pictures, *(each.value for each in values)]}).raise_for_status()
+    event = httpx.post(call, json={"data": [pictures, *(each.value for each in values), None]}).raise_for_status()
     with httpx.stream("GET", f"{call}/{json.loads(event.text)['event_id']}"):
         assert sessions.reached.wait(60)
     sessions.opened.set()
