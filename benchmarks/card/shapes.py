@@ -12,12 +12,25 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from diffusers.models.embeddings import ImageProjection
+from torch import nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
+from pipeline.compute.hooks import attention_layers, is_self_attention
+from pipeline.guides.adapter import PictureAdapter
 from pipeline.models.load import Model, ModelEntry, default_dtype
 from pipeline.prompts.encoder import TextEncoder
 
 PROMPT_TOKENS = 77
+PICTURE_TOKENS = 4
+"""That a plain IP-Adapter makes of a picture."""
 SIZE_CONDITIONING = 6
 """Numbers that SDXL's UNet is told of a picture: its original size, its cut, its size."""
 
@@ -151,6 +164,26 @@ def _size_conditioning(shape: Shape) -> dict[str, Any]:
         "projection_class_embeddings_input_dim": SIZE_CONDITIONING * shape.size_width + shape.texts[-1].pooled,
         "use_linear_projection": True,
     }
+
+
+def adapter_of(model: Model) -> PictureAdapter:
+    """An IP-Adapter of the plain kind with random weights. What reads a picture, once, is small here: a frame pays for
+    the tokens alone."""
+    width = int(model.unet.config.cross_attention_dim)
+    encoder = CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1, patch_size=32
+        )
+    )
+    projection = ImageProjection(encoder.config.projection_dim, width, PICTURE_TOKENS)
+    layers = {}
+    for name in attention_layers(model.unet):
+        if not is_self_attention(name):
+            inner = model.unet.get_submodule(name).to_k.out_features
+            layers[name] = (nn.Linear(width, inner, bias=False), nn.Linear(width, inner, bias=False))
+    for each in (encoder, projection, *(linear for pair in layers.values() for linear in pair)):
+        each.to(model.device, model.dtype).eval().requires_grad_(False)
+    return PictureAdapter("random", encoder, projection, layers, model.unet)
 
 
 def codec_of(shape: Shape) -> AutoencoderTiny:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.card.shapes import adapter_of
 from benchmarks.card.stages import Memory, drawn_frames, engine_memory, settings_of
 from benchmarks.measuring import report
 from benchmarks.measuring.paces import Stay
@@ -55,6 +56,8 @@ class Case:
     graphs: Graphs = "auto"
     strength: float = 1.0
     guidance: float = 1.0
+    like: bool = False
+    """Whether each visitor's pictures are to be like another one."""
 
     @property
     def settings(self) -> FrameSettings:
@@ -70,9 +73,9 @@ class Case:
         return {ONE: 1, WAITING: 2, PIPELINED: self.steps + 1}[self.under_way]
 
     @property
-    def engine(self) -> tuple[str, Graphs]:
-        """What an engine has to be opened with for it."""
-        return engine_memory(self.memory), self.graphs
+    def engine(self) -> tuple[str, Graphs, bool]:
+        """What an engine has to be opened with for it: its memory, its recordings, and whether with an adapter."""
+        return engine_memory(self.memory), self.graphs, self.like
 
     @property
     def row(self) -> dict[str, object]:
@@ -85,6 +88,7 @@ class Case:
             "steadiness": f"{self.steadiness:g}",
             "under way": self.under_way,
             "graphs": self.graphs,
+            "like": "a picture" if self.like else "",
         }
 
 
@@ -102,6 +106,7 @@ def further_cases(visitors: Sequence[int], steps: Sequence[int]) -> list[Case]:
     chosen += [Case(many, few, memory="attention") for many in visitors]
     chosen += [Case(many, few, under_way=ONE) for many in visitors]
     chosen += [Case(many, few, steadiness=0.0) for many in visitors]
+    chosen += [Case(many, few, like=True) for many in most]
     return chosen + [Case(many, each, graphs="off") for each in steps for many in visitors]
 
 
@@ -167,6 +172,9 @@ def measured_row(engine: Engine, ticks: Ticks, case: Case, frames: Sequence[Fram
         torch.cuda.reset_peak_memory_stats(engine.model.device)
     stopped = Event()
     sessions = [engine.open(seed=number) for number in range(case.visitors)]
+    if case.like:
+        for number, session in enumerate(sessions):
+            session.be_like(frames[number % len(frames)])
     received: list[list[float]] = [[] for _ in sessions]
     with ThreadPoolExecutor(case.visitors, thread_name_prefix="visitor") as pool:
         visits = [
@@ -228,7 +236,8 @@ def visitor_rows(model: Model, size: tuple[int, int], chosen: Sequence[Case], se
     """A row for each case, as soon as it is there. What needs one engine is measured with one, together."""
     frames = drawn_frames(size)
     for parts in dict.fromkeys(case.engine for case in chosen):
-        with Engine(model, memory=parts[0], size=size, graphs=parts[1]) as engine:
+        adapter = adapter_of(model) if parts[2] else None
+        with Engine(model, memory=parts[0], size=size, graphs=parts[1], adapter=adapter) as engine:
             ticks = Ticks(engine)
             for case in (case for case in chosen if case.engine == parts):
                 yield measured_row(engine, ticks, case, frames, seconds)

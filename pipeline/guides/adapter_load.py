@@ -50,7 +50,7 @@ def load_adapter(name_or_file: str | PathLike[str], model: Model, hub: Hub | Non
     if entry is not None and entry.family != model.entry.family:
         raise _misfit(name, f"is made for {entry.family}", model)
     file, encoder = _places_of(name, entry, hub or Hub())
-    _check_room(file, encoder, model.device)
+    check_room(file, encoder, model.device)
     return in_passing_thread(_loaded, entry.name if entry else file.stem, file, encoder, model, entry)
 
 
@@ -81,7 +81,7 @@ def _places_of(name: str, entry: AdapterEntry | None, hub: Hub) -> tuple[Path, P
     )
 
 
-def _check_room(file: Path, encoder: Path, device: torch.device) -> None:
+def check_room(file: Path, encoder: Path, device: torch.device) -> None:
     """Raise `ModelError` where a card has no room for an adapter's weights, before they are read."""
     if device.type != "cuda":
         return

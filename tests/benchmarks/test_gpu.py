@@ -42,6 +42,7 @@ from benchmarks.card.visitors import (
     entry_rows,
     further_cases,
     telling_cases,
+    visitor_rows,
 )
 from benchmarks.measuring import report
 from pipeline import Engine, FrameError, FrameSettings, Model
@@ -113,6 +114,16 @@ def test_models_of_the_catalogue_are_measured_as_a_page_begins(shape: Shape, nam
     assert {row["few steps"] for row in rows} > {"euler"}
 
 
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("shape", [TINY, TINY_XL])
+def test_visitors_with_a_picture_to_be_like_are_measured(shape: Shape) -> None:
+    drawn_like = visitor_rows(
+        random_model(shape, torch.device("cpu")), (shape.side,) * 2, [Case(2, 1, like=True)], 0.01
+    )
+    (row,) = drawn_like
+    assert row["like"] == "a picture" and float(str(row["frames/s in all"])) > 0
+
+
 def test_a_try_is_never_written_into_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +177,7 @@ def test_the_most_telling_cases_come_first() -> None:
     assert {case.under_way for case in telling + further} == {ONE, WAITING, PIPELINED}
     assert {case.bank for case in further} == {0.5, 1.0, 2.0, 4.0}
     assert {case.graphs for case in further} == {"auto", "off"}
+    assert {case.like for case in further} == {True, False} != {case.like for case in telling}
     assert len(telling + further) == len(set(telling + further))
     assert Case(1, 2, "attention").settings.fusion_strength == 0 < Case(1, 2).settings.fusion_strength
 

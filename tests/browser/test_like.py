@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pipeline import Model
+from demo.live import wire
+from pipeline import Engine, Model, load_adapter, load_model, replayed
+from pipeline.recording.recording import Liked
 from pipeline.recording.replay_files import encoded
 from tests.browser.conftest import AT_REST, eventually, lent
+from tests.browser.test_recording import draw, listened, recorded
 from tests.support.adapter_files import save_adapter
 from tests.support.served import App
 
@@ -28,12 +31,16 @@ DROP = """(data) => {
 
 
 @pytest.fixture(scope="module")
+def adapter_file(plain_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_adapter(tmp_path_factory.mktemp("adapter"), plain_model.unet)
+
+
+@pytest.fixture(scope="module")
 def liking_app(
-    is_there: None, plain_folder: Path, plain_model: Model, tmp_path_factory: pytest.TempPathFactory
+    is_there: None, plain_folder: Path, adapter_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[App]:
-    file = save_adapter(tmp_path_factory.mktemp("adapter"), plain_model.unet)
     log = tmp_path_factory.mktemp("liking") / "app.log"
-    served = App(log, "--adapter", str(file), "--graphs", "off", model=str(plain_folder))
+    served = App(log, "--adapter", str(adapter_file), "--graphs", "off", model=str(plain_folder))
     served.start()
     yield served
     served.stop()
@@ -75,6 +82,30 @@ def test_a_picture_is_picked_dropped_taken_and_let_go(liking_page: Page, tmp_pat
     changes_to(page, drawn, "picture")
     page.evaluate(DROP, base64.b64encode(PATCHES).decode())
     assert eventually(page, lambda: painted(page) == picked)
+
+
+def test_a_recorded_visit_comes_again_like_its_pictures_bit_for_bit(
+    liking_page: Page, plain_folder: Path, adapter_file: Path, tmp_path: Path
+) -> None:
+    page = liking_page
+    got = listened(page)
+    page.click("#like [data-like=canvas]")
+    page.wait_for_selector(AT_REST)
+
+    def visit() -> None:
+        draw(page, 0.4)
+        page.evaluate("window.rearview.set({ like_strength: 1.5 })")
+        changes_to(page, painted(page), "picture")
+        draw(page, 0.6)
+        changes_to(page, painted(page), "off")
+
+    recording = recorded(page, tmp_path / "visit.rearview", visit)
+    likes = [event.image for event in recording.events if isinstance(event, Liked)]
+    assert likes == ["frames/like-1.jpg", "frames/like-2.jpg", ""] and recording.adapter
+    model = load_model(plain_folder)
+    with Engine(model, adapter=load_adapter(str(adapter_file), model), compiled="off") as engine:
+        again = [wire.encode_picture(each.translation.picture) for each in replayed(engine, recording)]
+    assert again == [jpeg for _, jpeg in sorted(got)][-len(again) :]
 
 
 def test_what_is_no_picture_changes_nothing_and_is_said(liking_page: Page) -> None:

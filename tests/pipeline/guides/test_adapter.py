@@ -36,7 +36,7 @@ from pipeline.frames.codec import Frame, fitted
 from pipeline.frames.cuts import thumbnail_of
 from pipeline.guides.adapter import PictureAdapter
 from pipeline.guides.adapter_catalogue import ADAPTERS, STYLE_LAYERS
-from pipeline.guides.adapter_load import adapter_for
+from pipeline.guides.adapter_load import adapter_for, check_room
 from pipeline.memory import create_memory
 from pipeline.memory.none import NoMemory
 from pipeline.models.hub import Hub
@@ -425,6 +425,19 @@ def test_every_entry_names_a_family_and_a_licence() -> None:
 def test_the_embedded_model_needs_a_model_of_the_hub(tiny_model: Model) -> None:
     with pytest.raises(ModelError, match="without --adapter, or with a model such as Stable Diffusion"):
         load_adapter("like-sd15", tiny_model)
+
+
+def test_an_adapter_that_a_card_has_no_room_for_is_refused_before_it_is_read(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, card = files["plain"].parent / "image_encoder", torch.device("cuda")
+    needed = files["plain"].stat().st_size + (beside / "model.safetensors").stat().st_size
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed, 8 << 30))
+    check_room(files["plain"], beside, card)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed - 1, 8 << 30))
+    with pytest.raises(ModelError, match="needed: at most the 0 MiB that the card has left"):
+        check_room(files["plain"], beside, card)
+    check_room(files["plain"], beside, torch.device("cpu"))
 
 
 def broken(files: dict[str, Path], folder: Path, change: Any) -> Path:
