@@ -27,6 +27,7 @@ from pipeline.compute.attention import (
 )
 from pipeline.compute.devices import in_batch_order, numbers_on, rows_at
 from pipeline.compute.hooks import attention_layers, is_self_attention, processors_replaced
+from pipeline.compute.threads import team_for
 from pipeline.compute.trees import signature_of
 from pipeline.memory.bank import BankRow, LayerTokens, bank_size
 from pipeline.memory.bank_map import familiarity, grid_of
@@ -218,16 +219,21 @@ class FeatureBank:
         return PlainAttention(self.kernel, layer)
 
     def open(self, rows: Sequence[MemoryRow]) -> BankCall:
-        """A call that reads these rows, each held to the bank size that its settings ask for now."""
+        """A call that reads these rows, each held to the bank size that its settings ask for now; one that holds no
+        token is as none, so that its call is of a kind with those of first frames."""
         held = [row.features and row.features.merged(row.settings.bank_frames, row.generator) for row in rows]
-        return BankCall.of(rows, held)
+        return BankCall.of(rows, [None if bank is None or bank.is_empty else bank for bank in held])
 
     def updated(self, call: BankCall, index: int) -> BankRow:
         """What a row remembers after a call: the present joins every layer on the first frame, and each of them once in
         `bank_interval` frames after it, when `bank_renewal` says."""
+        with team_for(max(tokens.renewal_cost for tokens in call.present.values())):
+            return self._updated(call, index)
+
+    def _updated(self, call: BankCall, index: int) -> BankRow:
         settings, generator = call.rows[index].settings, call.rows[index].generator
         bank = call.banks[index]
-        if bank is None or bank.is_empty:
+        if bank is None:
             layers = {name: tokens.row(index) for name, tokens in call.present.items()}
             return BankRow(layers, frames=1).merged(settings.bank_frames, generator)
         due = bank.due(settings)

@@ -96,6 +96,15 @@ def test_pictures_are_those_of_pytorch(
 
 
 @needs_openvino
+def test_every_call_is_compiled_that_reads_a_bank_of_nothing(
+    tiny_model: Model, frames: list[Frame], cache: Path
+) -> None:
+    with Engine(tiny_model, compiled="wait") as engine:
+        session, settings = engine.open(), LIVELY.changed(bank_frames=0.0)
+        assert {session.submit(frame, settings).result().runtime for frame in frames[:4]} == {"OpenVINO"}
+
+
+@needs_openvino
 def test_a_second_start_reads_what_the_first_has_compiled_and_paints_the_same(
     tiny_model: Model, frames: list[Frame], cache: Path
 ) -> None:
