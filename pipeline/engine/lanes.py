@@ -306,6 +306,8 @@ class Lanes:
 
     def _finish(self, heads: list[Entry]) -> list[Outcome]:
         """Commit the first frames of some lanes, whose pictures arrive."""
+        if not heads:
+            return []
         outcomes: list[Outcome] = []
         runtime = self._translator.used.taken()
         # The last stage of a frame is one core's work: those of several visitors share the cores.
