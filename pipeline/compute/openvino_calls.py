@@ -103,8 +103,10 @@ def compile_to(stem: Path, model: Path, inputs: Sequence[Port], outputs: Sequenc
     core: Any = openvino.Core()
     graph = core.read_model(str(model))
     shaped: Any = openvino.preprocess.PrePostProcessor(graph)
+    read = _names(graph.inputs)
     for name, port in zip(input_names(len(inputs)), inputs, strict=True):
-        shaped.input(name).tensor().set_element_type(_type(port))
+        if name in read:
+            shaped.input(name).tensor().set_element_type(_type(port))
     for name, port in zip(output_names(len(outputs)), outputs, strict=True):
         shaped.output(name).tensor().set_element_type(_type(port))
     compiled = core.compile_model(shaped.build(), "CPU", how)
@@ -144,10 +146,9 @@ def read_call(stem: Path, inputs: Sequence[Port], outputs: Sequence[Port], how: 
     compiled = core.import_model(io.BytesIO(stem.with_suffix(BLOB).read_bytes()), "CPU", how)
     request = compiled.create_infer_request()
     taken, given = [each.place() for each in inputs], [each.place() for each in outputs]
-    there = {name for port in compiled.inputs for name in port.get_names()}
+    read = _names(compiled.inputs)
     for name, tensor in zip(input_names(len(taken)), taken, strict=True):
-        # What a function does not read has no port.
-        if name in there:
+        if name in read:
             request.set_tensor(name, _shared(tensor))
     for name, tensor in zip(output_names(len(given)), given, strict=True):
         request.set_tensor(name, _shared(tensor))
@@ -176,6 +177,11 @@ def digest_of(path: Path) -> str:
         while piece := file.read(1 << 20):
             found.update(piece)
     return found.hexdigest()
+
+
+def _names(ports: Sequence[Any]) -> set[str]:
+    """What ports of OpenVINO are called; inputs that a function does not read have none."""
+    return {name for port in ports for name in port.get_names()}
 
 
 def _type(port: Port) -> Any:

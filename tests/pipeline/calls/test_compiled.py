@@ -96,11 +96,12 @@ def test_pictures_are_those_of_pytorch(
 
 
 @needs_openvino
-def test_every_call_is_compiled_that_reads_a_bank_of_nothing(
-    tiny_model: Model, frames: list[Frame], cache: Path
+@pytest.mark.parametrize("off", ["bank_frames", "fusion_strength"])
+def test_calls_of_which_a_part_is_switched_off_are_compiled_too(
+    tiny_model: Model, frames: list[Frame], cache: Path, off: str
 ) -> None:
     with Engine(tiny_model, compiled="wait") as engine:
-        session, settings = engine.open(), LIVELY.changed(bank_frames=0.0)
+        session, settings = engine.open(), LIVELY.changed(**{off: 0.0})
         assert {session.submit(frame, settings).result().runtime for frame in frames[:4]} == {"OpenVINO"}
 
 
