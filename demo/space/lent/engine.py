@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from demo.space.lent.call import Left, Lent, News, Painted
 from demo.space.lent.slot import Asked, Slot
 from demo.words import word
-from pipeline.errors import FrameError, NoRoomError, PictureError, SessionClosedError
+from pipeline.errors import FrameError, ModelError, NoRoomError, PictureError, SessionClosedError
 from pipeline.settings import FrameSettings
 
 if TYPE_CHECKING:
@@ -145,6 +145,13 @@ class LentSession:
             self._resets, self._parcel = self._resets + 1, None
             return self._resets
 
+    def be_like(self, picture: Any) -> None:
+        """Raises `ModelError` for a picture to be like: a lent GPU has no adapter that reads one."""
+        if picture is not None:
+            raise ModelError(
+                "a picture to be like came, and this host has no adapter that reads one; needed: words. Describe it."
+            )
+
     def park(self, keep: bool) -> None:
         """Between two calls nothing of it lies on a device, and during one nobody is idle: it stays as it is."""
 
@@ -169,7 +176,7 @@ class LentSession:
 class LentEngine:
     """Opens sessions for the live wire of a host that is lent its GPU for a call at a time."""
 
-    control_name = None
+    control_name = adapter_name = None
     kernel = KERNEL
     alive = True
 

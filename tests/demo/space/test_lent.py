@@ -19,7 +19,7 @@ from demo.space.lent.engine import LentEngine, LentSession, NotLentError
 from demo.space.lent.row import sentences
 from demo.words import word
 from pipeline import Engine, FrameSettings, Model, Translation
-from pipeline.errors import NoRoomError, PromptError, SessionClosedError
+from pipeline.errors import ModelError, NoRoomError, PromptError, SessionClosedError
 from pipeline.frames.codec import Frame
 from tests.conftest import TINY_SIZE
 
@@ -115,6 +115,14 @@ def test_what_is_forgotten_does_not_come_along(
 def test_nobody_is_painted_without_a_gpu(engine: LentEngine, frames: list[Frame]) -> None:
     with pytest.raises(NotLentError, match="Paint live"):
         engine.open().submit(frames[0], SETTINGS).result(0)
+
+
+def test_a_picture_to_be_like_is_refused_in_words_and_taken_back_in_peace(engine: LentEngine) -> None:
+    session = engine.open()
+    session.be_like(None)
+    with pytest.raises(ModelError, match="this host has no adapter that reads one"):
+        session.be_like("a.png")
+    assert engine.adapter_name is None
 
 
 def test_a_picture_at_rest_costs_nothing(engine: LentEngine, frames: list[Frame]) -> None:
