@@ -84,6 +84,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="which lines it was trained on: scribble, sketch, lineart or canny (default: as known, else scribble)",
     )
     parser.add_argument(
+        "--decoder",
+        metavar="FILE",
+        help="a tiny decoder that remembers the frame before, against flicker, such as TAESDV: a .safetensors file, or "
+        "owner/name/file.safetensors of the hub",
+    )
+    parser.add_argument(
         "--adapter",
         metavar="NAME",
         help="let visitors give a picture that theirs are to be like: like-sd15, like-plus-sd15, like-sdxl, ..., or a "
@@ -241,7 +247,9 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     """Serve live minutes, pictures and videos until `stopped`, on a host that lends a GPU for a call at a time."""
     from demo.space import zero
 
-    beside = [f"--{name}" for name in ("control", "adapter", "loras", "embeddings") if getattr(arguments, name)]
+    beside = [
+        f"--{name}" for name in ("control", "decoder", "adapter", "loras", "embeddings") if getattr(arguments, name)
+    ]
     if beside:
         stop_with(f"{' and '.join(beside)} cannot be had on ZeroGPU. Leave it out, or take a GPU of your own.")
     spaces = zero.prepare()
@@ -314,7 +322,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     hush()
     from demo.live.limits import limits_of
     from demo.page.opening import StartError, check_address, check_folder, sheltered
-    from pipeline import Engine, load_adapter, load_control, load_model, read_embeddings, read_loras, with_embeddings
+    from pipeline import (
+        Engine,
+        load_adapter,
+        load_control,
+        load_model,
+        read_embeddings,
+        read_loras,
+        with_decoder,
+        with_embeddings,
+    )
     from pipeline.engine.memory_choice import loadable_memories
     from pipeline.errors import RearviewError
     from pipeline.models.hub import Hub
@@ -334,6 +351,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(f"Rearview paints with {model.credit}{': ' if model.reason else '.'}{model.reason}")
         words = read_embeddings(hub.places(arguments.embeddings), model) if arguments.embeddings else None
         model = with_embeddings(model, words.embeddings if words else ())
+        if arguments.decoder:
+            model = with_decoder(model, arguments.decoder, hub)
         shelf = read_loras(hub.places(arguments.loras), model) if arguments.loras else None
         control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
         adapter = load_adapter(arguments.adapter, model, hub) if arguments.adapter else None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.guides.adapter_load import load_adapter
     from pipeline.guides.control import Control
     from pipeline.guides.control_load import load_control
+    from pipeline.models.decoder import with_decoder
     from pipeline.models.hub import Hub
     from pipeline.models.load import Model, load_model
     from pipeline.models.lora import FusedLoras
@@ -72,6 +73,7 @@ __all__ = [
     "replayed",
     "translate_video",
     "translated_frames",
+    "with_decoder",
     "with_embeddings",
     "write_replay",
 ]
@@ -95,6 +97,7 @@ _HOMES = {
         "SessionClosedError",
         "VideoError",
     ),
+    "models.decoder": ("with_decoder",),
     "models.hub": ("Hub",),
     "models.lora": ("FusedLoras",),
     "models.lora_files": ("read_loras",),

@@ -100,6 +100,7 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
     )
     parser.add_argument("--control", metavar="NAME", help="as with app.py: what holds the picture to the frame's lines")
     parser.add_argument("--control-picture", metavar="KIND", help="as with app.py: which lines it was trained on")
+    parser.add_argument("--decoder", metavar="FILE", help="as with app.py: a decoder that remembers the frame before")
     parser.add_argument(
         "--like",
         type=Path,
@@ -134,11 +135,14 @@ def opened_engine(arguments: argparse.Namespace, compiled: Compiled) -> Engine:
     from pipeline.engine.engine import Engine
     from pipeline.guides.adapter_load import adapter_for, load_adapter
     from pipeline.guides.control_load import load_control
+    from pipeline.models.decoder import with_decoder
     from pipeline.models.hub import Hub
     from pipeline.models.load import load_model
 
     hub = Hub(offline=arguments.offline)
     model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
+    if arguments.decoder:
+        model = with_decoder(model, arguments.decoder, hub)
     control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
     named = arguments.adapter or (arguments.like and adapter_for(model))
     return Engine(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from pipeline.calls.graphs import copy_all, inputs_read, kind_of
 from pipeline.calls.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.calls.workshop import Order, Ready, Workshop, kind_name
 from pipeline.compute.trees import mapped, signature_of, tensors_in
-from pipeline.frames.codec import Autoencoder, decode, encode
+from pipeline.frames.codec import Autoencoder, encode
+from pipeline.frames.recurrent_decoder import Remembered, apart, decode_after, joined
 from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
 
 log = logging.getLogger(__name__)
@@ -183,16 +184,23 @@ class CompiledUnet:
 class PlainCodec:
     """The codec as it is."""
 
-    def prepare(self, pixels: Tensor, latents: Tensor, later: bool) -> None:
+    def prepare(self, vae: Autoencoder, pixels: Tensor, latents: Tensor, later: bool) -> None:
         """Have calls with these compiled before they come, where any are, as `Kinds.prepare` does."""
 
     def encode(self, vae: Autoencoder, pixels: Tensor) -> Tensor:
         """Pixels `[B, 3, H, W]` to latents in the UNet's scale, float32."""
         return encode(vae, pixels).float()
 
-    def decode(self, vae: Autoencoder, latents: Tensor) -> Tensor:
-        """Latents `[B, C, h, w]` to pixels, which the next call may overwrite."""
-        return decode(vae, latents)
+    def decode(
+        self, vae: Autoencoder, latents: Tensor, before: Sequence[Remembered]
+    ) -> tuple[Tensor, list[Remembered]]:
+        """Latents `[B, C, h, w]` to pixels, which the next call may overwrite, and what each row leaves for its next
+        frame; `before` is what each one's last frame has left."""
+        pixels, left = self._decoded(vae, latents, joined(vae, latents, before))
+        return pixels, apart(left, len(latents))
+
+    def _decoded(self, vae: Autoencoder, latents: Tensor, before: Remembered) -> tuple[Tensor, Remembered]:
+        return decode_after(vae, latents, before)
 
 
 class CompiledCodec(PlainCodec):
@@ -206,20 +214,20 @@ class CompiledCodec(PlainCodec):
         # A copy: a frame's latents are kept until it is painted, and longer.
         return super().encode(vae, pixels) if made is None else made.clone()
 
-    def decode(self, vae: Autoencoder, latents: Tensor) -> Tensor:
-        made = self._made("decoder", latents)
-        return super().decode(vae, latents) if made is None else made
+    def _decoded(self, vae: Autoencoder, latents: Tensor, before: Remembered) -> tuple[Tensor, Remembered]:
+        made = self._made("decoder", (latents, before))
+        return super()._decoded(vae, latents, before) if made is None else made
 
-    def prepare(self, pixels: Tensor, latents: Tensor, later: bool) -> None:
-        for part, tensor in (("encoder", pixels), ("decoder", latents)):
-            self._kinds.prepare(part, signature_of(tensor), lambda tensor=tensor: tensor, later)  # type: ignore[misc]
+    def prepare(self, vae: Autoencoder, pixels: Tensor, latents: Tensor, later: bool) -> None:
+        before = joined(vae, latents, [()] * len(latents))
+        for part, inputs in (("encoder", pixels), ("decoder", (latents, before))):
+            self._kinds.prepare(part, signature_of(inputs), lambda inputs=inputs: inputs, later)  # type: ignore[misc]
 
-    def _made(self, part: str, tensor: Tensor) -> Tensor | None:
-        ready = self._kinds.ready(part, signature_of(tensor), lambda: tensor)
+    def _made(self, part: str, inputs: Any) -> Any:
+        """What a call with these inputs, a tree of tensors, gives; `None` where OpenVINO does not make it."""
+        ready = self._kinds.ready(part, signature_of(inputs), lambda: inputs)
         if ready is None:
             return None
-        (place,) = ready.call.inputs
-        place.copy_(tensor)
+        copy_all(list(tensors_in(inputs)), list(ready.call.inputs))
         ready.call.run()
-        result: Tensor = ready.result
-        return result
+        return ready.result

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from pipeline.compute.openvino_calls import Port, compile_to, export, keep_facts, options, read_call
 from pipeline.compute.tree_files import outline, read_tree
 from pipeline.compute.trees import mapped, tensors_in
-from pipeline.frames.codec import decode, encode
+from pipeline.frames.codec import encode
+from pipeline.frames.recurrent_decoder import RecurrentDecoder, decode_after
 from pipeline.memory import Memory, MemoryLayout, MemoryRow, create_memory
 from pipeline.models.unet_call import UnetInputs, predicted
 from pipeline.settings import FrameSettings
@@ -82,7 +83,7 @@ class PlainCall(nn.Module):
         if self.work.part == "encoder":
             return encode(self.network, inputs).float()
         if self.work.part == "decoder":
-            return decode(self.network, inputs)
+            return decode_after(self.network, *inputs)
         return self._unet_called(inputs)
 
     def _unet_called(self, inputs: UnetInputs) -> Any:
@@ -133,16 +134,21 @@ def memory_of(source: MemorySource) -> Any:
 def write_network(path: Path, network: Any) -> None:
     """Write the weights of a network of diffusers, and what it is."""
     weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, path, {NETWORK: json.dumps([type(network).__name__, network.to_json_string()])})
+    decoder = getattr(network, "decoder", None)
+    places = decoder.places if isinstance(decoder, RecurrentDecoder) else ()
+    save_file(weights, path, {NETWORK: json.dumps([type(network).__name__, network.to_json_string(), places])})
 
 
 def read_network(path: Path, dtype: torch.dtype) -> Any:
     """The network in a file of `write_network`."""
     with safe_open(path, framework="pt") as file:
-        name, config = json.loads(file.metadata()[NETWORK])
+        name, config, places = json.loads(file.metadata()[NETWORK])
         weights = {each: file.get_tensor(each) for each in file.keys()}
     kind = getattr(diffusers, name)
-    network = kind.from_config(json.loads(config)).eval().requires_grad_(False)
+    network = kind.from_config(json.loads(config))
+    if places:
+        network.decoder = RecurrentDecoder(network.decoder, places)
+    network.eval().requires_grad_(False)
     # As any module: diffusers' own `to` warns of what is meant here.
     nn.Module.to(network, dtype)
     network.load_state_dict(weights)

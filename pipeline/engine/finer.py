@@ -68,8 +68,8 @@ def finer_picture(translator: Translator, resting: Resting, waits: Callable[[], 
                 (frame,) = translator.stepped([(frame, StreamState())])
                 # What is only launched would have to be waited for by whoever comes.
                 settle(model.device)
-            (arriving,) = translator.decoded([frame])
-            painted = arriving.waited_for()
+            (decoded,) = translator.decoded([(frame, StreamState())])
+            painted = decoded.arriving.waited_for()
     except GivenUpError:
         return None
     if painted is None:

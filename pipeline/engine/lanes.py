@@ -17,10 +17,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from pipeline.calls.streams import Arriving
 from pipeline.engine.session import Session, Translation, without_bank
 from pipeline.engine.stream import StreamState
-from pipeline.engine.translator import Asked, Past, Translator, UnderWay
+from pipeline.engine.translator import Asked, Decoded, Past, Translator, UnderWay
 from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame
 from pipeline.guides.safety import FLAGGED
@@ -61,14 +60,14 @@ class Tick:
 @dataclass(eq=False)
 class Entry:
     """A frame in a lane. `origin` is the session's state that its stream began from: frames of one origin look back at
-    each other, and a reset in between gives later frames another. `arriving` is its picture, or why there is none, from
+    each other, and a reset in between gives later frames another. `decoded` is its picture, or why there is none, from
     when it has been decoded on."""
 
     request: Request
     frame: UnderWay
     origin: StreamState
     since: float
-    arriving: Arriving | Exception | None = None
+    decoded: Decoded | Exception | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +122,7 @@ class Lanes:
     def has_room(self, request: Request, before: int = 0) -> bool:
         """Whether the frame may set out now, beside those of its session that are under way, and behind `before` more.
         One whose picture is on its way from the device leaves its place to the next."""
-        under_way = [each for each in self._lanes.get(request.session, ()) if each.arriving is None]
+        under_way = [each for each in self._lanes.get(request.session, ()) if each.decoded is None]
         return len(under_way) + before < request.asked.settings.frames_under_way
 
     def served(self, session: Session) -> float:
@@ -215,7 +214,7 @@ class Lanes:
     def _heads(self, decoded: bool) -> list[Entry]:
         """The first frame of each lane, if it has passed all of its steps and has, or has not, been decoded."""
         heads = [lane[0] for lane in self._lanes.values() if lane[0].frame.is_denoised]
-        return [head for head in heads if (head.arriving is not None) is decoded]
+        return [head for head in heads if (head.decoded is not None) is decoded]
 
     def _past(self, entry: Entry) -> Past:
         lane = self._lanes[entry.request.session]
@@ -289,18 +288,18 @@ class Lanes:
     def _decode(self, entries: list[Entry]) -> None:
         """Send the pictures of some frames on their way."""
 
-        def decoded(entries: Sequence[Entry]) -> list[Arriving]:
-            return self._translator.decoded([entry.frame for entry in entries])
+        def decoded(entries: Sequence[Entry]) -> list[Decoded]:
+            return self._translator.decoded([(entry.frame, entry.origin) for entry in entries])
 
-        for entry, arriving in settled_apart(decoded, entries):
-            entry.arriving = arriving
+        for entry, picture in settled_apart(decoded, entries):
+            entry.decoded = picture
 
     def _done(self, entry: Entry) -> tuple[Frame, StreamState] | Exception:
         """The picture of a frame and what it leaves, or why there is none."""
         try:
-            if entry.arriving is None or isinstance(entry.arriving, Exception):
-                raise entry.arriving or RuntimeError("a frame came to its end that was never decoded")
-            return self._translator.done(entry.frame, entry.origin, entry.arriving)
+            if entry.decoded is None or isinstance(entry.decoded, Exception):
+                raise entry.decoded or RuntimeError("a frame came to its end that was never decoded")
+            return self._translator.done(entry.frame, entry.origin, entry.decoded)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this frame
             return error
 
@@ -338,7 +337,7 @@ class Lanes:
         behind = [each for each in lane[lane.index(entry) + 1 :] if each.origin is entry.origin]
         self._leave(entry)
         for each in behind:
-            each.frame, each.arriving = self._translator.rebased(each.frame, self._past(each)), None
+            each.frame, each.decoded = self._translator.rebased(each.frame, self._past(each)), None
         return [(entry.request, error)]
 
     def _leave(self, entry: Entry) -> None:

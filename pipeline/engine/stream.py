@@ -14,6 +14,7 @@ from pipeline.engine.guidance import rows_of_frame
 from pipeline.frames.codec import Frame
 from pipeline.frames.cuts import Thumbnail, has_moved, is_cut
 from pipeline.frames.history import History
+from pipeline.frames.recurrent_decoder import Remembered
 from pipeline.guides.adapter import Read
 from pipeline.guides.depth import DepthRange
 from pipeline.memory import Memory
@@ -124,8 +125,8 @@ class Seen:
 class StreamState:
     """What one frame of a stream leaves to the next, and whether its picture was flagged. A new one is committed whole,
     or not at all. `resets` is how often its session had forgotten everything before the stream began, `depth_range`
-    the range that its depth is shown in, where its memory reads depth, and `read` what was read from the picture that
-    its frames are to be like."""
+    the range that its depth is shown in, where its memory reads depth, `read` what was read from the picture that its
+    frames are to be like, and `drawn` what the decoder remembers of the last picture."""
 
     seen: Seen = Seen()
     rows: Mapping[RowKey, Any] = field(default_factory=dict)
@@ -136,6 +137,7 @@ class StreamState:
     resets: int = 0
     depth_range: DepthRange | None = None
     read: Read | None = None
+    drawn: Remembered = ()
 
     def nbytes(self, memory: Memory) -> int:
         """Bytes of all arrays: what `memory` holds in the rows, the noise, small copies of inputs, the last picture."""
@@ -154,8 +156,9 @@ class StreamState:
 
     @property
     def _shown_nbytes(self) -> int:
-        """Bytes of what is kept of inputs, whatever the settings are."""
-        return self.seen.nbytes + (0 if self.depth_range is None else self.depth_range.nbytes)
+        """Bytes of what is kept of inputs and by the decoder, whatever the settings are."""
+        drawn = sum(each.nbytes for each in self.drawn)
+        return self.seen.nbytes + drawn + (0 if self.depth_range is None else self.depth_range.nbytes)
 
     def forgotten(self) -> StreamState:
         """The beginning of the next stream of the same session."""
@@ -163,7 +166,7 @@ class StreamState:
 
     def without_picture(self) -> StreamState:
         """The same for a model that has changed: the next picture is painted anew, and the bank learns again."""
-        return replace(self, history=None, seen=replace(self.seen, stillness=Stillness()))
+        return replace(self, history=None, drawn=(), seen=replace(self.seen, stillness=Stillness()))
 
     def moved(self, memory: Memory, device: torch.device) -> StreamState:
         """The same with all tensors on another device."""
@@ -171,4 +174,5 @@ class StreamState:
         noise = {key: each.to(device) for key, each in self.noise.items()}
         shown = self.depth_range and self.depth_range.moved(device)
         read = self.read and self.read.moved(device)
-        return replace(self, rows=rows, noise=noise, depth_range=shown, read=read)
+        drawn = tuple(each.to(device) for each in self.drawn)
+        return replace(self, rows=rows, noise=noise, depth_range=shown, read=read, drawn=drawn)

@@ -16,12 +16,14 @@ from pipeline.calls.compiled import PlainCodec
 from pipeline.calls.runtimes import Used
 from pipeline.calls.streams import Arriving, OneStream, Streams
 from pipeline.compute.devices import leaving, numbers_on, sent
+from pipeline.compute.trees import tensors_in
 from pipeline.engine.guidance import branch_count, branch_prompts, guided
 from pipeline.engine.stream import Carried, NoiseKey, RowKey, Seen, StreamState, merge_generator, noise_for
 from pipeline.errors import FrameError
 from pipeline.frames.codec import Frame, as_pixels
 from pipeline.frames.cuts import thumbnail_of
 from pipeline.frames.history import steadied
+from pipeline.frames.recurrent_decoder import Remembered
 from pipeline.guides.adapter import LikePicture, PictureAdapter, Read
 from pipeline.guides.control import Control
 from pipeline.guides.depth import DepthModel, DepthRange, FrameDepth, depths_of
@@ -156,6 +158,14 @@ Past = StreamState | UnderWay
 
 
 @dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture that is on its way, and what the decoder remembers of it."""
+
+    arriving: Arriving
+    left: Remembered
+
+
+@dataclass(frozen=True, eq=False)
 class Translator:
     """The parts of a model and a memory that turn frames into pictures; what looks these over, what controls them and
     what reads pictures that they are to be like, if anything; what guesses the depth that the memory reads, if any;
@@ -247,7 +257,8 @@ class Translator:
             frame = self.begun(asked, past)
             pixels = as_pixels(asked.frame, self.model.device, self.model.dtype)
             latents = frame.latents.to(self.model.dtype)
-            self.codec.prepare(pixels.repeat(rows, 1, 1, 1), latents.repeat(rows, 1, 1, 1), later=rows > 1)
+            pixels, latents = (each.repeat(rows, 1, 1, 1) for each in (pixels, latents))
+            self.codec.prepare(self.model.vae, pixels, latents, later=rows > 1)
             for step in range(len(frame.steps)):
                 frames = self._with_depth([(replace(frame, step=step), past)] * rows)
                 self.runner(self.model.unet, self._inputs(frames, [each.noisy() for each, _ in frames]))
@@ -306,21 +317,26 @@ class Translator:
         known = self.memory.known(call, row, (frame.source.shape[2], frame.source.shape[3]))
         return None if known is None else leaving(known)
 
-    def decoded(self, frames: Sequence[UnderWay]) -> list[Arriving]:
-        """The pictures of frames, which have to be of one shape, on their way from the device, looked over."""
-        latents = [frame.latents for frame in frames]
-        with torch.inference_mode(), self.streams.decoding(*latents):
-            pixels = self.codec.decode(self.model.vae, torch.cat(latents).to(self.model.dtype))
+    def decoded(self, frames: Sequence[tuple[UnderWay, StreamState]]) -> list[Decoded]:
+        """The pictures of frames, which have to be of one shape, each with its past, on their way from the device,
+        looked over."""
+        latents = [frame.latents for frame, _ in frames]
+        before = [past.drawn if frame.carried.picture else () for frame, past in frames]
+        with torch.inference_mode(), self.streams.decoding(*latents, *tensors_in(before)):
+            pixels, left = self.codec.decode(self.model.vae, torch.cat(latents).to(self.model.dtype), before)
             flagged = [None] * len(frames) if self.safety is None else self.safety.flags(pixels)
-            return [self.streams.arriving(pixels[index : index + 1], flagged[index]) for index in range(len(frames))]
+            return [
+                Decoded(self.streams.arriving(pixels[index : index + 1], flagged[index]), left[index])
+                for index in range(len(frames))
+            ]
 
-    def done(self, frame: UnderWay, past: StreamState, arriving: Arriving) -> tuple[Frame, StreamState]:
+    def done(self, frame: UnderWay, past: StreamState, decoded: Decoded) -> tuple[Frame, StreamState]:
         """The picture `[H, W, 3]` of a frame, once it is here, and what it leaves to the next; one that is flagged
         comes out blurred and leaves no picture to hold on to.
 
         Raises `FrameError` for pixels that are no numbers.
         """
-        painted = arriving.waited_for()
+        painted = decoded.arriving.waited_for()
         if painted is None:
             raise FrameError(
                 "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
@@ -344,7 +360,16 @@ class Translator:
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
         state = StreamState(
-            frame.seen, frame.rows, frame.noise, history, fill, False, past.resets, frame.depth_range, frame.read
+            frame.seen,
+            frame.rows,
+            frame.noise,
+            history,
+            fill,
+            False,
+            past.resets,
+            frame.depth_range,
+            frame.read,
+            decoded.left,
         )
         return picture, state
 
@@ -353,8 +378,8 @@ class Translator:
         frame = self.begun(asked, past)
         while not frame.is_denoised:
             (frame,) = self.stepped([(frame, past)])
-        (arriving,) = self.decoded([frame])
-        return self.done(frame, past, arriving)
+        (decoded,) = self.decoded([(frame, past)])
+        return self.done(frame, past, decoded)
 
 
 def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:

@@ -1,0 +1,55 @@
+"""A decoder that remembers in the place of a model's own, from a file of weights or from the hub."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from diffusers import AutoencoderTiny
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from pipeline.errors import ModelError
+from pipeline.frames.recurrent_decoder import with_recurrent_decoder
+from pipeline.models.hub import PICKLE_ENDINGS, Hub
+from pipeline.models.hub_names import is_file_name
+from pipeline.models.load import Model
+
+
+def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | None = None) -> Model:
+    """The same model, which no engine has yet, with the decoder of a `.safetensors` file, or of one of the hub
+    ("owner/name/file.safetensors"): TAESDV's, or another tiny one whose blocks remember, for the latents of the model.
+
+    Without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold. Raises `ModelError`.
+    """
+    name = str(name_or_file)
+    if not isinstance(model.vae, AutoencoderTiny):
+        raise ModelError(
+            f"decoder {name!r} came for model {model.name!r}, whose own is {type(model.vae).__name__}; needed: a model "
+            "with a tiny autoencoder. Take one of the catalogue, or leave --decoder out."
+        )
+    try:
+        vae = with_recurrent_decoder(model.vae, load_file(_place_of(name, hub or Hub())))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelError(
+            f"decoder {name!r} does not fit model {model.name!r} ({str(error)[:200]}); needed: a tiny decoder whose "
+            "blocks remember, for this model's latents. Check the file."
+        ) from error
+    return replace(model, vae=vae)
+
+
+def _place_of(name: str, hub: Hub) -> Path:
+    if name.endswith(PICKLE_ENDINGS):
+        raise ModelError(
+            f"decoder {name!r} came as a pickle, which can run the code of whoever wrote it; needed: safetensors. "
+            "Convert it with `python -m scripts.convert_weights`."
+        )
+    if Path(name).is_file():
+        return Path(name)
+    if is_file_name(name):
+        return hub.file(name)
+    raise ModelError(
+        f"decoder came as {name!r}; needed: a .safetensors file, or owner/name/file.safetensors of the hub. Check the "
+        "name or the path."
+    )

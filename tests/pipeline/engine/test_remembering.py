@@ -1,0 +1,150 @@
+"""Sessions whose decoder remembers: each its own frames, until the scene is cut; parked, packed and compiled as any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import Engine, FrameSettings, Model, ModelError, Session, load_model, with_decoder
+from pipeline.calls import workshop
+from pipeline.engine.translator import Translator
+from pipeline.frames.codec import Frame
+from pipeline.memory import create_memory
+from pipeline.prompts.encoder import PromptEncoder
+from tests.pipeline.calls.test_compiled import Here
+from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
+from tests.support.decoder_files import save_decoder
+
+SETTINGS = FrameSettings(prompt="(neon)1.4 cat", steadiness=0.0, bank_frames=0.0)
+CUT = np.full((40, 48, 3), 250, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def file(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_decoder(tmp_path_factory.mktemp("decoder"), tiny_model.vae)
+
+
+@pytest.fixture
+def fresh(tiny_folder: Path, file: Path) -> Model:
+    """A model that no engine has."""
+    return remembering_model(tiny_folder, file)
+
+
+def remembering_model(folder: Path, file: Path) -> Model:
+    return with_decoder(load_model(folder, device="cpu", dtype=torch.float32), file)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_folder: Path, file: Path) -> Iterator[Engine]:
+    with Engine(remembering_model(tiny_folder, file)) as engine:
+        yield engine
+
+
+def painted(session: Session, frames: list[Frame], **changes: Any) -> list[Frame]:
+    return [np.asarray(session.translate(frame, SETTINGS.changed(**changes))) for frame in frames]
+
+
+def same(some: list[Frame], others: list[Frame]) -> bool:
+    return all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))
+
+
+def test_a_frame_is_drawn_with_the_one_before(engine: Engine, frames: list[Frame]) -> None:
+    first, second = painted(engine.open(), frames[:2])
+    alone = [painted(engine.open(), [frame])[0] for frame in frames[:2]]
+    assert np.array_equal(first, alone[0]) and not np.array_equal(second, alone[1])
+
+
+def test_a_cut_a_reset_and_another_prompt_begin_anew(engine: Engine, frames: list[Frame]) -> None:
+    session = engine.open()
+    painted(session, frames[:2])
+    assert same(painted(session, [CUT]), painted(engine.open(), [CUT]))
+    session.reset()
+    assert same(painted(session, frames[2:3]), painted(engine.open(), frames[2:3]))
+    assert same(painted(session, frames[3:4], prompt="oil"), painted(engine.open(), frames[3:4], prompt="oil"))
+
+
+def test_visitors_together_are_each_as_alone(engine: Engine, frames: list[Frame]) -> None:
+    sessions = [engine.open(seed=number) for number in range(3)]
+    together: list[list[Frame]] = [[] for _ in sessions]
+    for turn in range(4):
+        asked = [session.submit(frames[turn + number], SETTINGS) for number, session in enumerate(sessions)]
+        for pictures, each in zip(together, asked, strict=True):
+            pictures.append(each.result().picture)
+    for number, pictures in enumerate(together):
+        alone = painted(engine.open(seed=number), frames[number : number + 4])
+        assert max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(pictures, alone, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("apart", ["parked", "packed"])
+def test_a_visit_goes_on_as_if_it_had_not_rested(engine: Engine, frames: list[Frame], apart: str) -> None:
+    expected = painted(engine.open(), frames[:4])
+    session = engine.open()
+    assert same(painted(session, frames[:2]), expected[:2])
+    if apart == "parked":
+        session.park(keep=True)
+    else:
+        parcel = session.packed()
+        session = engine.open()
+        session.resume(parcel)
+    assert same(painted(session, frames[2:4]), expected[2:])
+
+
+def test_what_it_remembers_is_counted_and_stays_of_one_size(engine: Engine, frames: list[Frame]) -> None:
+    session = engine.open()
+    painted(session, frames[:1])
+    held = session.nbytes
+    drawn = sum(each.nbytes for each in session.state.drawn)
+    painted(session, frames[1:5])
+    assert 0 < drawn < held == session.nbytes
+    assert engine.session_nbytes(SETTINGS) >= held - session.state.seen.nbytes
+
+
+def test_pipelined_frames_are_those_of_one_after_another(fresh: Model) -> None:
+    opened = create_memory("none", fresh.entry.memory_layout, "sdpa")
+    translator = Translator(fresh, opened, PromptEncoder(fresh.text_encoders), fresh.schedule)
+    visitor = Visitor(0, [SETTINGS.changed(steps=3, pipelined="on")])
+    with opened.installed(fresh.unet):
+        expected = alone(translator, visitor, 6)
+        ground = Ground(translator)
+        while visitor.sent < 6:
+            ground.send(visitor)
+            ground.tick()
+        ground.flush()
+    assert max(tick.rows for tick in ground.ticks) > 1
+    assert_alike(visitor.pictures, expected)
+
+
+@pytest.mark.skipif(not workshop.is_installed(), reason="needs openvino and onnx")
+def test_it_is_compiled(
+    fresh: Model, frames: list[Frame], engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(workshop.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(workshop, "Compiler", Here)
+    with Engine(fresh, compiled="wait") as compiled:
+        session = compiled.open()
+        translations = [session.submit(frame, SETTINGS).result() for frame in frames[:4]]
+    assert {each.runtime for each in translations} == {"OpenVINO"}
+    expected = painted(engine.open(), frames[:4])
+    assert max(int(np.abs(a.picture.astype(int) - b).max()) for a, b in zip(translations, expected, strict=True)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("taesdv.pth", "came as a pickle.*scripts.convert_weights"),
+        ("nowhere.safetensors", "needed: a .safetensors file, or owner/name"),
+    ],
+)
+def test_what_is_no_decoder_gets_a_sentence(tiny_model: Model, name: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        with_decoder(tiny_model, name)
+
+
+def test_a_decoder_for_other_latents_is_refused(plain_model: Model, file: Path) -> None:
+    with pytest.raises(ModelError, match="does not fit model .*needed: a tiny decoder whose blocks remember"):
+        with_decoder(plain_model, file)
