@@ -14,7 +14,7 @@ from pipeline.calls.streams import Arrived, Painted
 from pipeline.engine.guidance import branch_count, classifier_free, guided, residual_noise, rows_of_frame
 from pipeline.engine.lanes import Tick
 from pipeline.engine.stream import StreamState
-from pipeline.engine.translator import Asked, Translator
+from pipeline.engine.translator import Asked, Decoded, Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory
 from pipeline.models.catalogue import Distillation
@@ -202,7 +202,7 @@ def drawn(number: int) -> Frame:
 def test_many_frames_of_one_picture_are_one_result(translator: Translator, kind: str, steps: int, count: int) -> None:
     asked = Asked(drawn(0), FORGETFUL.changed(guidance=2.0, guidance_kind=kind, steps=steps), 7)
     state, results = StreamState(), []
-    painted = Arrived(Painted(np.zeros((TINY_SIZE, TINY_SIZE, 3), np.uint8)))
+    painted = Decoded(Arrived(Painted(np.zeros((TINY_SIZE, TINY_SIZE, 3), np.uint8))), ())
     for _ in range(count):
         frame = translator.begun(asked, state)
         while not frame.is_denoised:

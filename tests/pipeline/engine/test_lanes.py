@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import FrameError, FrameSettings, Model
-from pipeline.calls.streams import Arrived, Arriving
+from pipeline.calls.streams import Arrived
 from pipeline.engine.lanes import Lanes, Outcome, Request, Tick, settled_apart
 from pipeline.engine.session import Translation
 from pipeline.engine.stream import StreamState
-from pipeline.engine.translator import Asked, Translator, UnderWay
+from pipeline.engine.translator import Asked, Decoded, Translator, UnderWay
 from pipeline.errors import SessionClosedError
 from pipeline.frames.codec import Frame, fitted
 from pipeline.memory import create_memory
@@ -350,8 +350,8 @@ def test_a_pipelined_frame_that_fails_leaves_nothing_to_those_behind_it(
     visitor, ground = Visitor(0, [bad if number == failing else steps for number in range(5)]), Ground(translator)
     done = translator.done
 
-    def spoiled(frame: UnderWay, past: StreamState, arriving: Arriving) -> Any:
-        return done(frame, past, Arrived(None) if frame.asked.settings is bad else arriving)
+    def spoiled(frame: UnderWay, past: StreamState, decoded: Decoded) -> Any:
+        return done(frame, past, Decoded(Arrived(None), ()) if frame.asked.settings is bad else decoded)
 
     object.__setattr__(translator, "done", spoiled)
     while visitor.sent < 5:
