@@ -6,6 +6,7 @@ They are made in memory: no file is read or written, and nothing is downloaded.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from diffusers.models.embeddings import ImageProjection
+from diffusers.models.unets.unet_2d_blocks import AutoencoderTinyBlock
 from torch import nn
 from transformers import (
     CLIPTextConfig,
@@ -24,6 +26,7 @@ from transformers import (
 )
 
 from pipeline.compute.hooks import attention_layers, is_self_attention
+from pipeline.frames.recurrent_decoder import RecurrentDecoder
 from pipeline.guides.adapter import PictureAdapter
 from pipeline.models.load import Model, ModelEntry, default_dtype
 from pipeline.prompts.encoder import TextEncoder
@@ -190,6 +193,15 @@ def codec_of(shape: Shape) -> AutoencoderTiny:
     """The autoencoder of a shape."""
     widths = (shape.codec_width,) * 4
     return AutoencoderTiny(encoder_block_out_channels=widths, decoder_block_out_channels=widths, latent_channels=4)
+
+
+def recurrent_codec_of(model: Model) -> AutoencoderTiny:
+    """The autoencoder of a model with a decoder all of whose blocks remember, as TAESDV's do."""
+    codec = copy.deepcopy(model.vae)
+    assert isinstance(codec, AutoencoderTiny)
+    places = [place for place, layer in enumerate(codec.decoder.layers) if isinstance(layer, AutoencoderTinyBlock)]
+    codec.decoder = RecurrentDecoder(codec.decoder, places).to(model.device, model.dtype)
+    return codec.eval().requires_grad_(False)
 
 
 def text_encoder_of(text: TextShape, tokenizer: CLIPTokenizer) -> CLIPTextModel | CLIPTextModelWithProjection:

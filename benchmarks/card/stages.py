@@ -15,6 +15,7 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 
 from benchmarks.card.ceilings import Ceilings, bytes_of, median_ms, operations_of
+from benchmarks.card.shapes import recurrent_codec_of
 from benchmarks.measuring import report
 from benchmarks.measuring.drawing import moving_drawing
 from pipeline import Engine, FrameSettings, Model
@@ -92,7 +93,12 @@ def stage_row(model: Model, size: tuple[int, int], stage: Stage, ceilings: Ceili
         stepped = translator.stepped(pairs)
         asked = [(frame.asked, past) for frame, past in pairs]
         encode_ms = median_ms(lambda: translator.begun_together(asked), device)
-        decode_ms = median_ms(lambda: [each.waited_for() for each in translator.decoded(stepped)], device)
+        ends = [(frame, past) for frame, (_, past) in zip(stepped, pairs, strict=True)]
+        decode_ms = median_ms(lambda: pictures_of(translator, ends), device)
+        recalling = replace(translator, model=replace(model, vae=recurrent_codec_of(model)))
+        left = [each.left for each in recalling.decoded(ends)]
+        followed = [(frame, replace(past, drawn=each)) for (frame, past), each in zip(ends, left, strict=True)]
+        recurrent_ms = median_ms(lambda: pictures_of(recalling, followed), device)
     with translating(model, size, stage.memory, Kernels("sdpa", "sdpa")) as translator, torch.inference_mode():
         plain = replace(inputs, memory=unet_inputs(translator, pairs)[1])
         operations = operations_of(lambda: predicted(model.unet, plain))
@@ -109,12 +115,18 @@ def stage_row(model: Model, size: tuple[int, int], stage: Stage, ceilings: Ceili
         "UNet": unet_ms,
         "renewal": renewal_ms,
         "decode": decode_ms,
+        "decode, recurrent": recurrent_ms,
         "history": history_ms * stage.rows,
         "GFLOP": operations / 1e9,
         "MiB": moved / 2**20,
         "floor": floor,
         "floor of UNet, %": 100 * floor / unet_ms,
     }
+
+
+def pictures_of(translator: Translator, ends: Sequence[Any]) -> list[Any]:
+    """The pictures of frames that are denoised, each with its past, once they are here."""
+    return [each.arriving.waited_for() for each in translator.decoded(ends)]
 
 
 def full_pairs(translator: Translator, frames: Sequence[Frame], stage: Stage) -> list[Any]:

@@ -277,11 +277,12 @@ def test_on_a_card_no_tick_waits(tiny_folder: Any, way: Distillation) -> None:
         torch.cuda.set_sync_debug_mode("error")
         try:
             frames = translator.begun_together([(frame.asked, past) for frame, past in pairs])
-            stepped = translator.stepped(list(zip(frames, (past for _, past in pairs), strict=True)))
-            arriving = translator.decoded(stepped)
+            pasts = [past for _, past in pairs]
+            stepped = translator.stepped(list(zip(frames, pasts, strict=True)))
+            decoded = translator.decoded(list(zip(stepped, pasts, strict=True)))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        assert all(each.waited_for() is not None for each in arriving)
+        assert all(each.arriving.waited_for() is not None for each in decoded)
 
 
 @pytest.mark.gpu

@@ -224,5 +224,5 @@ def test_rows_of_many_blends_are_what_each_is_alone(translator: Translator, fram
         for index, frame in enumerate(begun):
             (alone,) = translator.stepped([(frame, pasts[index])])
             torch.testing.assert_close(together[index].latents, alone.latents, rtol=1e-5, atol=1e-5)
-        pixels = translator.decoded(together)
+        pixels = translator.decoded(list(zip(together, pasts, strict=True)))
         pasts = [translator.done(*each)[1] for each in zip(together, pasts, pixels, strict=True)]
