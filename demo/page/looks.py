@@ -30,25 +30,15 @@ class Looks:
     """The controls of what is asked for."""
 
     prompt: gr.Textbox
-    negative_prompt: gr.Textbox
     style: gr.Radio
     time: gr.Radio
-
-    @property
-    def settings(self) -> dict[str, gr.components.Component]:
-        """The controls of all settings among them, by name."""
-        return {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
 
 
 def build_looks(settings: dict[str, Any]) -> Looks:
     """The part of the page for what is asked for, beginning with `settings`."""
     style, time = chosen(settings["prompt"])
-    with gr.Group():
-        prompt = textbox("prompt", settings)
-        negative_prompt = textbox("negative_prompt", settings)
     return Looks(
-        prompt,
-        negative_prompt,
+        textbox("prompt", settings),
         style=_pick("styles", {name: word(f"styles.{name}") for name in STYLES}, style, "rv-cards"),
         time=_pick("times", {name: word(f"times.{name}") for name in (AS_DRAWN, *TIMES)}, time, "rv-pills"),
     )
@@ -66,10 +56,13 @@ def _pick(name: str, labels: dict[str, str], value: str | None, look: str) -> gr
     )
 
 
-def build_blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
-    """The second prompt, and how far the picture goes towards it, by the names of their settings."""
+def build_other_prompts(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
+    """What is steered away from, the second prompt, and how far the picture goes towards it, by the names of their
+    settings."""
+    components: dict[str, gr.components.Component] = {"negative_prompt": textbox("negative_prompt", settings)}
+    # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
     with gr.Accordion(word("looks.blend"), open=True, elem_id="blend"):
-        return {
+        return components | {
             "second_prompt": textbox("second_prompt", settings),
             "prompt_blend": slider("prompt_blend", settings),
             "prompt_curve": radio("prompt_curve", settings),
@@ -78,8 +71,7 @@ def build_blend(settings: dict[str, Any]) -> dict[str, gr.components.Component]:
 
 def wire_looks(looks: Looks) -> None:
     """Let style and time find their places in the prompt and follow it; tell the studio which prompts were meant."""
-    for name, component in looks.settings.items():
-        send_changes(component, name)
+    send_changes(looks.prompt, "prompt")
     for each in (looks.style, looks.time):
         composed = each.input(compose, [looks.prompt, looks.style, looks.time], looks.prompt, **quiet)
         composed.success(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)

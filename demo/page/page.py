@@ -13,7 +13,7 @@ from demo import assets
 from demo.live.live import Live
 from demo.page.api import build_api
 from demo.page.controls import help_of, quiet, radio, send_changes, slider
-from demo.page.looks import SUBMITTED, build_blend, build_looks, studio_facts, wire_applying, wire_looks
+from demo.page.looks import SUBMITTED, build_looks, build_other_prompts, studio_facts, wire_applying, wire_looks
 from demo.page.lora import Styles, build_styles
 from demo.page.presets import EXAMPLES, Example
 from demo.page.replay import build_replay_tab
@@ -26,8 +26,8 @@ from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSetting
 if TYPE_CHECKING:
     from pipeline import Session
 
-MAIN_SLIDERS = ("steps", "steadiness", "fusion_strength", "bank_frames")
-MORE_SLIDERS = ("strength", "guidance", "fusion_threshold", "bank_interval")
+FIRST_SLIDERS = ("fusion_strength", "bank_frames", "steps", "steadiness", "strength")
+MORE_SLIDERS = ("guidance", "fusion_threshold", "bank_interval")
 CONTROL_SLIDER = "control_strength"
 GAMMA_SLIDER = "gamma"
 LIKE_SLIDER, LIKE_CHOICE = "like_strength", "like_part"
@@ -161,16 +161,16 @@ def build(live: Live, styles: Styles | None = None, lending: Lending | None = No
                 )
             with gr.Column(elem_id="column_side"):
                 looks = build_looks(settings)
-                sliders = _main_settings(settings, memories=live.engine.memory_names)
-                presets = _memory_presets()
-                blend = build_blend(settings)
-                prompts = (looks.prompt, looks.negative_prompt, blend["second_prompt"])
-                build_styles(page, styles or Styles(), prompts)  # type: ignore[arg-type]
-                entry = live.engine.model.entry
-                own = (*_offered(live.engine), *((GAMMA_SLIDER,) if entry.distillation == "tcd" else ()))
-                more = _more_settings(settings, own, guided=entry.guides)
-        sliders |= blend | more
-        controls = looks.settings | sliders
+                _markup("settings/drawer.html")
+                with gr.Column(elem_id="settings_drawer"):
+                    _markup("settings/sheet.html", elem_id="sheet_head")
+                    with gr.Group():
+                        sliders = {name: slider(name, settings) for name in FIRST_SLIDERS}
+                    presets = _memory_presets()
+                    _markup("settings/rest.html")
+                    with gr.Column(elem_id="rest_drawer"):
+                        sliders |= _rest(page, live, settings, looks.prompt, styles or Styles())
+        controls = {"prompt": looks.prompt} | sliders
         wire_looks(looks)
         picked = examples.pick(_picked, None, [looks.prompt, looks.style, looks.time], **quiet)
         picked.success(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)
@@ -194,15 +194,24 @@ def build(live: Live, styles: Styles | None = None, lending: Lending | None = No
     return page
 
 
-def _main_settings(settings: dict[str, Any], memories: Sequence[str]) -> dict[str, gr.components.Component]:
-    """The settings that people reach for, and what the past is to do; `memories` are those to choose from."""
+def _markup(name: str, **place: Any) -> None:
+    """A part of the studio's markup among Gradio's."""
+    gr.HTML(html_template=assets.markup(name), apply_default_css=False, **place)
+
+
+def _rest(
+    page: gr.Blocks, live: Live, settings: dict[str, Any], prompt: gr.Textbox, styles: Styles
+) -> dict[str, gr.components.Component]:
+    """All settings that a first drawing can do without, and what the host has beside its model."""
     components: dict[str, gr.components.Component] = {}
-    with gr.Group():
-        for name in MAIN_SLIDERS:
-            components[name] = slider(name, settings)
-        if len(memories) > 1:
-            components["memory"] = radio("memory", {"memory": memories[0]}, memories)
-    return components
+    memories, entry = live.engine.memory_names, live.engine.model.entry
+    if len(memories) > 1:
+        components["memory"] = radio("memory", {"memory": memories[0]}, memories)
+    components |= build_other_prompts(settings)
+    prompts = (prompt, components["negative_prompt"], components["second_prompt"])
+    build_styles(page, styles, prompts)  # type: ignore[arg-type]
+    own = (*_offered(live.engine), *((GAMMA_SLIDER,) if entry.distillation == "tcd" else ()))
+    return components | _more_settings(settings, own, guided=entry.guides)
 
 
 def _memory_presets() -> dict[str, gr.Button]:
@@ -229,17 +238,12 @@ def _offered(engine: Any) -> tuple[str, ...]:
 
 
 def _more_settings(settings: dict[str, Any], own: Sequence[str], guided: bool) -> dict[str, gr.components.Component]:
-    """All other settings; `own` are those that this server's model, control and adapter alone have."""
+    """What says how each picture is painted; `own` are those that this server's model, control and adapter alone
+    have."""
     components: dict[str, gr.components.Component] = {}
-    # Open at first: what a closed accordion holds is not on the page at all, and scripts look for every setting.
-    with gr.Accordion(word("page.more"), open=True, elem_id="more"):
+    with gr.Group(elem_id="more"):
         if LIKE_SLIDER in own:
-            gr.HTML(
-                html_template=assets.markup("drawing/like.html"),
-                js_on_load=assets.well_starter(),
-                apply_default_css=False,
-                elem_id="like",
-            )
+            _markup("drawing/like.html", js_on_load=assets.well_starter(), elem_id="like")
         else:
             gr.HTML(f'<p class="rv-note">{word("page.like_embedded")}</p>', apply_default_css=False)
         for name in (*own, *MORE_SLIDERS):

@@ -22,7 +22,7 @@
 //   events.on(name, f), .emit(name, x)  what parts tell each other: see wire/ and settings/ for who emits what
 //   keys.add({ keys, word, act })       a key of the page and its sentence (page/keys.js)
 //   dropping.register(accepts, open)    who opens a file that is dropped or pasted (page/dropping.js)
-//   wire, settings, hidden, status, drawing, sources, view, looks, presets, capture   the parts
+//   wire, settings, hidden, status, drawing, sources, view, looks, presets   the parts
 // A part that stands alone goes into a file of its own, with its markup and style beside it.
 
 import { createDrawing } from "./drawing/drawing.js";
@@ -30,6 +30,7 @@ import { createKeeping } from "./drawing/keeping.js";
 import { createCapture } from "./keep/capture.js";
 import { createPresets } from "./keep/presets.js";
 import { createOutputAddress } from "./output/address.js";
+import { createDrawers } from "./page/drawers.js";
 import { createDropping } from "./page/dropping.js";
 import { createHelp } from "./page/help.js";
 import { createKeys } from "./page/keys.js";
@@ -72,12 +73,13 @@ export function start({ element, props, trigger }) {
   studio.tell = createToast(studio);
   studio.looks = createLooks(studio, props.facts, props.words.surprises);
   studio.presets = createPresets(studio, props.facts);
-  studio.capture = createCapture(studio, props.facts);
+  createCapture(studio, props.facts);
   createOutputAddress(studio);
   studio.find("reset_memory").onclick = () => studio.cut();
   studio.status.show();
   studio.kept = createKeeping(studio);
   createHelp(studio);
+  createDrawers(studio);
   studio.recorder = createRecorder(studio);
   studio.replaying = createReplaying(studio);
 

@@ -98,11 +98,12 @@ def quick_app(is_there: None, tiny_folder: Path, tmp_path_factory: pytest.TempPa
 BEEN_HERE = """
 try {
   localStorage.setItem("rearview.met", "true");
+  if (!localStorage.getItem("rearview.open")) localStorage.setItem("rearview.open", '["tools", "settings", "rest"]');
 } catch {
   // A page whose browser keeps nothing, or an empty one.
 }
 """
-"""A visitor who comes again: the page begins nothing by itself."""
+"""A visitor who comes again: the page begins nothing by itself, and every drawer is open."""
 
 
 @contextmanager

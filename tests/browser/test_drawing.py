@@ -658,7 +658,7 @@ def test_on_a_phone_the_panels_fit_and_a_finger_draws(browser: Browser, quick_ap
     with opened(browser, quick_app, **phone) as page:
         page.click("#layers")
         page.click("#pen_options")
-        edges = "[...document.querySelectorAll('.rv-bar *')].map((each) => each.getBoundingClientRect().right)"
+        edges = "[...document.querySelectorAll('.rv-row *')].map((each) => each.getBoundingClientRect().right)"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert max(page.evaluate(edges)) <= 390
         session = page.context.new_cdp_session(page)

@@ -3,7 +3,6 @@
 import { download, fileName } from "../shared/dom.js";
 import { createPopup } from "../shared/popup.js";
 import { declared, toPicture } from "./exchange.js";
-import { createFilm } from "./film.js";
 import { createMaking } from "./making.js";
 import { createPairs } from "./pairs.js";
 import { withText } from "./png.js";
@@ -13,10 +12,10 @@ export function createCapture(studio, { declarations, version }) {
   const { events, find, word } = studio;
   const picture = find("picture");
   const closeMenu = createPopup(find("capture"), find("capture_menu"), offer);
-  const film = createFilm(studio, (text) => showRunning(text, word("capture.film_end")));
   const making = createMaking(studio);
-  createPairs(studio, () => film.running);
+  createPairs(studio, () => filmRuns());
   let hello = null;
+  let film = null;
   let gifRuns = false;
 
   const pngOf = () => new Promise((resolve) => picture.toBlob(resolve, "image/png"));
@@ -59,17 +58,32 @@ export function createCapture(studio, { declarations, version }) {
     button.title = button.ariaLabel = label;
   }
 
+  const filmRuns = () => film?.running ?? false;
+
+  // A part that few ever need; null where the server is not there to give it, which is said.
+  async function fetched(part) {
+    try {
+      return await part;
+    } catch {
+      studio.say(word("wire.no_answer"));
+      return null;
+    }
+  }
+
+  async function startFilm(both) {
+    const maker = await fetched(import("./film.js"));
+    film ??= maker?.createFilm(studio, (text) => showRunning(text, word("capture.film_end"))) ?? null;
+    film?.start(both);
+  }
+
   async function gif() {
     const { frames } = making;
     if (frames.length === 0) {
       studio.say(word("capture.gif_empty"));
       return;
     }
-    const maker = await import("./gif.js").catch(() => null);
-    if (!maker) {
-      studio.say(word("wire.no_answer"));
-      return;
-    }
+    const maker = await fetched(import("./gif.js"));
+    if (!maker) return;
     gifRuns = true;
     const made = await maker.encoded(frames, (share) => {
       showRunning(word("capture.gif_busy", { percent: Math.round(100 * share) }), word("capture.gif_stop"));
@@ -84,11 +98,11 @@ export function createCapture(studio, { declarations, version }) {
 
   // One thing at a time has the button that ends it.
   function offer() {
-    for (const name of ["film_picture", "film_both", "capture_gif"]) find(name).disabled = film.running || gifRuns;
+    for (const name of ["film_picture", "film_both", "capture_gif"]) find(name).disabled = filmRuns() || gifRuns;
   }
 
   function end() {
-    if (film.running) film.stop();
+    film?.stop();
     gifRuns = false;
     find("capture").focus();
   }
@@ -103,8 +117,8 @@ export function createCapture(studio, { declarations, version }) {
 
   chosen("capture_save", save);
   chosen("capture_copy", copy);
-  chosen("film_picture", () => film.start(false));
-  chosen("film_both", () => film.start(true));
+  chosen("film_picture", () => startFilm(false));
+  chosen("film_both", () => startFilm(true));
   chosen("capture_gif", gif);
   find("save").onclick = save;
   find("capture_end").onclick = end;
@@ -112,6 +126,4 @@ export function createCapture(studio, { declarations, version }) {
     if (news.type === "hello") hello = news;
   });
   studio.keys.add({ keys: "s", word: "capture.save_help", act: save });
-
-  return { film };
 }
