@@ -8,7 +8,7 @@
 //   status/     status.js: the line under the pictures, how steady they are, what the bank holds
 //   output/     address.js: the picture at an address of its own, the link to it, and the page there
 //   keep/       capture.js, presets.js: what can be taken away: pictures, videos, GIFs, settings
-//   recording/  recorder.js, replaying.js: a visit in a file, and playing it again
+//   recording/  recorder.js, replays.js: a visit in a file, and playing it again
 //   page/       keys.js, dropping.js, help.js: the rest of the page, and how Gradio's parts look
 //   shared/     small helpers and looks for all rooms; vendor/ is code of others
 // Imports go down alone: from here to the rooms, to ink/, to shared/ and vendor/. Rooms reach each other through `studio`.
@@ -36,7 +36,7 @@ import { createHelp } from "./page/help.js";
 import { createKeys } from "./page/keys.js";
 import { createToast } from "./page/toast.js";
 import { createRecorder } from "./recording/recorder.js";
-import { createReplaying } from "./recording/replaying.js";
+import { createReplays } from "./recording/replays.js";
 import { createLooks } from "./settings/looks.js";
 import { createSettings } from "./settings/settings.js";
 import { createEvents } from "./shared/events.js";
@@ -81,7 +81,7 @@ export function start({ element, props, trigger }) {
   createHelp(studio);
   createDrawers(studio);
   studio.recorder = createRecorder(studio);
-  studio.replaying = createReplaying(studio);
+  studio.replays = createReplays(studio);
 
   // What the page's own wiring and scripts may call.
   window.rearview = {
@@ -100,7 +100,7 @@ export function start({ element, props, trigger }) {
     },
     set: studio.settings.set,
     // An example, drawn stroke by stroke: a recording in base64. The page has its words already.
-    replay: (text) => studio.replaying.open(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer, false),
+    replay: (text) => studio.replays.open(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer, false),
     drawing: studio.drawing,
     dropping: studio.dropping,
     keys: studio.keys,
@@ -112,8 +112,7 @@ export function start({ element, props, trigger }) {
     again: studio.wire.changed,
     connect: studio.wire.connect,
     say: studio.wire.say,
-    // From a revision on, pictures are like this one, a JPEG in base64, or like none.
-    liked: studio.recorder.liked,
+    like: studio.recorder.like,
   };
   studio.presets.openLink();
   if (window.rearviewToken) studio.wire.connect(window.rearviewToken);

@@ -107,6 +107,12 @@ def test_a_recorded_visit_comes_again_like_its_pictures_bit_for_bit(
         again = [wire.encode_picture(each.translation.picture) for each in replayed(engine, recording)]
     assert again == [jpeg for _, jpeg in sorted(got)][-len(again) :]
 
+    got.clear()
+    page.locator("#recording_file").set_input_files(tmp_path / "visit.rearview")
+    page.wait_for_function("document.getElementById('replay_progress').value === 1")
+    page.wait_for_selector(AT_REST)
+    assert again == [jpeg for _, jpeg in sorted(got)][-len(again) :]
+
 
 def test_what_is_no_picture_changes_nothing_and_is_said(liking_page: Page) -> None:
     before = painted(liking_page)

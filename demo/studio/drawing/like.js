@@ -12,14 +12,13 @@ export function createWell(root, rearview) {
   const shown = surface(SEEN_SIDE);
   shown.canvas.style.width = "96px";
   part("shown").append(shown.canvas);
-  let picture = null;
-  // What was told and is not answered yet, in its order; none before the first one.
-  let told = null;
+  let picture = "";
+  let used = false;
 
   function tell() {
-    part("off").hidden = part("shown").hidden = picture === null;
-    told = [...(told ?? []), picture];
-    rearview.say({ type: "like", picture });
+    part("off").hidden = part("shown").hidden = picture === "";
+    used = true;
+    rearview.like(picture);
     rearview.again();
   }
 
@@ -65,17 +64,11 @@ export function createWell(root, rearview) {
     };
   }
   part("off").onclick = () => {
-    picture = null;
+    picture = "";
     tell();
   };
-  rearview.on("news", (news) => {
-    if (news.type === "liked") rearview.liked(news.revision, told.shift());
-    else if (news.like) told.shift();
-  });
-  // What was told meanwhile is lost, and a new visit knows nothing of the picture.
-  rearview.on("connection", (name) => {
-    if (name !== "open" || told === null) return;
-    told = [];
-    tell();
-  });
+  // What was asked for meanwhile is lost, and a new visit, or one that has seen a recording, knows nothing of the picture.
+  const again = () => used && tell();
+  rearview.on("connection", (name) => name === "open" && again());
+  rearview.on("replayed", again);
 }

@@ -90,8 +90,10 @@ export function createRecorder(studio) {
   let hello = null;
   let connection = 0;
   const sent = new Map();
-  // From which revision of this connection on pictures are like which one, "" for none.
+  // From which revision of this connection on pictures are like which one, "" for none; and what was asked for and is not
+  // answered yet.
   let likes = [];
+  let liking = [];
   let now = null;
   let timer = null;
   let asked = 0;
@@ -115,6 +117,13 @@ export function createRecorder(studio) {
     sent.clear();
     likes = [];
     if (now) beginAnew();
+  });
+
+  events.on("connection", () => (liking = []));
+
+  events.on("news", (news) => {
+    if (news.type === "liked") liked(news.revision % 65536, liking.shift());
+    else if (news.like) liking.shift();
   });
 
   // A recording, or what comes after a lost connection, begins where the past is forgotten: with the answer to this.
@@ -159,10 +168,16 @@ export function createRecorder(studio) {
     return likes.findLast(({ since }) => isSince(since, revision))?.picture ?? "";
   }
 
-  // From this revision on, pictures are like this one, a JPEG in base64, or for `null` like none.
   function liked(since, picture) {
-    likes = [...likes.slice(-LIKES_KEPT), { since: since % 65536, picture: picture ?? "" }];
-    if (now) now.bytes += picture?.length ?? 0;
+    likes = [...likes.slice(-LIKES_KEPT), { since, picture }];
+    if (now) now.bytes += picture.length;
+  }
+
+  // Asks for pictures like this one, a JPEG or PNG in base64, "" for like none.
+  function like(picture) {
+    if (studio.wire.connection !== "open") return;
+    liking.push(picture);
+    studio.wire.say({ type: "like", picture: picture || null });
   }
 
   function show() {
@@ -240,5 +255,5 @@ export function createRecorder(studio) {
   button.onclick = () => (now ? save() : start());
 
   show();
-  return { start, stop, liked };
+  return { start, stop, like };
 }

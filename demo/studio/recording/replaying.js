@@ -5,11 +5,11 @@ import { drawCropped, setText } from "../shared/dom.js";
 
 const FORMAT = "rearview-recording";
 const VERSION = 1;
-const SUFFIX = ".rearview";
 const WAIT_MS = 15;
 const AT_END_MS = 60;
 const SPEEDS = { speed_1: 1, speed_2: 2, speed_4: 4, speed_all: Infinity };
 
+const base64 = (bytes) => btoa(Array.from(bytes, (one) => String.fromCharCode(one)).join(""));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // What a file holds: { title, settings, events, files }, or null where it is no recording that this page can play.
@@ -75,6 +75,7 @@ export function createReplaying(studio) {
   async function tell(event, framed) {
     if (framed) await studio.wire.rest(() => run?.ended);
     if (event.type === "reset") studio.wire.reset();
+    else if (event.type === "like") studio.recorder.like(event.image && base64(run.recording.files.get(event.image)));
     else studio.wire.say({ type: "set", settings: event.settings });
   }
 
@@ -119,8 +120,13 @@ export function createReplaying(studio) {
         studio.wire.hold(false);
       }
       if (words) studio.wire.say({ type: "set", settings: studio.settings.values });
+      const liked = recording.events.some(({ type }) => type === "like");
       run = null;
       show();
+      if (liked) {
+        studio.recorder.like("");
+        studio.events.emit("replayed");
+      }
       finish();
     }
   }
@@ -156,14 +162,5 @@ export function createReplaying(studio) {
     };
   }
   find("replay_stop").onclick = stop;
-  find("open_recording").onclick = () => find("recording_file").click();
-  find("recording_file").onchange = (event) => {
-    const [file] = event.target.files;
-    event.target.value = "";
-    if (file) open(file);
-  };
-  studio.dropping.register((file) => file.name.endsWith(SUFFIX), open);
-  show();
-
   return { open, stop };
 }
