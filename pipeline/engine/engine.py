@@ -141,7 +141,8 @@ class Engine:
             used=self._kinds.used if self._kinds else Used(),
             streams=streams_for(model.device),
         )
-        self._finer = finer_translator(translator, choice.running(predicted) if choice else predicted)
+        unrecorded = choice.running(predicted) if choice else predicted
+        self._finer = finer_translator(translator, translator.runner if self._kinds else unrecorded)
         self._observers: list[Observer] = []
         self._translator = translator
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room, self.size[0] * self.size[1])

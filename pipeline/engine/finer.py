@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.calls.compiled import PlainCodec
 from pipeline.calls.streams import OneStream
 from pipeline.compute.devices import settle
 from pipeline.engine.session import Session
@@ -52,9 +51,9 @@ def finer_settings(settings: FrameSettings) -> FrameSettings:
 
 
 def finer_translator(translator: Translator, runner: UnetRunner) -> Translator:
-    """A translator of the same parts whose calls are made by `runner` and by PyTorch: nothing is recorded or compiled
-    for a size that comes now and then, and a call can be given up."""
-    return replace(translator, runner=runner, codec=PlainCodec(), streams=OneStream())
+    """A translator of the same parts whose UNet calls are made by `runner`, one after another. On a card nothing is
+    recorded for a size that comes now and then."""
+    return replace(translator, runner=runner, streams=OneStream())
 
 
 def finer_picture(translator: Translator, resting: Resting, waits: Callable[[], bool]) -> Frame | None:
@@ -68,6 +67,9 @@ def finer_picture(translator: Translator, resting: Resting, waits: Callable[[], 
                 (frame,) = translator.stepped([(frame, StreamState())])
                 # What is only launched would have to be waited for by whoever comes.
                 settle(model.device)
+                # A call that was compiled is as short as a few layers, and is not given up by itself.
+                if waits():
+                    raise GivenUpError
             (decoded,) = translator.decoded([(frame, StreamState())])
             painted = decoded.arriving.waited_for()
     except GivenUpError:

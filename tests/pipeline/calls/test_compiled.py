@@ -106,6 +106,20 @@ def test_calls_of_which_a_part_is_switched_off_are_compiled_too(
 
 
 @needs_openvino
+def test_a_finer_picture_is_compiled_too(tiny_model: Model, frames: list[Frame], cache: Path) -> None:
+    pictures = []
+    for how in ("off", "wait"):
+        Here.asked = 0
+        with Engine(tiny_model, compiled=how) as engine:  # type: ignore[arg-type]
+            session = engine.open()
+            shown = np.asarray(session.translate(frames[0], LIVELY))
+            pictures.append(session.submit_finer(frames[0], shown, LIVELY).result())
+    # The encoder, the UNet and the decoder of the larger one; those of the frame may be there from other tests.
+    assert Here.asked >= 3
+    assert farthest(pictures[:1], pictures[1:]) <= 1
+
+
+@needs_openvino
 def test_a_second_start_reads_what_the_first_has_compiled_and_paints_the_same(
     tiny_model: Model, frames: list[Frame], cache: Path
 ) -> None:

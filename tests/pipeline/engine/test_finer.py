@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError
-from typing import Any
+from concurrent.futures import CancelledError, Future
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
-from pipeline import Engine, FrameSettings, PictureError, PromptError, Session, SessionClosedError, SettingsError
-from pipeline.engine.finer import GivenUpError, given_up_when, in_the_tones_of
-from pipeline.frames.codec import Frame
+from pipeline import Engine, FrameSettings, Model, PictureError, PromptError, Session, SessionClosedError, SettingsError
+from pipeline.engine.finer import (
+    GivenUpError,
+    Resting,
+    finer_picture,
+    finer_settings,
+    finer_translator,
+    given_up_when,
+    in_the_tones_of,
+)
+from pipeline.engine.translator import Asked, Translator
+from pipeline.frames.codec import Frame, fitted
+from pipeline.memory import create_memory
+from pipeline.models.unet_call import UnetInputs
+from pipeline.prompts.encoder import PromptEncoder
 from pipeline.settings import FINER_STEPS
 from tests.conftest import TINY_SIZE
 
@@ -106,6 +119,24 @@ def test_a_picture_that_waits_for_its_rest_is_given_up_with_the_next_stroke(
     with pytest.raises(CancelledError):
         newer.result(WAIT_S)
     assert under_way.result(WAIT_S) and live.result(WAIT_S)
+
+
+def test_calls_without_layers_are_given_up_between_each_other(tiny_model: Model, frames: list[Frame]) -> None:
+    memory = create_memory("none", tiny_model.entry.memory_layout, "sdpa")
+    translator = Translator(tiny_model, memory, PromptEncoder(tiny_model.text_encoders), tiny_model.schedule)
+    calls: list[UnetInputs] = []
+
+    def counted(unet: UNet2DConditionModel, inputs: UnetInputs) -> torch.Tensor:
+        calls.append(inputs)
+        return torch.zeros(1, 16, *inputs.samples.shape[2:])
+
+    frame = fitted(frames[0], (TINY_SIZE, TINY_SIZE), "crop")
+    resting = Resting(cast(Session, None), Asked(frame, finer_settings(LIVELY), 7), frame, Future())
+    waiting = finer_translator(translator, counted)
+    assert finer_picture(waiting, resting, lambda: len(calls) == 2) is None
+    assert len(calls) == 2
+    assert finer_picture(waiting, resting, lambda: False) is not None
+    assert len(calls) == 2 + FINER_STEPS
 
 
 def test_a_layer_stops_where_somebody_waits_and_only_there() -> None:
