@@ -94,7 +94,7 @@ def test_a_signal_ends_the_app_and_tells_the_pages(
             anna.send(frame(2))
             status = app.stop(how)
             code, sentence = closing(anna)
-            assert (code, "connects again by itself" in sentence) == (wire.CLOSE_AGAIN, True)
+            assert (code, "comes back by itself" in sentence) == (wire.CLOSE_AGAIN, True)
             assert closing(bert)[0] == wire.CLOSE_AGAIN
     assert status == 0
     assert "Traceback" not in app.log()

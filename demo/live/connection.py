@@ -16,8 +16,9 @@ from demo.live.limits import HostLimits
 from demo.live.metrics import Metrics
 from demo.live.outbox import Outbox, Picture
 from demo.live.pace import TokenBucket
-from demo.live.visitor import FAILED_SENTENCE, Visitor, obey
+from demo.live.visitor import Visitor, obey
 from demo.live.waiting_line import Ticket
+from demo.words import word
 from pipeline.errors import SessionClosedError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 READER_PATIENCE_S = 5.0
 MESSAGES_IN_LINE_A_SECOND = 10
 MESSAGES_IN_LINE_AT_ONCE = 50
-FLOOD_SENTENCE = "This page sent far too many messages. Wait a moment, then reload it."
 
 
 class Connection:
@@ -100,7 +100,7 @@ class Connection:
         pace = TokenBucket(MESSAGES_IN_LINE_A_SECOND, MESSAGES_IN_LINE_AT_ONCE, time.monotonic())
         while (message := await self._received()) is not None:
             if not pace.take(time.monotonic()):
-                self.close(wire.CLOSE_FLOOD, FLOOD_SENTENCE)
+                self.close(wire.CLOSE_FLOOD, word("live.flood_reload"))
                 return
             if isinstance(message, bytes):
                 self.say(wire.dropped_reply(wire.sequence_of(message)))
@@ -110,7 +110,7 @@ class Connection:
     async def _read(self, visitor: Visitor) -> None:
         while not visitor.departed and (message := await self._received()) is not None:
             if visitor.floods():
-                self.close(wire.CLOSE_FLOOD, FLOOD_SENTENCE)
+                self.close(wire.CLOSE_FLOOD, word("live.flood_reload"))
                 return
             if isinstance(message, bytes):
                 self._take(visitor, message)
@@ -169,7 +169,7 @@ class Connection:
         except Exception:  # the page waits for an answer to each frame, and the log says what went wrong
             logger.exception("a frame of %s was not answered", visitor.guest.name)
             self._metrics.frame_failed("engine")
-            self.say(wire.error_reply(FAILED_SENTENCE, sequence=sequence))
+            self.say(wire.error_reply(word("live.failed"), sequence=sequence))
         else:
             if isinstance(reply, bytes):
                 self._outbox.show(Picture(reply, arrived_at), visitor.frames_at_once)

@@ -23,9 +23,10 @@ from demo.live.greetings import Greetings, SentAwayError
 from demo.live.limits import HostLimits
 from demo.live.metrics import CONTENT_TYPE, Metrics
 from demo.live.output import OutputPages
-from demo.live.reception import COME_BACK_S, OVER_SENTENCE, REPLACED_SENTENCE, Reception
+from demo.live.reception import COME_BACK_S, Reception
 from demo.live.visitor import Visitor, obey
 from demo.live.waiting_line import FullError, Ticket
+from demo.words import word
 from pipeline.errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -42,16 +43,6 @@ TOKEN_HEADER = "x-rearview-token"
 ASK_EVERY_S = 2
 STUCK_S = 60.0
 FAREWELL_S = 1.5
-
-TOKEN_SENTENCE = "This page's pass is not valid any more. A new one is being fetched."
-FOREIGN_SENTENCE = (
-    "This address serves its own page only. If this is its page, a proxy in front of the server writes another Host: "
-    "have it pass Host on as it came, with its port, and reload the page."
-)
-UNKNOWN_SENTENCE = "Nothing is known of this page any more. It says hello again."
-CLOSING_SENTENCE = "The server is restarting. This page connects again by itself."
-CROWD_SENTENCE = "Too many pages connect at once. This page tries again in a moment."
-FLOOD_SENTENCE = "This page sent far too many messages. Wait a moment."
 
 
 class Live:
@@ -141,7 +132,7 @@ class Live:
         """
         self._closing = True
         if self._loop is not None and self._loop.is_running():
-            goodbye = self.reception.say_goodbye(CLOSING_SENTENCE, FAREWELL_S)
+            goodbye = self.reception.say_goodbye(word("live.closing"), FAREWELL_S)
             try:
                 asyncio.run_coroutine_threadsafe(goodbye, self._loop).result(2 * FAREWELL_S + 0.2)
             except FutureTimeoutError:
@@ -171,7 +162,7 @@ class Live:
     async def socket(self, socket: WebSocket) -> None:
         """The WebSocket route."""
         if not gate.is_ours(socket):
-            await socket.close(wire.CLOSE_FOREIGN, FOREIGN_SENTENCE)
+            await socket.close(wire.CLOSE_FOREIGN, word("live.foreign"))
             return
         await socket.accept()
         try:
@@ -186,16 +177,16 @@ class Live:
     async def _greeted(self, socket: WebSocket) -> Guest | None:
         """Who says hello, or `None` where the socket was closed instead."""
         if self._closing:
-            await socket.close(wire.CLOSE_AGAIN, CLOSING_SENTENCE)
+            await socket.close(wire.CLOSE_AGAIN, word("live.closing"))
             return None
         try:
             token = await self._greetings.first_token(socket, self.address_of(socket))
         except SentAwayError:
-            await socket.close(wire.CLOSE_AGAIN, CROWD_SENTENCE)
+            await socket.close(wire.CLOSE_AGAIN, word("live.crowd"))
             return None
         guest = gate.guest_of(socket, self._tokens, token, self._behind_proxy)
         if guest is None and socket.client_state is WebSocketState.CONNECTED:
-            await socket.close(wire.CLOSE_TOKEN, TOKEN_SENTENCE)
+            await socket.close(wire.CLOSE_TOKEN, word("live.token"))
         return guest
 
     async def _host(self, guest: Guest, connection: Connection) -> None:
@@ -205,13 +196,13 @@ class Live:
             connection.close(wire.CLOSE_FULL, str(error))
             return
         except SessionClosedError:
-            connection.close(wire.CLOSE_AGAIN, CLOSING_SENTENCE)
+            connection.close(wire.CLOSE_AGAIN, word("live.closing"))
             return
         if visitor is None:
             return
         older, visitor.connection = visitor.connection, connection
         if older is not None:
-            older.close(wire.CLOSE_REPLACED, REPLACED_SENTENCE)
+            older.close(wire.CLOSE_REPLACED, word("live.replaced"))
         self.reception.stay(visitor)
         connection.say(self._hello(visitor))
         try:
@@ -233,20 +224,20 @@ class Live:
     async def post(self, request: Request) -> Response:
         """The POST route: one message a request, the same messages as on the socket."""
         if not gate.is_ours(request):
-            return json_response(wire.error_reply(FOREIGN_SENTENCE), 403)
+            return json_response(wire.error_reply(word("live.foreign")), 403)
         guest = gate.guest_of(request, self._tokens, request.headers.get(TOKEN_HEADER), self._behind_proxy)
         if guest is None:
-            return json_response(wire.error_reply(TOKEN_SENTENCE), 401)
+            return json_response(wire.error_reply(word("live.token")), 401)
         body = await gate.limited_body(request, self.limits.message_bytes)
         if body is None:
             return json_response(wire.error_reply(wire.too_large_sentence(self.limits.message_bytes)), 413)
         if self._closing:
-            return json_response(wire.error_reply(CLOSING_SENTENCE), 503)
+            return json_response(wire.error_reply(word("live.closing")), 503)
         if self.reception.is_over(guest.name):
-            return json_response({"type": "over", "message": OVER_SENTENCE}, 410)
+            return json_response({"type": "over", "message": word("live.over")}, 410)
         is_frame = not request.headers.get("content-type", "").startswith("application/json")
         if is_frame and guest.name not in self.reception.visitors:
-            return json_response(wire.error_reply(UNKNOWN_SENTENCE), 410)
+            return json_response(wire.error_reply(word("live.unknown")), 410)
         return await self._post_in(guest, body, is_frame)
 
     async def _post_in(self, guest: Guest, body: bytes, is_frame: bool) -> Response:
@@ -257,7 +248,7 @@ class Live:
         except FullError as error:
             return json_response(wire.error_reply(str(error)), 429, {"retry-after": str(ASK_EVERY_S)})
         except SessionClosedError:
-            return json_response(wire.error_reply(CLOSING_SENTENCE), 503)
+            return json_response(wire.error_reply(word("live.closing")), 503)
         if visitor is None:
             return json_response(ticket.news, 429, {"retry-after": str(ASK_EVERY_S)})
         try:
@@ -271,7 +262,7 @@ class Live:
 
     async def _answer_post(self, visitor: Visitor, body: bytes, is_frame: bool) -> Response:
         if visitor.floods():
-            return json_response(wire.error_reply(FLOOD_SENTENCE), 429, {"retry-after": str(ASK_EVERY_S)})
+            return json_response(wire.error_reply(word("live.flood")), 429, {"retry-after": str(ASK_EVERY_S)})
         if not is_frame:
             replies = await obey(visitor, wire.parsed(body))
             return json_response([self._hello(visitor) if reply["type"] == "hello" else reply for reply in replies])

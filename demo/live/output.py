@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from demo import assets
 from demo.live import gate, wire
+from demo.words import word
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +38,6 @@ SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 READER_PATIENCE_S = 5.0
 POLL_S = 10.0
 
-GONE_SENTENCE = "Nobody shows pictures at this address now."
-ENDED_SENTENCE = "The pictures at this address have ended."
-NEWER_SENTENCE = "Another page shows its pictures at this address now."
-FULL_SENTENCE = "Too many watch this address already. Close one of them."
-NONE_SENTENCE = "This host has no output pages. Its owner turns them on with --watchers."
-FOREIGN_SENTENCE = "This address is for its own page only."
 PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer", "x-robots-tag": "noindex"}
 """The address is a key: nobody keeps it, and nobody is told where a visitor came from."""
 
@@ -132,7 +127,7 @@ class Outputs:
         is_known = isinstance(secret, str) and SECRET.fullmatch(secret)
         output = Output(str(secret) if is_known else secrets.token_urlsafe(SECRET_BYTES), self._watchers, tell)
         if output.key in self._outputs:
-            self._outputs[output.key].end(NEWER_SENTENCE)
+            self._outputs[output.key].end(word("output.newer"))
         self._outputs[output.key] = output
         return output
 
@@ -142,7 +137,7 @@ class Outputs:
 
     def close(self, output: Output) -> None:
         """Show nothing at this address any more."""
-        output.end(ENDED_SENTENCE)
+        output.end(word("output.ended"))
         if self._outputs.get(output.key) is output:
             del self._outputs[output.key]
 
@@ -173,35 +168,35 @@ class OutputPages:
         output = self._output_of(request)
         after = request.query_params.get("after", "")
         if output is None:
-            return _sentence(GONE_SENTENCE, 404)
+            return _sentence(word("output.gone"), 404)
         try:
             with output.watching():
                 number = int(after) if after.isdecimal() else 0
                 shown = await asyncio.wait_for(output.other_than(number), POLL_S)
         except CrowdError:
-            return _sentence(FULL_SENTENCE, 429)
+            return _sentence(word("output.full"), 429)
         except asyncio.TimeoutError:
             return Response(status_code=204, headers=PRIVATE)
         if shown is None:
-            return _sentence(output.ended_because or ENDED_SENTENCE, 404)
+            return _sentence(output.ended_because or word("output.ended"), 404)
         headers = PRIVATE | {PICTURE_NUMBER_HEADER: str(shown.number)}
         return Response(shown.jpeg, media_type="image/jpeg", headers=headers)
 
     async def socket(self, socket: WebSocket) -> None:
         """One JPEG a message, the newest whenever there is room for one."""
         if not gate.is_ours(socket):
-            await socket.close(wire.CLOSE_FOREIGN, FOREIGN_SENTENCE)
+            await socket.close(wire.CLOSE_FOREIGN, word("output.foreign"))
             return
         await socket.accept()
         output = self._output_of(socket)
         if output is None:
-            await socket.close(wire.CLOSE_GONE, GONE_SENTENCE)
+            await socket.close(wire.CLOSE_GONE, word("output.gone"))
             return
         try:
             with output.watching():
                 await _watch(output, socket)
         except CrowdError:
-            await socket.close(wire.CLOSE_FULL, FULL_SENTENCE)
+            await socket.close(wire.CLOSE_FULL, word("output.full"))
 
     def _output_of(self, connection: Request | WebSocket) -> Output | None:
         return self._outputs.at(connection.path_params["key"])
@@ -221,7 +216,7 @@ def hidden_reply(sentence: str = "") -> dict[str, Any]:
 def output_reply(output: Output | None, *, counted: bool) -> dict[str, Any]:
     """What the visitor's page is told of its address; `by` is null where its watchers will not be `counted` for it."""
     if output is None:
-        return hidden_reply(NONE_SENTENCE)
+        return hidden_reply(word("output.none"))
     return {"type": "output", "key": output.key, "secret": output.secret, "by": output.watchers if counted else None}
 
 
@@ -248,7 +243,7 @@ async def _send(output: Output, socket: WebSocket) -> None:
         while (shown := await output.other_than(number)) is not None:
             number = shown.number
             await asyncio.wait_for(socket.send_bytes(shown.jpeg), READER_PATIENCE_S)
-        await socket.close(wire.CLOSE_OVER, wire.close_reason(output.ended_because or ENDED_SENTENCE))
+        await socket.close(wire.CLOSE_OVER, wire.close_reason(output.ended_because or word("output.ended")))
     except asyncio.TimeoutError:
         logger.info("a watcher read nothing for %g s and is let go", READER_PATIENCE_S)
     except (WebSocketDisconnect, RuntimeError) as error:

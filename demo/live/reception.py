@@ -17,6 +17,7 @@ from demo.live.metrics import Metrics
 from demo.live.output import Outputs
 from demo.live.visitor import Visitor
 from demo.live.waiting_line import FullError, Ticket, WaitingLine
+from demo.words import word
 from pipeline.errors import NoRoomError
 
 if TYPE_CHECKING:
@@ -36,10 +37,6 @@ COME_BACK_S = 60.0
 HOUSEKEEPING_S = 1.0
 WARNING_S = 30.0
 SEEN_STAYS = 50
-
-REPLACED_SENTENCE = "This drawing is connected from another window now."
-WARNING_SENTENCE = "This visit ends in half a minute, so that others get their turn. Save your picture."
-OVER_SENTENCE = "This visit has had its time. You are welcome to come again."
 
 
 class Reception:
@@ -77,7 +74,7 @@ class Reception:
                     return self._seat(ticket.guest, session)
             older = self.line.join(ticket)
         if older is not None:
-            older.close(wire.CLOSE_REPLACED, REPLACED_SENTENCE)
+            older.close(wire.CLOSE_REPLACED, word("live.replaced"))
         self._tell_line()
         return None
 
@@ -165,7 +162,7 @@ class Reception:
     def _recognised(self, visitor: Visitor, guest: Guest) -> Visitor:
         """The visitor, come back; raises `FullError` where another user is logged in now."""
         if visitor.guest.user != guest.user:
-            raise FullError("This page is somebody else's. Reload it to get one of your own.")
+            raise FullError(word("live.somebody_elses"))
         self.stay(visitor)
         visitor.departed = False
         return visitor
@@ -174,7 +171,7 @@ class Reception:
         share = self._limits.visitors_per_address
         guests = [visitor.guest for visitor in self.visitors.values()] + [ticket.guest for ticket in self.line]
         if sum(guest.address == address for guest in guests) >= share:
-            raise FullError(f"From your network {share} pages are open already, and no more may be. Close one of them.")
+            raise FullError(word("live.network_full", most=share))
 
     async def _opened(self) -> Session | None:
         """A new session, or `None` where there is no place or no memory for one."""
@@ -220,13 +217,13 @@ class Reception:
         if left <= 0:
             visitor.connection = None
             if connection is not None:
-                connection.close(wire.CLOSE_OVER, OVER_SENTENCE)
+                connection.close(wire.CLOSE_OVER, word("live.over"))
             else:
                 self._over[visitor.guest.name] = now + COME_BACK_S
             self.let_go(visitor)
         elif left <= WARNING_S and not visitor.warned and connection is not None:
             visitor.warned = True
-            connection.say(wire.notice_reply(WARNING_SENTENCE))
+            connection.say(wire.notice_reply(word("live.warning")))
 
     def _keep_house(self) -> None:
         """Look after everybody again and again, as long as there is anybody."""

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from demo.live.gate import Guest
+from demo.words import word
 
 
 class FullError(RuntimeError):
@@ -61,8 +62,8 @@ class WaitingLine:
         """Stand at the end, or where an older ticket of the same guest stood, which is returned; raises `FullError`."""
         older = self._tickets.get(ticket.guest.name)
         if older is None and len(self) >= self._length:
-            waiting = f" and {self._length} guests wait already" * (self._length > 0)
-            raise FullError(f"All places are taken{waiting}. Try again in a minute.")
+            waiting = self._length
+            raise FullError(word("live.full_line", waiting=waiting) if waiting else word("live.full"))
         self._tickets[ticket.guest.name] = ticket
         return older
 

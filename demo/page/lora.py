@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from demo.words import word
 from pipeline.errors import LoraError, RearviewError
 from pipeline.models.lora import SCALE, FusedLoras
 from pipeline.models.lora_files import LoraShelf
@@ -29,10 +30,6 @@ AGAIN = {"type": "again"}
 PAINT_AGAIN = "() => { window.rearview?.again(); }"
 """The same for the page that asked, which may have no socket to be told by."""
 
-FOR_EVERYBODY = "They act on the pictures of everybody on this server."
-ADD_TO_PROMPT = "A click adds one to your prompt."
-NO_FILES = "The folder holds none that this model can use."
-NOTHING_ACTS = "None is picked."
 
 quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How an event of this panel runs: at once, and unseen."""
@@ -101,7 +98,7 @@ class Loras:
     def sentence(self) -> str:
         """What acts now."""
         acting = ", ".join(f"{name} {scale:g}" for name, scale in sorted(self._asked.items()))
-        return f"In every picture now: {acting}." if acting else NOTHING_ACTS
+        return word("lora.acting", styles=acting) if acting else word("lora.none")
 
     def _check(self, name: str, scale: float | None) -> None:
         if name not in self._by_name:
@@ -125,17 +122,17 @@ def build_styles(page: gr.Blocks, styles: Styles, prompts: Sequence[gr.Textbox])
     `prompts`; each of them may ask for a style."""
     prompt = prompts[0]
     if styles.loras is not None:
-        with gr.Accordion("LoRA styles", open=True, elem_id="lora_panel", elem_classes="rv-panel"):
+        with gr.Accordion(word("lora.styles"), open=True, elem_id="lora_panel", elem_classes="rv-panel"):
             build_loras(page, styles.loras, prompts)
     if styles.words is not None:
-        with gr.Accordion("Learned words", open=True, elem_id="words_panel", elem_classes="rv-panel"):
+        with gr.Accordion(word("lora.words"), open=True, elem_id="words_panel", elem_classes="rv-panel"):
             build_words(styles.words, prompt)
 
 
 def build_loras(page: gr.Blocks, loras: Loras, prompts: Sequence[gr.Textbox]) -> None:
     """A choice of several styles, a slider and the calling words of each that is picked, and what acts now."""
     names = [each.name for each in loras.shelf.loras]
-    gr.HTML(paragraph(FOR_EVERYBODY if names else NO_FILES), apply_default_css=False)
+    gr.HTML(paragraph(word("lora.for_everybody") if names else word("lora.no_files")), apply_default_css=False)
     picks = gr.CheckboxGroup(
         names,
         value=[],
@@ -162,7 +159,7 @@ def build_loras(page: gr.Blocks, loras: Loras, prompts: Sequence[gr.Textbox]) ->
             _phrases(lora.triggers, prompts[0], f"lora_{index}_trigger")
         rows.append(row)
         sliders.append(slider)
-    status = gr.HTML(status_html(NOTHING_ACTS), apply_default_css=False, elem_id="lora_status")
+    status = gr.HTML(status_html(word("lora.none")), apply_default_css=False, elem_id="lora_status")
     _refused(loras.shelf.refused, "lora_refused")
 
     def pick(event: gr.SelectData) -> list[Any]:
@@ -202,7 +199,8 @@ def shown(loras: Loras, sentence: str) -> list[Any]:
 
 def build_words(words: EmbeddingShelf, prompt: gr.Textbox) -> None:
     """The words that prompts may hold beside those of the language."""
-    gr.HTML(paragraph(ADD_TO_PROMPT if words.embeddings else NO_FILES), apply_default_css=False)
+    said = word("lora.add_to_prompt") if words.embeddings else word("lora.no_files")
+    gr.HTML(paragraph(said), apply_default_css=False)
     _phrases([each.word for each in words.embeddings], prompt, "word")
     _refused(words.refused, "words_refused")
 
@@ -243,4 +241,5 @@ def status_html(sentence: str) -> str:
 def listing(sentences: Sequence[str]) -> str:
     """A list of files that cannot be used, and why."""
     items = "".join(f"<li>{html.escape(each)}</li>" for each in sentences)
-    return f'<details class="rv-refused"><summary>{len(sentences)} cannot be used</summary><ul>{items}</ul></details>'
+    count = word("lora.unusable", count=len(sentences))
+    return f'<details class="rv-refused"><summary>{count}</summary><ul>{items}</ul></details>'

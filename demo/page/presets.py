@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.words import word
+
 STYLES: dict[str, str] = {
     "storybook": "storybook painting",
     "watercolor": "watercolor painting",
@@ -46,10 +48,14 @@ class Example:
     """A sketch that a click draws on the canvas, and the words that go with it."""
 
     name: str
-    title: str
     subject: str
     style: str
     time: str = AS_DRAWN
+
+    @property
+    def title(self) -> str:
+        """What the sketch is called, in words for the visitor."""
+        return word(f"examples.{self.name}")
 
     @property
     def prompt(self) -> str:
@@ -87,10 +93,10 @@ def chosen(prompt: str) -> tuple[str | None, str]:
 
 
 EXAMPLES: tuple[Example, ...] = (
-    Example("house", "House under a sun", "a house with a tree", "watercolor"),
-    Example("face", "Face", "portrait of a person", "oil"),
-    Example("sailboat", "Sailboat", "a sailboat at sea", "ukiyo_e", "sunset"),
-    Example("cat", "Cat", "a cat", "storybook"),
-    Example("vase", "Vase with flowers", "a vase with flowers", "stained_glass"),
-    Example("lake", "Mountain lake", "a mountain lake with pines", "van_gogh", "night"),
+    Example("house", "a house with a tree", "watercolor"),
+    Example("face", "portrait of a person", "oil"),
+    Example("sailboat", "a sailboat at sea", "ukiyo_e", "sunset"),
+    Example("cat", "a cat", "storybook"),
+    Example("vase", "a vase with flowers", "stained_glass"),
+    Example("lake", "a mountain lake with pines", "van_gogh", "night"),
 )

@@ -122,9 +122,10 @@ def _progress(done: int, total: int | None) -> str:
 
 
 def _outcome(frames: int, recording: Recording, engine: Engine) -> str:
+    count = word("render.one_frame") if frames == 1 else word("render.frames", frames=frames)
     if recording.model == engine.model.name:
-        return word("render.done", frames=frames)
-    return word("render.done_other", frames=frames, recorded=recording.model, model=engine.model.title)
+        return word("render.done", count=count)
+    return word("render.done_other", count=count, recorded=recording.model, model=engine.model.title)
 
 
 def build_replay_tab(engine: Engine, address_of: Callable[[gr.Request], str]) -> None:

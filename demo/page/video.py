@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from demo.live import wire
-from demo.page.video_jobs import FAILED_SENTENCE, MAXIMUM_FRAMES, READABLE, VideoJob, VideoJobs
+from demo.page.video_jobs import MAXIMUM_FRAMES, READABLE, VideoJob, VideoJobs
+from demo.words import word
 from pipeline.settings import FrameSettings
 from pipeline.video.translate import outcome
 
@@ -26,12 +27,6 @@ KEPT_FILES = (600, 3600)
 
 LOOK_EVERY_S = 0.25
 PREVIEW_SIDE = 480
-NO_FILE_SENTENCE = "Choose a video file first."
-FIRST_SENTENCE = "The first frame is on its way."
-IDLE_SENTENCE = (
-    f"At most {MAXIMUM_FRAMES} frames and {MAXIMUM_UPLOAD.upper()}. "
-    "The command line, python -m pipeline.video, has no limit."
-)
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class View:
 def views(job: VideoJob, every_s: float = LOOK_EVERY_S) -> Iterator[View]:
     """What is to be seen of `job`: each new pair of pictures, at most one in `every_s` seconds, and how it ended."""
     shown = 0
-    yield View(FIRST_SENTENCE, "", running=True)
+    yield View(word("video.first"), "", running=True)
     while not job.ended.wait(every_s):
         if job.frames != shown:
             shown = job.frames
@@ -60,10 +55,10 @@ def views(job: VideoJob, every_s: float = LOOK_EVERY_S) -> Iterator[View]:
 def last_view(job: VideoJob) -> View:
     """What is to be seen of a job that has ended."""
     if job.report is None:
-        return View(job.error or FAILED_SENTENCE)
-    sentences = [outcome(job.report, job.out or Path()), *(f"Note: {note}" for note in job.report.notes)]
+        return View(job.error or word("video.failed"))
+    sentences = [outcome(job.report, job.out or Path()), *(word("video.note", note=note) for note in job.report.notes)]
     if job.report.ending == "stopped" and job.frames >= job.maximum_frames:
-        sentences.append(f"This page translates at most {job.maximum_frames} frames of a video.")
+        sentences.append(word("video.longest", frames=job.maximum_frames))
     return View(" ".join(sentences), pictures_html(job.pair), result=job.out)
 
 
@@ -71,9 +66,10 @@ def status_line(frames: int, expected: int | None, seconds: float) -> str:
     """How far a video is after `seconds`, how fast, and how long it will take: `expected` may be wrong or unknown."""
     rate = frames / seconds if seconds > 0 else 0.0
     if expected is None or expected < frames or not rate:
-        return f"frame {frames}, {rate:.1f} frames/s"
+        return word("video.progress", done=frames, rate=f"{rate:.1f}")
     left = round((expected - frames) / rate)
-    return f"frame {frames} of {expected}, {rate:.1f} frames/s, {left // 60}:{left % 60:02d} left"
+    clock = f"{left // 60}:{left % 60:02d}"
+    return word("video.progress_of", done=frames, all=expected, rate=f"{rate:.1f}", left=clock)
 
 
 def pictures_html(pair: tuple[np.ndarray, np.ndarray] | None) -> str:
@@ -84,7 +80,7 @@ def pictures_html(pair: tuple[np.ndarray, np.ndarray] | None) -> str:
     figures = [
         f'<figure><img src="data:image/jpeg;base64,{_small_jpeg(picture)}" alt="{name}">'
         f"<figcaption>{name}</figcaption></figure>"
-        for name, picture in zip(("Original", "Painted"), pair, strict=True)
+        for name, picture in zip((word("video.original"), word("video.painted")), pair, strict=True)
     ]
     return f'<div class="rv-pair">{"".join(figures)}</div>'
 
@@ -117,17 +113,22 @@ def build_video_tab() -> VideoTab:
     """The components of the tab, where they are to stand; `wire_video_tab` makes them work."""
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            file = gr.File(label="Video file", file_types=["video", ".mkv", ".ts", ".gif"], elem_id="video_file")
+            file = gr.File(label=word("video.file"), file_types=["video", ".mkv", ".ts", ".gif"], elem_id="video_file")
             with gr.Row():
-                start = gr.Button("Paint this video", variant="primary", elem_id="video_start", min_width=140)
-                stop = gr.Button("Stop", interactive=False, elem_id="video_stop", min_width=80)
-            status = gr.HTML(status_html(IDLE_SENTENCE), elem_id="video_status")
+                start = gr.Button(word("video.start"), variant="primary", elem_id="video_start", min_width=140)
+                stop = gr.Button(word("video.stop"), interactive=False, elem_id="video_stop", min_width=80)
+            idle = word("video.idle", frames=MAXIMUM_FRAMES, size=MAXIMUM_UPLOAD.upper())
+            status = gr.HTML(status_html(idle), elem_id="video_status")
         with gr.Column(scale=3, min_width=320):
             pictures = gr.HTML("", elem_id="video_pictures")
             result = gr.Video(
-                label="Painted video", interactive=False, visible=False, buttons=["download"], elem_id="video_result"
+                label=word("video.result"),
+                interactive=False,
+                visible=False,
+                buttons=["download"],
+                elem_id="video_result",
             )
-            download = gr.DownloadButton("Download", visible=False, elem_id="video_download")
+            download = gr.DownloadButton(word("video.download"), visible=False, elem_id="video_download")
     return VideoTab(file, start, stop, status, pictures, result, download)
 
 
@@ -143,7 +144,7 @@ def wire_video_tab(
 
     def paint(request: gr.Request, source: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
         if source is None:
-            yield updates(tab, View(NO_FILE_SENTENCE))
+            yield updates(tab, View(word("video.no_file")))
             return
         try:
             wanted = FrameSettings(**dict(zip(settings, values, strict=True)), fit="pad")

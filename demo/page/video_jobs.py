@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from demo.words import word
 from pipeline.compute.host import give_freed_memory_back
 from pipeline.errors import RearviewError, VideoError
 from pipeline.settings import FrameSettings, SettingsError
@@ -31,7 +32,6 @@ MAXIMUM_FRAMES = 1800
 MAXIMUM_SIDE = 4096
 FETCH_WITHIN_S = 60.0
 
-FAILED_SENTENCE = "The video could not be translated; the server's log says why. Try another file."
 READABLE = (RearviewError, SettingsError)
 
 
@@ -107,7 +107,7 @@ class VideoJob:
                 self.error = str(error)
             except Exception:  # the person gets a sentence, the log the rest; a thread has nobody else to tell
                 logger.exception("a video failed")
-                self.error = FAILED_SENTENCE
+                self.error = word("video.failed")
             finally:
                 self.ended.set()
                 give_freed_memory_back()
@@ -161,14 +161,14 @@ class VideoJobs:
         with self._lock:
             self._jobs = {name: job for name, job in self._jobs.items() if not job.ended.is_set()}
             if visitor in self._jobs or visitor in self._beginning:
-                raise BusyError("Your last video is still being painted. Wait for it, or stop it.")
+                raise BusyError(word("video.yours_runs"))
             busy = {*self._jobs, *self._beginning}
             self._address_of = {name: self._address_of[name] for name in busy}
             if address and list(self._address_of.values()).count(address) >= JOBS_OF_ADDRESS:
-                raise BusyError("A video of your address is being painted already. Try again when it is done.")
+                raise BusyError(word("video.address_runs"))
             if len(busy) >= self._maximum_jobs:
-                places = "The one place" if self._maximum_jobs == 1 else f"All {self._maximum_jobs} places"
-                raise BusyError(f"{places} for videos are taken. Try again in a minute.")
+                places = self._maximum_jobs
+                raise BusyError(word("video.place_taken") if places == 1 else word("video.places_taken", places=places))
             self._beginning.add(visitor)
             self._address_of[visitor] = address
         try:
@@ -193,12 +193,7 @@ class VideoJobs:
 def check_limits(name: str, facts: VideoFacts, maximum_frames: int) -> None:
     """Raise `VideoError` for a video that is too long or too large for a page that many share."""
     if facts.frames is not None and facts.frames > maximum_frames:
-        raise VideoError(
-            f"{name} came with {facts.frames} frames; needed: at most {maximum_frames}. Cut it, or run "
-            "`python -m pipeline.video` on your own machine."
-        )
+        raise VideoError(word("video.too_long", name=name, frames=facts.frames, most=maximum_frames))
     if max(facts.size) > MAXIMUM_SIDE:
-        raise VideoError(
-            f"{name} came with {facts.size[0]} x {facts.size[1]} pixels; needed: at most {MAXIMUM_SIDE} a side. "
-            "Shrink it."
-        )
+        width, height = facts.size
+        raise VideoError(word("video.too_large", name=name, width=width, height=height, most=MAXIMUM_SIDE))

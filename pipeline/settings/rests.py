@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pipeline.settings.settings import OWN_MEMORY, FrameSettings, MemoryName
 
-NEGATIVE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind full or onetime."
-GUIDANCE_RESTS = "Rests now: it acts with another kind of guidance than none."
-RESIDUAL_SCALE_RESTS = "Rests now: it acts while guidance is above 1 and of the kind onetime or self."
-FINER_RESTS = "Rests now: it acts without pipelined denoising."
-GAMMA_RESTS = "Rests now: it acts with more than one step."
-MEMORY_RESTS = "Rests now: it acts with the memory {needed}."
+NEGATIVE_RESTS = "Off now: it needs guidance above 1, of the kind full or onetime."
+GUIDANCE_RESTS = "Off now: choose another guidance kind than none."
+RESIDUAL_SCALE_RESTS = "Off now: it needs guidance above 1, of the kind onetime or self."
+FINER_RESTS = "Off now: it needs pipelined denoising off."
+GAMMA_RESTS = "Off now: it needs more than one step."
+MEMORY_RESTS = "Off now: it needs the memory {needed}."
 
 _OF_ALL_MEMORIES: tuple[MemoryName, ...] = ("feature-bank", "causal", "recurrent")
 MEMORIES_THAT_READ: dict[str, tuple[MemoryName, ...]] = {

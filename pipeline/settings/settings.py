@@ -57,9 +57,9 @@ class FrameSettings:
         "watercolor painting",
         1000,
         "Prompt",
-        'What the picture should become. Weights: (neon)1.4, blends: ("oil", "neon").blend(0.7, 0.3).',
+        'What should it become? More of a word: (neon)1.4. A mix: ("oil", "neon").blend(0.7, 0.3).',
     )
-    negative_prompt: str = text_field("", 1000, "Negative prompt", "What guidance steers away from.")
+    negative_prompt: str = text_field("", 1000, "Negative prompt", "What should not be in it.")
     second_prompt: str = text_field(
         "",
         1000,
@@ -79,7 +79,7 @@ class FrameSettings:
         "linear",
         PROMPT_CURVES,
         "Blend curve",
-        "Linear: the weighted mean of both prompts. Spherical: along an arc, so that halfway they act as strongly.",
+        "The way between both. Linear: straight. Spherical: along an arc, as strong halfway as at its ends.",
     )
     strength: float = number_field(
         0.95,
@@ -107,14 +107,14 @@ class FrameSettings:
         0.1,
         "times",
         "Guidance",
-        "1 follows the prompt as it is; more exaggerates it, for the work that its kind costs.",
+        "1 takes your words as they are; more exaggerates them, and most kinds of it take time.",
     )
     guidance_kind: GuidanceKind = choice_field(
         "full",
         GUIDANCE_KINDS,
         "Guidance kind",
-        "What guidance leads away from. Full: the negative prompt, for twice the work. Onetime: the same, for one step "
-        "of the work. Self: your drawing, for none. None: guidance rests.",
+        "What guidance leads away from. Full: the negative prompt, at half the speed. Onetime: the same, for "
+        "one more step. Self: your drawing, at full speed. None: guidance is off.",
     )
     residual_scale: float = number_field(
         1.0,
@@ -123,7 +123,7 @@ class FrameSettings:
         0.05,
         "times the residual noise",
         "Residual scale",
-        "How much of it onetime and self guidance lead away from; other values than 1 want a low strength.",
+        "How firmly onetime and self guidance lead away; other than 1 it looks best with a low strength.",
     )
     gamma: float = number_field(
         0.3,
@@ -138,9 +138,9 @@ class FrameSettings:
         OWN_MEMORY,
         MEMORY_NAMES,
         "Memory",
-        "What is remembered of past frames. Own: what this server was started with. Feature-bank: features, as they "
-        "were. Causal: the first and the newest frames, by layers trained for it. Recurrent: a few tokens that are "
-        "handed on, trained too. None: nothing.",
+        "What it remembers of the pictures before. Own: what this server was started with. Feature-bank: their "
+        "features, as they were. Causal: the first and the newest of them. Recurrent: a short summary that is handed "
+        "on. None: nothing.",
     )
     fusion_strength: float = number_field(
         0.75,
@@ -149,7 +149,7 @@ class FrameSettings:
         0.05,
         "share of the past",
         "Fusion strength",
-        "How much of a matching past feature replaces the present one.",
+        "How much of the past is mixed in where it still fits: more is steadier, less is livelier.",
     )
     fusion_threshold: float = number_field(
         0.9,
@@ -158,7 +158,7 @@ class FrameSettings:
         0.01,
         "cosine",
         "Fusion threshold",
-        "How alike a past feature must be before it is fused.",
+        "How well the past must fit before it is mixed in.",
     )
     bank_frames: float = number_field(
         0.25,
@@ -176,7 +176,7 @@ class FrameSettings:
         1,
         "frames",
         "Bank interval",
-        "Every how many frames the bank takes in the present.",
+        "Every how many frames it takes in what is new.",
         integer=True,
     )
     bank_renewal: BankRenewal = choice_field(
@@ -192,7 +192,7 @@ class FrameSettings:
         0.05,
         "share of the last picture",
         "Steadiness",
-        "How much of the last picture stays where the input shows nothing new; 0 paints each anew.",
+        "How much of the last picture stays where you change nothing; 0 paints each anew.",
     )
     control_strength: float = number_field(
         1.0,
@@ -201,7 +201,7 @@ class FrameSettings:
         0.05,
         "times",
         "Control strength",
-        "How closely the picture keeps to the lines of what it is made from, where a control is loaded; 0 lets go.",
+        "How closely the picture keeps to your lines, where a control is loaded; 0 lets go.",
     )
     like_strength: float = number_field(
         0.6,
@@ -222,7 +222,7 @@ class FrameSettings:
         "off",
         PIPELINED,
         "Pipelined denoising",
-        "On: as many frames under way as there are steps, for the highest rate. Off: one, for the shortest delay.",
+        "On: as many frames at once as there are steps, for the highest rate. Off: one, for the shortest delay.",
     )
     finer: Finer = choice_field(
         "on",
@@ -232,7 +232,7 @@ class FrameSettings:
         "enough. Off: it stays as it is.",
     )
     seed: int | None = number_field(
-        None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Which noise the picture grows from.", integer=True
+        None, 0, MAXIMUM_SEED, 1, "number", "Seed", "Another number, another picture from the same words.", integer=True
     )
     fit: Fit = "crop"
 

@@ -147,7 +147,7 @@ def test_a_preset_moves_every_control_to_where_it_stood(quick_page: Page, tmp_pa
     page.set_input_files("#import_file", changed)
     expect(page.locator("#preset_list li")).to_have_count(1)
     expect(page.locator("#notice")).to_contain_text("a whole number from 1 to 4")
-    expect(page.locator("#notice")).to_contain_text("“colour” is no setting")
+    expect(page.locator("#notice")).to_contain_text("no setting “colour”")
     changed.write_text("{}", encoding="utf-8")
     page.set_input_files("#import_file", changed)
     expect(page.locator("#notice")).to_have_text(word("presets.not_a_file"))
@@ -169,7 +169,7 @@ def test_a_link_sets_what_is_right_in_it_and_says_what_is_not(browser: Browser, 
         assert settings(page)["steps"] == 1
         expect(page.locator(PROMPT)).to_have_value("neon lights, 100% & a boat, night")
         expect(page.get_by_label("Night", exact=True)).to_be_checked()
-        expect(page.locator("#notice")).to_contain_text("Denoising steps came as “9”")
+        expect(page.locator("#notice")).to_contain_text("Denoising steps cannot be “9”")
         page.evaluate("(link) => { window.location.hash = new URL(link).hash; }", link)
         page.wait_for_function("window.rearview.applied.steps === 2")
         wait_for_value(page, "steps", "2")
@@ -181,6 +181,7 @@ def test_a_link_sets_what_is_right_in_it_and_says_what_is_not(browser: Browser, 
 
 def test_without_storage_and_clipboard_the_page_works_and_says_so(browser: Browser, quick_app: App) -> None:
     with visited(browser, quick_app, NOTHING_ALLOWED) as page:
+        page.click("#more_tools")
         page.click("#presets")
         page.fill("#preset_name", "here")
         page.keyboard.press("Enter")

@@ -80,7 +80,7 @@ def test_a_chosen_memory_is_named_and_what_it_does_not_read_rests(page: Page) ->
     page.locator("#memory label", has_text="none").click()
     expect(engine).to_contain_text("none")
     expect(engine).not_to_contain_text("feature-bank")
-    expect(slider).to_have_attribute("data-resting", "Rests now: it acts with the memory feature-bank.")
+    expect(slider).to_have_attribute("data-resting", "Off now: it needs the memory feature-bank.")
     page.locator("#memory label", has_text="feature-bank").click()
     expect(engine).to_contain_text("feature-bank")
     expect(slider).not_to_have_attribute("data-resting", re.compile("."))

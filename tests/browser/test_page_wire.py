@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from demo.live.live import FOREIGN_SENTENCE
 from demo.words import word
 from tests.browser.conftest import AT_REST, blank, visited
 from tests.browser.test_page_live import draw, draw_cross, move_slider, number, pixels
@@ -34,7 +33,7 @@ def test_behind_a_proxy_that_rewrites_host_the_page_says_what_to_do(browser: Bro
     with proxied(quick_app.port, "", host=f"127.0.0.1:{quick_app.port}") as proxy, blank(browser) as page:
         page.goto(proxy.url, wait_until="domcontentloaded")
         notice = page.locator("#notice")
-        expect(notice).to_have_text(FOREIGN_SENTENCE)
+        expect(notice).to_have_text(word("live.foreign"))
         page.evaluate("""() => {
           window.said = [];
           const notice = document.getElementById("notice");

@@ -15,6 +15,7 @@ from demo.live import output, wire
 from demo.live.limits import HostLimits
 from demo.live.live import SOCKET_PATH, Live
 from demo.live.output import OUTPUT_PATH, PICTURE_NUMBER_HEADER, Output, key_of
+from demo.words import word
 from tests.support.standin import Post, StandInEngine, encoded, eventually, frame, greet
 
 MAGIC = b"\xff\xd8"
@@ -120,14 +121,14 @@ def test_no_more_watch_than_may(house: Callable[..., Host]) -> None:
     key = asked(anna)["key"]
     host.watcher(key)
     assert anna.receive_json()["by"] == 1
-    assert closing(host.watcher(key)) == (wire.CLOSE_FULL, output.FULL_SENTENCE)
+    assert closing(host.watcher(key)) == (wire.CLOSE_FULL, word("output.full"))
     assert host.get(key, "/picture").status_code == 429
     assert painted(anna, 1, 10).startswith(MAGIC)
 
 
 def test_a_host_may_have_no_output_pages(house: Callable[..., Host]) -> None:
     news = asked(house(watchers=0).visitor("anna"))
-    assert (news["key"], news["message"]) == (None, output.NONE_SENTENCE)
+    assert (news["key"], news["message"]) == (None, word("output.none"))
 
 
 def test_a_visit_that_ends_ends_its_output(house: Callable[..., Host]) -> None:
@@ -136,9 +137,9 @@ def test_a_visit_that_ends_ends_its_output(house: Callable[..., Host]) -> None:
     key = asked(anna)["key"]
     watcher = host.watcher(key)
     anna.send_json({"type": "bye"})
-    assert closing(watcher) == (wire.CLOSE_OVER, output.ENDED_SENTENCE)
+    assert closing(watcher) == (wire.CLOSE_OVER, word("output.ended"))
     assert host.get(key).status_code == 404
-    assert closing(host.watcher(key)) == (wire.CLOSE_GONE, output.GONE_SENTENCE)
+    assert closing(host.watcher(key)) == (wire.CLOSE_GONE, word("output.gone"))
 
 
 def test_a_link_can_be_taken_back(house: Callable[..., Host]) -> None:
@@ -149,7 +150,7 @@ def test_a_link_can_be_taken_back(house: Callable[..., Host]) -> None:
     assert asked(anna, on=False)["key"] is None
     assert closing(watcher)[0] == wire.CLOSE_OVER
     assert asked(anna)["key"] != first
-    assert host.get(first, "/picture").text == output.GONE_SENTENCE
+    assert host.get(first, "/picture").text == word("output.gone")
 
 
 def test_a_page_that_was_reloaded_shows_at_its_old_address(house: Callable[..., Host]) -> None:
@@ -172,7 +173,7 @@ def test_the_newest_page_of_a_secret_has_the_address(house: Callable[..., Host])
     watcher = host.watcher(first["key"])
     second_window = host.visitor("anna, second window")
     assert asked(second_window, secret=SECRET)["key"] == first["key"]
-    assert closing(watcher) == (wire.CLOSE_OVER, output.NEWER_SENTENCE)
+    assert closing(watcher) == (wire.CLOSE_OVER, word("output.newer"))
     watcher = host.watcher(first["key"])
     painted(anna, 1, 10)
     assert painted(second_window, 1, 250) == watcher.receive_bytes()

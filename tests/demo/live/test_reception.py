@@ -122,7 +122,7 @@ def test_a_full_line_sends_newcomers_away(house: House) -> None:
         cleo.send_json({"token": host.live.mint("cleo")})
         code, reason = closing(cleo)
     assert code == wire.CLOSE_FULL
-    assert "1 guests wait already" in reason
+    assert "(1 waiting)" in reason
 
 
 def test_a_newer_socket_of_a_page_in_line_keeps_its_place(house: House) -> None:
@@ -195,7 +195,7 @@ def test_without_a_proxy_nobody_chooses_their_address(house: House) -> None:
         },
     )
     assert answer.status_code == 429
-    assert "your network" in answer.json()["message"]
+    assert "Your network" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("when_idle", ["keep", "forget"])
@@ -295,7 +295,7 @@ def test_the_end_waits_for_the_frames_under_way_and_tells_everybody(house: House
     host.engine.held.set()
     assert unpacked(anna.receive_bytes())[3] == 7
     code, reason = closing(anna)
-    assert (code, "connects again by itself" in reason) == (wire.CLOSE_AGAIN, True)
+    assert (code, "comes back by itself" in reason) == (wire.CLOSE_AGAIN, True)
     ending.join(10)
     assert not ending.is_alive()
     assert host.engine.sessions[0].closed

@@ -63,7 +63,7 @@ def test_a_newer_ticket_of_a_guest_keeps_their_place(waiters: list[Waiter]) -> N
     assert line.first is again.ticket
     line.leave(anna.ticket)
     assert line.first is again.ticket
-    with pytest.raises(FullError, match="2 guests wait already"):
+    with pytest.raises(FullError, match="2 waiting"):
         line.join(cleo.ticket)
 
 

@@ -20,6 +20,7 @@ import pytest
 from demo.page import page, video, video_jobs
 from demo.page.video import View, pictures_html, status_line, views
 from demo.page.video_jobs import BusyError, VideoJob, VideoJobs, check_limits
+from demo.words import word
 from pipeline import Engine, FrameError, FrameSettings, VideoError
 from pipeline.settings import DECLARATIONS
 from pipeline.video.reader import VideoFacts
@@ -96,7 +97,7 @@ def test_each_new_pair_is_shown_while_it_goes_on(clip: Path, gate: Gate) -> None
     job = VideoJobs(Sessions(gate)).start("anna", clip, PAD)
     gate.reached.wait(60)
     watching = views(job, AT_ONCE_S)
-    assert next(watching) == View(video.FIRST_SENTENCE, "", running=True)
+    assert next(watching) == View(word("video.first"), "", running=True)
     second = next(watching)
     assert second.status.startswith("frame 2 of 8, ")
     assert second.pictures is not None
@@ -170,7 +171,7 @@ def test_places_are_counted_and_given_back(clip: Path, gate: Gate) -> None:
 def test_one_address_leaves_a_place_for_others(clip: Path, gate: Gate) -> None:
     jobs = VideoJobs(Sessions(gate), maximum_jobs=2)
     first = jobs.start("anna", clip, PAD, "192.0.2.1")
-    with pytest.raises(BusyError, match="of your address"):
+    with pytest.raises(BusyError, match="from your network"):
         jobs.start("bert", clip, PAD, "192.0.2.1")
     other = jobs.start("carl", clip, PAD, "192.0.2.2")
     gate.opened.set()
@@ -209,8 +210,8 @@ def test_nobody_s_file_is_looked_into_before_they_have_a_place(clip: Path, monke
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        (VideoFacts((64, 64), 1801, 60.0, None), "1801 frames; needed: at most 1800"),
-        (VideoFacts((64, 5000), 10, 1.0, None), "64 x 5000 pixels; needed: at most 4096"),
+        (VideoFacts((64, 64), 1801, 60.0, None), "1801 frames; at most 1800"),
+        (VideoFacts((64, 5000), 10, 1.0, None), "64 x 5000 pixels; at most 4096"),
     ],
 )
 def test_what_is_too_much_for_a_shared_page_gets_a_sentence(facts: VideoFacts, words: str) -> None:
@@ -255,7 +256,7 @@ def test_a_failure_is_a_sentence(clip: Path) -> None:
 def test_a_fault_of_ours_is_logged_and_told_without_its_words(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "demo.page.video_jobs"):
         job = VideoJobs(Sessions(raising(ZeroDivisionError("secret")))).start("anna", clip, PAD)
-        assert list(views(job, AT_ONCE_S))[-1] == View(video_jobs.FAILED_SENTENCE)
+        assert list(views(job, AT_ONCE_S))[-1] == View(word("video.failed"))
     assert "secret" in caplog.text
     job.close()
 
@@ -348,7 +349,7 @@ def test_settings_out_of_order_get_a_sentence(
 
 
 def test_without_a_file_there_is_a_sentence(built: gr.Blocks, tmp_path: Path) -> None:
-    assert video.NO_FILE_SENTENCE in painted(built, None)[-1]["video_status"]
+    assert word("video.no_file") in painted(built, None)[-1]["video_status"]
     (tmp_path / "in.mp4").write_text("no video")
     last = painted(built, tmp_path / "in.mp4")[-1]
     assert "in.mp4 cannot be read" in last["video_status"]
