@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 FEW_STEPS = ("auto", "lcm", "turbo", "euler", "tcd", "none")
@@ -208,29 +208,35 @@ def say(sentence: str) -> None:
         sys.stdout.flush()
 
 
-def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) -> str:
-    """The address at which `blocks` is open, with `routes` in front of its own from the first request on; raises
-    `StartError`."""
+def launched(build: Callable[[], Any], routes: Sequence[Any], arguments: argparse.Namespace) -> tuple[Any, str]:
+    """The page that `build` makes, and the address at which it is open, with `routes` in front of its own from the
+    first request on; raises `StartError`."""
     from starlette.middleware import Middleware
 
     from demo.live.doors.crowd import BoundedCrowd
     from demo.live.doors.kept_pages import KeptPages
+    from demo.live.doors.languages import Languages
     from demo.live.doors.streams import EndedStreams
     from demo.live.doors.upload_names import BoundedUploadNames
     from demo.live.doors.uploads import BoundedBodies
     from demo.live.limits import limits_of
     from demo.page import page
-    from demo.page.opening import opened
+    from demo.page.opening import opened, sheltered
+    from demo.page.translations import translations
 
     whose = {"limits": limits_of(arguments), "behind_proxy": arguments.behind_proxy}
+    with sheltered():
+        blocks = build()
+        others = translations(build, blocks)
     bounds = [
+        Middleware(Languages),
         Middleware(BoundedCrowd, **whose),
         Middleware(BoundedBodies, **whose),
         Middleware(BoundedUploadNames),
         Middleware(EndedStreams),
-        Middleware(KeptPages),
+        Middleware(KeptPages, translations=others),
     ]
-    return opened(
+    address = opened(
         blocks,
         routes,
         host=arguments.host,
@@ -241,6 +247,7 @@ def launched(blocks: Any, routes: Sequence[Any], arguments: argparse.Namespace) 
         state_session_capacity=page.KEPT_PAGES,
         **page.launch_options(),
     )
+    return blocks, address
 
 
 def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None:
@@ -284,9 +291,8 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     calls = zero.Calls(spaces, open_engine, engine.slots)
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False)  # type: ignore[arg-type]
     try:
-        with sheltered():
-            blocks = page.build(live, lending=ZeroPage(calls, os.environ.get("SPACE_ID", ""), limits.visitors))
-        address = launched(blocks, live.routes(), arguments)
+        lending = ZeroPage(calls, os.environ.get("SPACE_ID", ""), limits.visitors)
+        blocks, address = launched(lambda: page.build(live, lending=lending), live.routes(), arguments)
     except RearviewError as error:
         stop_with(str(error))
     harden(blocks.server, arguments)
@@ -378,9 +384,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
         say(f"Left out: {sentence}")
     try:
-        with sheltered():
-            blocks = page.build(live, Styles(Loras(live, shelf) if shelf else None, words))
-        address = launched(blocks, live.routes(), arguments)
+        styles = Styles(Loras(live, shelf) if shelf else None, words)
+        blocks, address = launched(lambda: page.build(live, styles), live.routes(), arguments)
     except StartError as error:
         engine.close()
         stop_with(str(error))

@@ -19,6 +19,7 @@ from demo.live.metrics import Metrics
 from demo.live.output import Output, Outputs, hidden_reply, output_reply, watched_reply
 from demo.live.pace import TokenBucket
 from demo.live.rest import REST_S, Shown
+from demo.words import word, word_or
 from pipeline.calls.runtimes import PYTORCH
 from pipeline.errors import FrameError, ModelError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError, resting
@@ -39,7 +40,6 @@ FLOOD_FACTOR = 10
 LIKES_PER_SECOND, LIKES_AT_ONCE = 1.0, 3.0
 """How many pictures to be like a visitor may send: an image encoder reads each while everybody waits."""
 
-FAILED_SENTENCE = "The engine failed on this frame; the server's log says why. Change a setting, or reset the memory."
 READABLE = (wire.WireError, PictureError, PromptError, SettingsError, FrameError, NoRoomError)
 Reply = bytes | dict[str, Any]
 T = TypeVar("T")
@@ -166,7 +166,12 @@ class Visitor:
     def _applied(self) -> dict[str, Any]:
         """What is used from now on."""
         revision, settings = self._current
-        return wire.applied_reply(revision, asdict(settings), resting(settings, self.session.memory_name))
+        return wire.applied_reply(revision, asdict(settings), self._resting(settings))
+
+    def _resting(self, settings: FrameSettings) -> dict[str, str]:
+        """The settings that do nothing now, each with a sentence on why, in the language of the page."""
+        rests = resting(settings, self.session.memory_name)
+        return {name: word_or(f"resting.{name}", sentence) for name, sentence in rests.items()}
 
     async def translate(self, message: bytes) -> Reply:
         """Answer one binary message: a picture, or what became of the frame instead.
@@ -205,7 +210,7 @@ class Visitor:
         if error is not None:
             logger.error("a frame of %s failed", self.guest.name, exc_info=error)
             self._metrics.frame_failed("engine")
-            return wire.error_reply(FAILED_SENTENCE, sequence=frame.sequence)
+            return wire.error_reply(word("live.failed"), sequence=frame.sequence)
         translation = future.result()
         self._notice, self.runtime = translation.notice, translation.runtime
         if with_map:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.words import word
+from demo.words import word, word_or
 from pipeline.settings import CHOICES, DECLARATIONS, RANGES
 
 quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -19,8 +19,8 @@ def textbox(name: str, settings: dict[str, Any]) -> gr.Textbox:
     declaration = DECLARATIONS[name]
     return gr.Textbox(
         settings[name],
-        label=declaration.label,
-        info=declaration.help,
+        label=label_of(name),
+        info=word_or(f"settings.{name}.help", declaration.help),
         lines=1,
         max_lines=3,
         elem_id=name,
@@ -36,7 +36,7 @@ def slider(name: str, settings: dict[str, Any]) -> gr.Slider:
         each.maximum,
         value=settings[name],
         step=each.step,
-        label=each.label,
+        label=label_of(name),
         info=help_of(name),
         elem_id=name,
         min_width=220,
@@ -50,16 +50,23 @@ def radio(name: str, settings: Mapping[str, Any], choices: Sequence[str] | None 
     return gr.Radio(
         list(choices or declaration.choices),
         value=settings[name],
-        label=declaration.label,
-        info=declaration.help,
+        label=label_of(name),
+        info=word_or(f"settings.{name}.help", declaration.help),
         elem_id=name,
         min_width=220,
     )
 
 
+def label_of(name: str) -> str:
+    """What a setting is called."""
+    return word_or(f"settings.{name}.label", DECLARATIONS[name].label)
+
+
 def help_of(name: str) -> str:
     """What a number does, and its unit."""
-    return f"{RANGES[name].help} {word('page.unit', unit=RANGES[name].unit)}"
+    each = RANGES[name]
+    unit = word("page.unit", unit=word_or(f"settings.{name}.unit", each.unit))
+    return f"{word_or(f'settings.{name}.help', each.help)} {unit}"
 
 
 def send_changes(component: Any, name: str) -> None:

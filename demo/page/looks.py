@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demo import VERSION
-from demo.page.controls import quiet, radio, send_changes, slider, textbox
+from demo.page.controls import label_of, quiet, radio, send_changes, slider, textbox
 from demo.page.presets import AS_DRAWN, STYLES, TIMES, chosen, compose
 from demo.words import word
 from pipeline.settings import DECLARATIONS, Choice, Range, Text
@@ -94,14 +94,14 @@ def studio_facts() -> dict[str, Any]:
 
 def declarations() -> dict[str, dict[str, Any]]:
     """Every setting's declaration as plain data: its label, and a range, a length, or choices."""
-    return {name: _plain(declaration) for name, declaration in DECLARATIONS.items()}
+    return {name: _plain(name, declaration) for name, declaration in DECLARATIONS.items()}
 
 
-def _plain(declaration: Range | Text | Choice) -> dict[str, Any]:
+def _plain(name: str, declaration: Range | Text | Choice) -> dict[str, Any]:
     if isinstance(declaration, Range):
         limits = {"minimum": declaration.minimum, "maximum": declaration.maximum, "integer": declaration.integer}
     elif isinstance(declaration, Text):
         limits = {"maximum_length": declaration.maximum_length}
     else:
         limits = {"choices": list(declaration.choices)}
-    return {"label": declaration.label, **limits}
+    return {"label": label_of(name), **limits}

@@ -12,7 +12,7 @@ import gradio as gr
 from demo import assets
 from demo.live.live import Live
 from demo.page.api import build_api
-from demo.page.controls import help_of, quiet, radio, send_changes, slider
+from demo.page.controls import help_of, label_of, quiet, radio, send_changes, slider
 from demo.page.looks import SUBMITTED, build_looks, build_other_prompts, studio_facts, wire_applying, wire_looks
 from demo.page.lora import Styles, build_styles
 from demo.page.presets import EXAMPLES, Example
@@ -20,7 +20,7 @@ from demo.page.replay import build_replay_tab
 from demo.page.uploaded_only import UploadedOnly
 from demo.page.video import KEPT_FILES, MAXIMUM_UPLOAD, build_video_tab, wire_video_tab
 from demo.page.video_jobs import VideoJobs
-from demo.words import WORDS, word
+from demo.words import word, words
 from pipeline.settings import DECLARATIONS, MEMORY_PRESETS, RANGES, FrameSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ KEPT_PAGES = 256
 CONNECT = "(token) => { window.rearviewToken = token; window.rearview?.connect(token); }"
 SHOW_EXAMPLES = "() => { document.getElementById('examples').style.display = ''; }"
 HIDE_EXAMPLES = "() => { document.getElementById('examples').style.display = 'none'; }"
+STILL_OPEN = """
+try {
+  const open = JSON.parse(localStorage.getItem("rearview.open")) ?? [];
+  const narrow = matchMedia("(max-width: 1119px)").matches;
+  document.documentElement.dataset.open = open.filter((name) => !narrow || name !== "settings").join(" ");
+} catch {
+  // Nothing is kept here.
+}
+"""
+"""Opens what was open, see `page/drawers.js`, before there is anything that would move."""
+
 PICK_EXAMPLE = """
 element.querySelectorAll("button").forEach((button) => {
   button.addEventListener("click", () => {
@@ -95,7 +106,7 @@ def launch_options() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "head": f"<style>{assets.style()}</style>",
+        "head": f"<style>{assets.style()}</style><script>{STILL_OPEN}</script>",
         "footer_links": ["gradio", "settings"],
         "max_file_size": MAXIMUM_UPLOAD,
     }
@@ -143,7 +154,7 @@ def build(live: Live, styles: Styles | None = None, lending: Lending | None = No
                             elem_id="live",
                             settings=settings,
                             facts=studio_facts(),
-                            words=WORDS,
+                            words=words(),
                         )
                     if lending is None:
                         with gr.Tab(word("page.video"), elem_id="video_tab") as video_tab:
@@ -250,7 +261,7 @@ def _more_settings(settings: dict[str, Any], own: Sequence[str], guided: bool) -
             components[name] = slider(name, settings) if name in RANGES else radio(name, settings)
         components["seed"] = gr.Number(
             settings["seed"],
-            label=RANGES["seed"].label,
+            label=label_of("seed"),
             info=help_of("seed"),
             precision=0,
             minimum=RANGES["seed"].minimum,

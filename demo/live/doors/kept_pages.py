@@ -4,13 +4,16 @@ thread, the painting one too. For all visitors they are the same but for the add
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from gradio.route_utils import get_root_url
 from jinja2.utils import htmlsafe_json_dumps
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from demo.live.doors.languages import language_in
 
 KEPT = ("/", "/config", "/config/")
 """What Gradio answers from the page's description. A query is about parts of it that this app has not: other pages, and
@@ -33,9 +36,11 @@ class KeptPages:
     """ASGI middleware around Gradio's app, innermost. Where visitors sign in, each has a page of their own, and nothing
     is kept."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, translations: Mapping[str, Callable[[bytes], bytes]] | None = None) -> None:
+        """`translations` make an answer in another language of one in the first."""
         self._app = app
-        self._kept: dict[str, Kept] = {}
+        self._translations = translations or {}
+        self._kept: dict[tuple[str, str], Kept] = {}
         self._making = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,18 +48,23 @@ class KeptPages:
         if path not in KEPT or scope["app"].auth is not None or scope["app"].auth_dependency is not None:
             await self._app(scope, receive, send)
             return
-        kept = self._kept.get(path) or await self._made_once(scope, path)
+        language = language_in(scope)
+        kept = self._kept.get((path, language)) or await self._made_once(scope, path, language)
         if kept is None:
             await self._app(scope, receive, send)
             return
         content = kept.content.replace(kept.root, root_in(scope, path))
-        await Response(content, media_type=kept.media_type)(scope, receive, send)
+        headers = {"vary": "accept-language"} if self._translations else None
+        await Response(content, media_type=kept.media_type, headers=headers)(scope, receive, send)
 
-    async def _made_once(self, scope: Scope, path: str) -> Kept | None:
+    async def _made_once(self, scope: Scope, path: str, language: str) -> Kept | None:
         async with self._making:
-            if path not in self._kept and (made := await self._made(scope, path)) is not None:
-                self._kept[path] = made
-            return self._kept.get(path)
+            if (path, language) not in self._kept and (made := await self._made(scope, path)) is not None:
+                translated = self._translations.get(language)
+                self._kept[path, language] = (
+                    replace(made, content=translated(made.content)) if translated is not None else made
+                )
+            return self._kept.get((path, language))
 
     async def _made(self, scope: Scope, path: str) -> Kept | None:
         """What Gradio answers to a visitor of `STAND_IN`; `None` where that is no page."""

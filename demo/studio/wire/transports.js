@@ -10,7 +10,7 @@ export const CLOSED = { again: 1012, token: 4401, replaced: 4409, over: 4410, fl
 // `on` is told of what comes: opened(transport), news(object), picture(buffer), closed(transport, code, reason, greeted);
 // a code below 1000 is the status of an answer to a POST.
 export function openSocket(token, on) {
-  const address = new URL("rearview/live", pageAddress());
+  const address = new URL("rearview/live" + location.search, pageAddress());
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address);
   const transport = {
