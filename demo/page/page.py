@@ -176,12 +176,14 @@ def build(live: Live, styles: Styles | None = None, lending: Lending | None = No
                 with gr.Column(elem_id="settings_drawer"):
                     _markup("settings/sheet.html", elem_id="sheet_head")
                     with gr.Group():
-                        sliders = {name: slider(name, settings) for name in FIRST_SLIDERS}
+                        sliders: dict[str, gr.components.Component] = {
+                            name: slider(name, settings) for name in FIRST_SLIDERS
+                        }
                     presets = _memory_presets()
                     _markup("settings/rest.html")
                     with gr.Column(elem_id="rest_drawer"):
                         sliders |= _rest(page, live, settings, looks.prompt, styles or Styles())
-        controls = {"prompt": looks.prompt} | sliders
+        controls: dict[str, gr.components.Component] = {"prompt": looks.prompt, **sliders}
         wire_looks(looks)
         picked = examples.pick(_picked, None, [looks.prompt, looks.style, looks.time], **quiet)
         picked.success(fn=None, js=SUBMITTED, inputs=looks.prompt, **quiet)

@@ -73,6 +73,9 @@ def test_axe_finds_nothing_serious(browser: Browser, quick_app: App) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "reduced_motion": "reduce"}
     with visited(browser, quick_app, **phone) as page:
         assert serious(page) == {}
+        for each in ("#more_tools", "#show_settings"):
+            page.click(each)
+            assert serious(page) == {}, each
 
 
 def test_every_control_is_reached_by_the_tabulator(calm: Page) -> None:
