@@ -26,6 +26,7 @@ PIXELS = """(id) => {
   return [...context.getImageData(0, 0, 16, 16).data];
 }"""
 SETTINGS = {"fusion_strength": 0.25, "bank_frames": 2, "steps": 2}
+CLOSED_DRAWERS = 'localStorage.setItem("rearview.open", "[]");'
 SIZES = {"wide": (1680, 1050), "laptop": (1366, 768), "phone": (390, 844)}
 SCREENSHOTS = "REARVIEW_SCREENSHOTS"
 """A folder for the pictures of the page; README's are made with docs/screens."""
@@ -190,7 +191,7 @@ def test_a_stranger_sees_a_painted_stroke_within_three_actions(browser: Browser,
 
 def test_the_page_fits_and_has_its_picture_taken(browser: Browser, app: App, tmp_path: Path) -> None:
     folder = Path(os.environ.get(SCREENSHOTS, tmp_path))
-    with visited(browser, app, reduced_motion="reduce") as page:
+    with visited(browser, app, CLOSED_DRAWERS, reduced_motion="reduce") as page:
         page.locator('.rv-example[data-name="sailboat"]').click()
         page.wait_for_function("window.rearview.applied.prompt.includes('sailboat')")
         page.wait_for_selector('#input[data-drawn="yes"]')
