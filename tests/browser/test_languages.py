@@ -30,7 +30,7 @@ def test_the_browser_picks_the_language_and_the_address_goes_before_it(
     with blank(browser, locale=locale) as page:
         page.goto(quick_app.url + query, wait_until="domcontentloaded")
         settled(page)
-        for room, name in ("page", "rest"), ("drawing", "hint"), ("status", "idle"), ("styles", "watercolor"):
+        for room, name in ("page", "rest"), ("page", "like_embedded"), ("status", "idle"), ("styles", "watercolor"):
             expect(page.get_by_text(said[room][name], exact=True).first).to_be_visible()
             expect(page.get_by_text(other[room][name], exact=True)).to_have_count(0)
         expect(page.locator("#negative_prompt")).to_have_attribute("data-resting", RESTS[language])

@@ -175,7 +175,7 @@ def test_the_negative_prompt_and_the_residual_scale_act_where_the_settings_say(
 def test_without_guidance_all_of_it_rests() -> None:
     rests = resting(FrameSettings(steps=2), "feature-bank")
     assert set(rests) == {"negative_prompt", "residual_scale"}
-    assert all(sentence.startswith("Rests now: it acts") for sentence in rests.values())
+    assert all(sentence.startswith("Off now: it needs") for sentence in rests.values())
 
 
 def test_gamma_rests_where_nothing_comes_between_steps() -> None:
