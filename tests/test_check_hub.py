@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.check_hub import LICENCES, PICKLES, Named, main, named
-from tests.support.hub_layout import FakeHub, serving
+from tests.support.weights.hub_layout import FakeHub, serving
 
 TURBO, SKETCH = "stabilityai/sdxl-turbo", "TencentARC/t2iadapter_sketch_sd15v2"
 BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"

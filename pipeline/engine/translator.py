@@ -344,34 +344,21 @@ class Translator:
             )
         settings = frame.asked.settings
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())
+        left = StreamState(
+            seen=frame.seen,
+            rows=frame.rows,
+            noise=frame.noise,
+            bank_fill=fill,
+            flagged=painted.flagged,
+            resets=past.resets,
+            depth_range=frame.depth_range,
+            read=frame.read,
+        )
         if painted.flagged:
-            state = StreamState(
-                frame.seen,
-                frame.rows,
-                frame.noise,
-                None,
-                fill,
-                painted.flagged,
-                past.resets,
-                frame.depth_range,
-                frame.read,
-            )
-            return blurred(painted.picture), state
+            return blurred(painted.picture), left
         history = past.history if frame.carried.picture else None
         picture, history = steadied(frame.asked.frame, painted.picture, history, settings.steadiness)
-        state = StreamState(
-            frame.seen,
-            frame.rows,
-            frame.noise,
-            history,
-            fill,
-            False,
-            past.resets,
-            frame.depth_range,
-            frame.read,
-            decoded.left,
-        )
-        return picture, state
+        return picture, replace(left, history=history, drawn=decoded.left)
 
     def translated(self, asked: Asked, past: StreamState) -> tuple[Frame, StreamState]:
         """One frame by itself, from its beginning to its end."""

@@ -21,8 +21,7 @@ from pipeline.compute.host import in_passing_thread
 from pipeline.errors import ModelError
 from pipeline.guides.adapter import Layers, PictureAdapter
 from pipeline.guides.adapter_catalogue import ADAPTERS, STYLE_LAYERS, AdapterEntry, adapter_names
-from pipeline.models.hub import PICKLE_ENDINGS, Hub
-from pipeline.models.hub_names import is_file_name
+from pipeline.models.hub import Hub
 from pipeline.models.load import Model
 
 BESIDE = "image_encoder"
@@ -65,20 +64,12 @@ def _places_of(name: str, entry: AdapterEntry | None, hub: Hub) -> tuple[Path, P
     if entry is not None:
         weights = hub.file(entry.encoder_source, beside=["config.json"])
         return hub.file(entry.source), weights.parent
-    if name.endswith(PICKLE_ENDINGS):
-        raise ModelError(
-            f"adapter {name!r} came as a pickle, which can run the code of whoever wrote it; needed: safetensors. "
-            "Convert it, or take another."
-        )
-    if Path(name).is_file():
-        return Path(name), Path(name).parent / BESIDE
-    if is_file_name(name):
-        file = hub.file(name, beside=[f"{BESIDE}/config.json", f"{BESIDE}/{WEIGHTS}"])
-        return file, file.parent / BESIDE
-    raise ModelError(
-        f"adapter came as {name!r}; needed: one of {', '.join(ADAPTERS)}, a .safetensors file with a folder {BESIDE} "
-        "beside it, or owner/name/file.safetensors of the hub. Check the name or the path."
+    needed = (
+        f"one of {', '.join(ADAPTERS)}, a .safetensors file with a folder {BESIDE} beside it, or "
+        "owner/name/file.safetensors of the hub"
     )
+    file = hub.weights("adapter", name, needed, beside=[f"{BESIDE}/config.json", f"{BESIDE}/{WEIGHTS}"])
+    return file, file.parent / BESIDE
 
 
 def check_room(file: Path, encoder: Path, device: torch.device) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 
 from diffusers import AutoencoderTiny
 from safetensors import SafetensorError
@@ -12,8 +11,7 @@ from safetensors.torch import load_file
 
 from pipeline.errors import ModelError
 from pipeline.frames.recurrent_decoder import with_recurrent_decoder
-from pipeline.models.hub import PICKLE_ENDINGS, Hub
-from pipeline.models.hub_names import is_file_name
+from pipeline.models.hub import Hub
 from pipeline.models.load import Model
 
 
@@ -29,27 +27,12 @@ def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | Non
             f"decoder {name!r} came for model {model.name!r}, whose own is {type(model.vae).__name__}; needed: a model "
             "with a tiny autoencoder. Take one of the catalogue, or leave --decoder out."
         )
+    file = (hub or Hub()).weights("decoder", name, "a .safetensors file, or owner/name/file.safetensors of the hub")
     try:
-        vae = with_recurrent_decoder(model.vae, load_file(_place_of(name, hub or Hub())))
+        vae = with_recurrent_decoder(model.vae, load_file(file))
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"decoder {name!r} does not fit model {model.name!r} ({str(error)[:200]}); needed: a tiny decoder whose "
             "blocks remember, for this model's latents. Check the file."
         ) from error
     return replace(model, vae=vae)
-
-
-def _place_of(name: str, hub: Hub) -> Path:
-    if name.endswith(PICKLE_ENDINGS):
-        raise ModelError(
-            f"decoder {name!r} came as a pickle, which can run the code of whoever wrote it; needed: safetensors. "
-            "Convert it with `python -m scripts.convert_weights`."
-        )
-    if Path(name).is_file():
-        return Path(name)
-    if is_file_name(name):
-        return hub.file(name)
-    raise ModelError(
-        f"decoder came as {name!r}; needed: a .safetensors file, or owner/name/file.safetensors of the hub. Check the "
-        "name or the path."
-    )

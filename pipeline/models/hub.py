@@ -213,6 +213,20 @@ class Hub:
             )
         return self._downloaded(name, files) / name.file
 
+    def weights(self, kind: str, name: str, needed: str, beside: Sequence[str] = ()) -> Path:
+        """The file of weights that a `kind` of network is named by, of this machine or of a repository, there with
+        those `beside` it. Raises `ModelError`, which says what is `needed`."""
+        if name.endswith(PICKLE_ENDINGS):
+            raise ModelError(
+                f"{kind} {name!r} came as a pickle, which can run the code of whoever wrote it; needed: safetensors. "
+                "Convert it with `python -m scripts.convert_weights`, or take another."
+            )
+        if Path(name).is_file():
+            return Path(name)
+        if is_file_name(name):
+            return self.file(name, beside)
+        raise ModelError(f"{kind} came as {name!r}; needed: {needed}. Check the name or the path.")
+
     def places(self, named: Iterable[str]) -> list[Path]:
         """Folders and files on this machine, as they are, and files of repositories, fetched once; raises
         `ModelError`."""

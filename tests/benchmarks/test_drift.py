@@ -13,7 +13,7 @@ from benchmarks import drift
 from benchmarks.drift import Repetition, table_of, variants
 from pipeline import Model
 from pipeline.memory.spatial import save_recurrent, untrained_recurrent
-from tests.support.recurrent import lively_recurrent
+from tests.support.weights.recurrent import lively_recurrent
 
 
 def test_tables_and_plots_are_written(

@@ -16,8 +16,8 @@ from benchmarks.painting.inputs import circle, hand_drawn, noise_of
 from benchmarks.painting.judging import closest_pair, gradient_energy, learnt_from, middle, sharpness, verdicts
 from benchmarks.painting.sheets import MOST_BYTES, save_sheet, sheet
 from benchmarks.pictures import Measured, kinds_for, named_apart, table_of
-from tests.support.features import write_small_features
 from tests.support.icons import simple_icons
+from tests.support.weights.features import write_small_features
 from training.meaning.outlines import Outline
 from training.texture.features import load_features
 

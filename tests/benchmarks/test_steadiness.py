@@ -36,7 +36,7 @@ from pipeline.memory.bank import LayerTokens
 from pipeline.memory.motion import save_motion
 from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import memory_rows
-from tests.support.motion import lively_motion
+from tests.support.weights.motion import lively_motion
 from training.clips.clips import Clip, draw_clip
 
 COUNT = 10

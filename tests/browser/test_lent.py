@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.words import word
 from tests.browser.conftest import blank, eventually
-from tests.browser.test_drawing import drag
+from tests.browser.studio.test_drawing import drag
 from tests.support.lent_gpu import Service, lending
 from tests.support.served import App
 

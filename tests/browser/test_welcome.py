@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from demo.page.presets import EXAMPLES
 from tests.browser.conftest import blank, eventually
-from tests.browser.test_drawing import drag
+from tests.browser.studio.test_drawing import drag
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App

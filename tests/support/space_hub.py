@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.hub_layout import on_loopback
+from tests.support.weights.hub_layout import on_loopback
 
 TOKEN = "hf_writes"
 READER = "hf_reads"

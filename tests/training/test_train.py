@@ -12,8 +12,8 @@ import torch
 
 import training.train as training
 from pipeline import Engine, FrameSettings, load_model
-from tests.support.features import write_small_features
 from tests.support.icons import simple_icons
+from tests.support.weights.features import write_small_features
 from training.model.export import load_parts
 from training.texture.loop import Pace
 from training.train import PLANS, Run, Stage, main, train_all

@@ -17,7 +17,7 @@ from training.model.progress import Progress
 from training.model.tensors import as_tensor, half_precision
 from training.things.phrases import Facts, from_json
 
-AT_ONCE = 50
+AT_ONCE = 8
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from pipeline.models.lora import SCALE
 from pipeline.models.lora_files import LoraShelf
 from pipeline.models.textual_inversion import Embedding, EmbeddingShelf
 from pipeline.settings import FrameSettings
-from tests.support.lora_files import ALL_LAYERS, changes_of, kohya, saved, weight_of
 from tests.support.standin import StandInEngine, greet
+from tests.support.weights.lora_files import ALL_LAYERS, changes_of, kohya, saved, weight_of
 
 SENTENCE = "evil <b>.ckpt is a pickle; needed: another. Leave it out."
 

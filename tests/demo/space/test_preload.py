@@ -11,7 +11,7 @@ from pipeline.guides.safety import FOLDERS, HUB_CHECKER
 from pipeline.models.catalogue import CATALOGUE
 from pipeline.models.hub import Hub
 from pipeline.models.parts import places
-from tests.support.hub_layout import FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
+from tests.support.weights.hub_layout import FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
 
 
 @pytest.mark.parametrize("hardware", ["l4x1", "zero-a10g"])

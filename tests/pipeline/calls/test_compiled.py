@@ -26,7 +26,7 @@ from pipeline.frames.codec import Frame
 from pipeline.memory.spatial import save_recurrent
 from pipeline.prompts.embeddings import PromptEmbeddings
 from tests.pipeline.guides.test_control import tiny_adapter, tiny_controlnet
-from tests.support.recurrent import lively_recurrent
+from tests.support.weights.recurrent import lively_recurrent
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
 needs_openvino = pytest.mark.skipif(not workshop_module.is_installed(), reason="needs openvino and onnx")

@@ -26,8 +26,8 @@ from tests.conftest import FULL_CONDITIONING, every_way, in_the_way, save_tiny_m
 from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
 from tests.pipeline.memory.test_causal import expecting_whole, generator
-from tests.support.motion import lively_motion
-from tests.support.recurrent import lively_recurrent
+from tests.support.weights.motion import lively_motion
+from tests.support.weights.recurrent import lively_recurrent
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0, steadiness=0.0)
 OTHERS = ("none", "causal", "recurrent")

@@ -18,7 +18,7 @@ from pipeline.memory import create_memory
 from pipeline.prompts.encoder import PromptEncoder
 from tests.pipeline.calls.test_compiled import Here
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
-from tests.support.decoder_files import save_decoder
+from tests.support.weights.decoder_files import save_decoder
 
 SETTINGS = FrameSettings(prompt="(neon)1.4 cat", steadiness=0.0, bank_frames=0.0)
 CUT = np.full((40, 48, 3), 250, np.uint8)

@@ -19,7 +19,7 @@ from pipeline.frames.recurrent_decoder import (
     with_recurrent_decoder,
 )
 from tests.conftest import tiny_vae
-from tests.support.decoder_files import decoder_weights
+from tests.support.weights.decoder_files import decoder_weights
 
 FRAMES = 4
 

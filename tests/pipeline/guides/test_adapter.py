@@ -52,9 +52,9 @@ from pipeline.video.translate import main as translate_file
 from tests.conftest import SDXL_POOLED, TINY_SIZE, moving_square
 from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.guides.test_control import tiny_controlnet
-from tests.support.adapter_files import save_adapter, save_image_encoder
 from tests.support.clips import read_clip, write_clip
-from tests.support.hub_layout import FakeHub, save_model, serving, unet_of
+from tests.support.weights.adapter_files import save_adapter, save_image_encoder
+from tests.support.weights.hub_layout import FakeHub, save_model, serving, unet_of
 
 KINDS = ("plain", "plus")
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn2"

@@ -33,7 +33,7 @@ from pipeline.prompts.encoder import PromptEncoder
 from pipeline.video.translate import main as translate_file
 from tests.conftest import TEXT_WIDTH, TINY_SIZE, moving_square
 from tests.support.clips import read_clip, write_clip
-from tests.support.hub_layout import FakeHub, serving
+from tests.support.weights.hub_layout import FakeHub, serving
 
 KINDS = ("adapter", "controlnet")
 BLOCKS = (16, 32)

@@ -29,8 +29,16 @@ from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import TINY_SIZE
 from tests.pipeline.engine.test_lanes import Visitor
 from tests.pipeline.memory.test_causal import assert_near, assert_together_as_alone, called, frame, generator, text
-from tests.support.depth import MEAN, STD, lively_conditioning, reading_motion, save_depth_model, tiny_dpt
-from tests.support.motion import WINDOW, clip_pass, lively_motion, motion_model, only_earlier, plain_unet, training_mask
+from tests.support.weights.depth import MEAN, STD, lively_conditioning, reading_motion, save_depth_model, tiny_dpt
+from tests.support.weights.motion import (
+    WINDOW,
+    clip_pass,
+    lively_motion,
+    motion_model,
+    only_earlier,
+    plain_unet,
+    training_mask,
+)
 
 SETTINGS = FrameSettings()
 LIVELY = FrameSettings(prompt="cat", steadiness=0.0)

@@ -45,7 +45,7 @@ from pipeline.prompts.encoder import PromptEncoder
 from pipeline.video.translate import translate_video
 from tests.pipeline.engine.test_lanes import Ground, Visitor
 from tests.support.clips import write_clip
-from tests.support.hub_layout import FakeHub, serving
+from tests.support.weights.hub_layout import FakeHub, serving
 
 CPU = torch.device("cpu")
 SIDE = 28

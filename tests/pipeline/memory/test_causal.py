@@ -27,7 +27,7 @@ from pipeline.models.schedule import Schedule
 from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import TEXT_WIDTH, memory_rows
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone
-from tests.support.motion import (
+from tests.support.weights.motion import (
     WINDOW,
     Visible,
     all_frames,

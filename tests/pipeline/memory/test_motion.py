@@ -23,7 +23,7 @@ from pipeline.memory.window import Window
 from pipeline.models.load import CATALOGUE
 from scripts.convert_live2diff import main
 from tests.conftest import memory_rows
-from tests.support.motion import WINDOW, lively_motion, plain_unet
+from tests.support.weights.motion import WINDOW, lively_motion, plain_unet
 
 LIVE2DIFF_PARAMETERS = 417_137_600
 DEPTH_PARAMETERS = 1_086_624

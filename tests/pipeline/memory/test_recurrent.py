@@ -42,8 +42,8 @@ from tests.conftest import memory_rows
 from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor
 from tests.pipeline.memory.test_causal import assert_near, called, expecting_whole, frame, generator, text
-from tests.support.motion import plain_unet
-from tests.support.recurrent import lively_recurrent, norm_of, obvious_first, obvious_pass
+from tests.support.weights.motion import plain_unet
+from tests.support.weights.recurrent import lively_recurrent, norm_of, obvious_first, obvious_pass
 
 SETTINGS = FrameSettings()
 LIVELY = FrameSettings(prompt="cat", steadiness=0.0)

@@ -29,7 +29,7 @@ from pipeline.models.catalogue import CATALOGUE, FAMILIES, FamilyName
 from pipeline.models.hub import Hub
 from pipeline.models.hub_names import read_name
 from pipeline.prompts.encoder import PromptEncoder
-from tests.support.hub_layout import FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
+from tests.support.weights.hub_layout import FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
 
 NAMES = ("sd15-hyper", "sd15-tcd", "sdxl-hyper", "sdxl-lightning")
 SIDE, SEED = 32, 7

@@ -23,9 +23,9 @@ from pipeline.models.hub import Hub, missing_part, wanted_files
 from pipeline.models.hub_names import is_repository
 from pipeline.models.parts import fuse_lora, places
 from tests.conftest import TEXT_WIDTH
-from tests.support.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
-from tests.support.ldm_layout import same_weights, save_checkpoint
-from tests.support.lora_files import changes_of, kohya
+from tests.support.weights.hub_layout import LORA_ENDS, FakeHub, save_lora, save_model, save_tiny_vae, serving, unet_of
+from tests.support.weights.ldm_layout import same_weights, save_checkpoint
+from tests.support.weights.lora_files import changes_of, kohya
 
 ENTRY = CATALOGUE["sd15-lcm"]
 BASE, LORA, TINY_VAE = ENTRY.repositories

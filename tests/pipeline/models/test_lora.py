@@ -23,7 +23,17 @@ from pipeline.frames.codec import Frame
 from pipeline.models.lora import Factors, Layer, Lora, LowRank, blended, parts_of
 from pipeline.models.lora_files import Header, Target, layers_of, read_lora, target_of
 from pipeline.models.lora_triggers import triggers_of
-from tests.support.lora_files import ALL_LAYERS, RANK, Changes, changes_of, kohya, old_diffusers, peft, saved, weight_of
+from tests.support.weights.lora_files import (
+    ALL_LAYERS,
+    RANK,
+    Changes,
+    changes_of,
+    kohya,
+    old_diffusers,
+    peft,
+    saved,
+    weight_of,
+)
 
 HALVES = (("down", (4, 5)), ("up", (6, 4)))
 STILL = FrameSettings(prompt="(neon)1.4 cat", steps=1, steadiness=0.8)

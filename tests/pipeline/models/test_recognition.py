@@ -20,7 +20,7 @@ from pipeline.models.hub import Hub
 from pipeline.models.load import find_entry
 from pipeline.models.unet_call import guidance_condition
 from tests.conftest import byte_vocabulary
-from tests.support.hub_layout import (
+from tests.support.weights.hub_layout import (
     FakeHub,
     kl_autoencoder,
     save_model,
@@ -29,7 +29,7 @@ from tests.support.hub_layout import (
     text_encoders_of,
     unet_of,
 )
-from tests.support.ldm_layout import same_weights, save_checkpoint
+from tests.support.weights.ldm_layout import same_weights, save_checkpoint
 
 OFFLINE = Hub(offline=True, cache=Path("no such folder"))
 UNET_KEY = "model.diffusion_model.input_blocks.0.0.weight"

@@ -20,7 +20,7 @@ from pipeline.memory.window import Window
 from pipeline.prompts.embeddings import PromptEmbeddings
 from tests.conftest import TEXT_WIDTH
 from tests.support.clips import write_clip
-from tests.support.motion import (
+from tests.support.weights.motion import (
     all_frames,
     clip_pass,
     lively_motion,

@@ -14,7 +14,7 @@ from pipeline import Engine, FrameSettings, Model
 from pipeline.frames.codec import Frame
 from pipeline.memory.spatial import WEIGHTS_FILE, load_recurrent, untrained_recurrent
 from tests.pipeline.engine.test_lanes import Visitor
-from tests.support.recurrent import lively_recurrent
+from tests.support.weights.recurrent import lively_recurrent
 from training.memory.__main__ import PLANS, new_recurrent, train
 from training.memory.lessons import SceneLessons
 from training.memory.recurrent import ANCHOR_SHARE, SEGMENT, RecurrentLearner

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.features import write_small_features
 from tests.support.icons import simple_icons
+from tests.support.weights.features import write_small_features
 from training.meaning.shards import SetPlan, write_shard
 from training.texture.features import feature_losses, load_features, write_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.words import word
 from tests.browser.conftest import visited
-from tests.browser.test_page_live import difference, draw, number, pixels, rest
+from tests.browser.page.test_page_live import difference, draw, number, pixels, rest
 from tests.support.clips import BLUE, GREEN, RED, write_clip
 
 if TYPE_CHECKING:
@@ -243,6 +243,6 @@ def test_a_picture_goes_to_the_drawing(page: Page) -> None:
     blank = pixels(page, "canvas")
     with page.expect_file_chooser() as chooser:
         page.click("#source_picture")
-    chooser.value.set_files(Path(__file__).parents[2] / "examples" / "sketches" / "sailboat.png")
+    chooser.value.set_files(Path(__file__).parents[3] / "examples" / "sketches" / "sailboat.png")
     page.wait_for_function("document.getElementById('undo').disabled === false")
     assert difference(pixels(page, "canvas"), blank) > 5

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import visited
-from tests.browser.test_page_live import applied, draw, number, pixels, rest
+from tests.browser.page.test_page_live import applied, draw, number, pixels, rest
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.words import word
 from tests.browser.conftest import AT_REST, blank, visited
-from tests.browser.test_page_live import draw, draw_cross, move_slider, number, pixels
+from tests.browser.page.test_page_live import draw, draw_cross, move_slider, number, pixels
 from tests.support.proxy import proxied
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from demo import VERSION, assets
 from demo.words import word
 from tests.browser.conftest import visited, wait_until_told
-from tests.browser.test_page_live import draw, rest
+from tests.browser.page.test_page_live import draw, rest
 
 if TYPE_CHECKING:
     from pathlib import Path

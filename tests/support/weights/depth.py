@@ -14,7 +14,7 @@ from transformers import DPTConfig, DPTForDepthEstimation
 from pipeline.memory.depth import DepthConditioning, DepthWeights
 from pipeline.memory.motion import Motion
 from tests.conftest import TINY_SIZE
-from tests.support.motion import lively_motion
+from tests.support.weights.motion import lively_motion
 
 MEAN, STD = (0.5, 0.4, 0.5), (0.5, 0.25, 0.5)
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import blank, eventually, settled, visited
-from tests.browser.test_drawing import drag
-from tests.browser.test_page_live import difference, draw, number, pixels, rest
+from tests.browser.page.test_page_live import difference, draw, number, pixels, rest
+from tests.browser.studio.test_drawing import drag
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App

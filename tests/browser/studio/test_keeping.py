@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 
 from demo.words import word
 from tests.browser.conftest import AT_REST, eventually, settled
-from tests.browser.test_drawing import BLUE, BRING, LISTEN, RED, at, colour, digest, drag, ink, opened, told
+from tests.browser.studio.test_drawing import BLUE, BRING, LISTEN, RED, at, colour, digest, drag, ink, opened, told
 
 if TYPE_CHECKING:
     from tests.browser.conftest import App

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.support.hub_layout import kl_autoencoder, text_encoders_of, text_key, unet_of
+from tests.support.weights.hub_layout import kl_autoencoder, text_encoders_of, text_key, unet_of
 
 UNET_ENDS = {
     "time_embedding.linear_1": "time_embed.0",

@@ -15,9 +15,9 @@ from pipeline import Engine, Model, load_adapter, load_model, replayed
 from pipeline.recording.recording import Liked
 from pipeline.recording.replay_files import encoded
 from tests.browser.conftest import AT_REST, eventually, lent
-from tests.browser.test_recording import draw, listened, recorded
-from tests.support.adapter_files import save_adapter
+from tests.browser.studio.test_recording import draw, listened, recorded
 from tests.support.served import App
+from tests.support.weights.adapter_files import save_adapter
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,1 @@
+"""Small networks with random weights, in the layouts in which large ones are published."""
