@@ -22,8 +22,7 @@ from pipeline.frames.quality import distance_from, warp_error
 from pipeline.memory.recurrent import RecurrentMemory
 from pipeline.memory.spatial import Recurrent, load_recurrent, save_recurrent
 from training.clips.clips import CLIPS, FEWEST_FRAMES, Clip, draw_clip
-from training.scenes.captions import canonical_prompt
-from training.styles.styles import STYLES
+from training.looks.looks import LOOKS, canonical_prompt
 
 FRAMES = 10_000
 CLIP = "pan"
@@ -108,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--clip-frames", type=int, default=CLIP_FRAMES, help=f"frames of it, forwards (default: {CLIP_FRAMES})"
     )
-    parser.add_argument("--style", choices=list(STYLES), default="watercolor", help="what is asked for")
+    parser.add_argument("--style", choices=list(LOOKS), default="watercolor", help="what is asked for")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for tables and plots")
     parser.add_argument("--name", default="drift", help="the name of the files there (default: drift)")
     return parser

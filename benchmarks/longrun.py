@@ -23,8 +23,7 @@ from pipeline.compute.host import keep_freed_memory
 from pipeline.frames.codec import Frame
 from pipeline.settings import BANK_RENEWALS, BankRenewal
 from training.clips.clips import CLIPS, FEWEST_FRAMES, MULTIPLE, draw_clip
-from training.scenes.captions import canonical_prompt
-from training.styles.styles import STYLES
+from training.looks.looks import LOOKS, canonical_prompt
 
 FRAMES = 10_000
 CLIP = "pan"
@@ -223,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--renewal", choices=BANK_RENEWALS, default=FrameSettings().bank_renewal, help="of the bank")
     parser.add_argument("--intervals", type=int, default=25, help="of both ways of renewal (default: 25)")
-    parser.add_argument("--style", choices=list(STYLES), default=STYLE, help=f"what is asked for (default: {STYLE})")
+    parser.add_argument("--style", choices=list(LOOKS), default=STYLE, help=f"what is asked for (default: {STYLE})")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for tables and plot")
     parser.add_argument("--name", default="longrun", help="the name of the files there (default: longrun)")
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from benchmarks.painting.judging import (
     learnt_from,
     sharpness,
     targets_of,
-    verdicts,
+    verdict_of,
 )
 from benchmarks.painting.sheets import save_sheet, sheet
 from benchmarks.painting.steering import bank_measures, movements
@@ -40,12 +40,10 @@ from pipeline import Engine, Model, ModelError, load_model
 from pipeline.compute.host import keep_freed_memory
 from training.clips.clips import CLIPS, FEWEST_FRAMES
 from training.looks.looks import DEFAULT_LOOK, LOOKS
-from training.styles.styles import STYLES
 from training.texture.features import Features, load_features, write_features
 from training.things.icons import Icons, load_icons
 
-CARDS = [name for name in STYLES if name in LOOKS]
-"""The styles that every generation of weights knows."""
+CARDS = list(LOOKS)
 TEXTURED = ("watercolor", "oil", "vangogh")
 STEERED_DRAWINGS = 8
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
@@ -90,11 +88,11 @@ class Asking:
 
 @dataclass(frozen=True)
 class Judges:
-    """What pictures of one size are judged by: features, and targets of the pairs and a judge of each set of them."""
+    """What pictures of one size are judged by: features, the targets of the pairs, and a judge of styles."""
 
     features: Features
-    targets: Mapping[str, Pictures]
-    judges: Mapping[str, StyleJudge]
+    targets: Pictures
+    judge: StyleJudge
 
 
 @dataclass(frozen=True)
@@ -111,17 +109,11 @@ def phrase_of(style: str) -> str:
     return LOOKS[style].words[0]
 
 
-def kinds_for(styles: Sequence[str]) -> list[str]:
-    """The kinds of targets that have all of the styles."""
-    return ["looks", "styles"] if set(styles) <= set(STYLES) else ["looks"]
-
-
 def judges_of(inputs: Inputs, features: Features, styles: Sequence[str], side: int) -> Judges:
     """The targets of `inputs`, and judges that have learnt from other ones."""
     noise = noise_of(side)
-    targets = {kind: targets_of(kind, inputs.pairs, styles, noise) for kind in kinds_for(styles)}
-    judges = {kind: learnt_from(features, targets_of(kind, inputs.learnt, styles, noise)) for kind in targets}
-    return Judges(features, targets, judges)
+    targets = targets_of(inputs.pairs, styles, noise)
+    return Judges(features, targets, learnt_from(features, targets_of(inputs.learnt, styles, noise)))
 
 
 def measured(model: Model, name: str, inputs: Inputs, judges: Judges, asking: Asking) -> Measured:
@@ -170,15 +162,14 @@ def _styles(engine: Engine, inputs: Inputs, judges: Judges, asking: Asking) -> t
     pairs = in_styles([Asked(each.sketch, each.words) for each in inputs.pairs])
     distance, one, other = closest_pair(drawn)
     numbers: Numbers = {"closest": f"{distance:.1f} ({one}, {other})"}
-    for kind, verdict in verdicts(judges.features, judges.judges, pairs, judges.targets).items():
-        shares = sharpness(pairs, judges.targets[kind])
-        least, most = (chosen(shares, key=shares.__getitem__) for chosen in (min, max))
-        numbers |= {
-            f"named, {kind}": f"{verdict.named:.0%} (targets {verdict.targets_named:.0%})",
-            f"distance, {kind}": verdict.distance,
-            f"sharpness, {kind}": f"{np.mean(list(shares.values())):.2f} "
-            f"({shares[least]:.2f} {least} to {shares[most]:.2f} {most})",
-        }
+    verdict = verdict_of(judges.features, judges.judge, pairs, judges.targets)
+    shares = sharpness(pairs, judges.targets)
+    least, most = (chosen(shares, key=shares.__getitem__) for chosen in (min, max))
+    numbers |= {
+        "named": f"{verdict.named:.0%} (targets {verdict.targets_named:.0%})",
+        "distance": verdict.distance,
+        "sharpness": f"{np.mean(list(shares.values())):.2f} ({shares[least]:.2f} {least} to {shares[most]:.2f} {most})",
+    }
     photos, first = len(inputs.photos), len(inputs.pairs) - len(inputs.photos)
     return numbers, {
         "drawings": (72, 1, rows_of([each.picture for each in inputs.drawings], drawn)),
@@ -202,7 +193,6 @@ def sizes(model: Model) -> Numbers:
 def table_of(models: Sequence[Measured]) -> list[report.Row]:
     """One row a measure, one column a model, and what is wanted."""
     first = models[0].numbers
-    kinds = [kind for kind in kinds_for(CARDS) if f"named, {kind}" in first]
     rows: list[report.Row] = []
 
     def row(what: str, wanted: str, cells: Sequence[object]) -> None:
@@ -217,14 +207,10 @@ def table_of(models: Sequence[Measured]) -> list[report.Row]:
     plain("an orange against a green apple on one circle", "60", "fruit")
     plain("red, blue, yellow, green things: hue within 30 degrees", "80 %", "hue", digits=0, times=100, unit=" %")
     plain("closest two styles, mean difference", "14", "closest")
-    for kind in kinds:
-        plain(f"styles named, by targets of {kind}", "95 %", f"named, {kind}")
-    for kind in kinds:
-        name = f"distance, {kind}"
-        cells = [f"{each.numbers[name] / first[name]:.2f} ({each.numbers[name]:.3f})" for each in models]  # type: ignore[operator]
-        row(f"feature distance to {kind}, of the first model's", "0.6", cells)
-    for kind in kinds:
-        plain(f"sharpness, of {kind}", "0.85 to 1.1", f"sharpness, {kind}")
+    plain("styles named, by their targets", "95 %", "named")
+    cells = [f"{each.numbers['distance'] / first['distance']:.2f} ({each.numbers['distance']:.3f})" for each in models]  # type: ignore[operator]
+    row("feature distance to the targets, of the first model's", "0.6", cells)
+    plain("sharpness, of the targets'", "0.85 to 1.1", "sharpness")
     plain("from the input, strength 0.3 / 1", "seen", "strength 0.3", "strength 1")
     plain("1 against 4 steps", "seen", "steps")
     plain("guidance 1 against 2", "seen", "guidance")

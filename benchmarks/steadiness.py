@@ -20,8 +20,7 @@ from pipeline.compute.host import keep_freed_memory
 from pipeline.frames.quality_clip import MODEL
 from pipeline.prompts.encoder import PromptEncoder
 from training.clips.clips import CLIPS, FEWEST_FRAMES, FRAMES
-from training.scenes.captions import canonical_prompt
-from training.styles.styles import STYLES
+from training.looks.looks import LOOKS, canonical_prompt
 
 STYLE = "watercolor"
 BY_STYLE = ("warp error", "structure error")
@@ -74,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--styles",
         nargs="+",
-        choices=list(STYLES),
+        choices=list(LOOKS),
         default=[STYLE],
         metavar="STYLE",
-        help=f"what is asked for, of {', '.join(STYLES)}; pictures show the first (default: {STYLE})",
+        help=f"what is asked for, of {', '.join(LOOKS)}; pictures show the first (default: {STYLE})",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the clips (default: 0)")
     parser.add_argument(

@@ -13,14 +13,14 @@ from PIL import Image
 from pipeline.engine.stream import noise_for
 from training.meaning.outlines import Outline, held_out_outlines
 from training.meaning.shards import NAMED_PHOTOS
-from training.model.data import load_photos, photo_crop
-from training.model.evaluate import HELD_OUT_SEED, held_out_photos
 from training.things.catalogue import said
 from training.things.icons import Icons
+from training.things.photos import held_out_photos, load_photos, photo_crop
 from training.things.scene import Scene, draw_scene
 
 SEED = 7
 """Of the sessions, and so of the noise that the model's targets are drawn for."""
+HELD_OUT_SEED = 1_000_003
 LEARNT_SEED = HELD_OUT_SEED + 1
 """Of the scenes that a judge of styles learns from."""
 DRAWINGS = Path(__file__).resolve().parents[2] / "examples" / "drawings"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,27 +12,21 @@ from torch import Tensor
 
 from benchmarks.painting.inputs import Pair
 from training.looks.looks import looked
-from training.model.data import as_bytes
 from training.model.tensors import as_tensor
-from training.styles.styles import styled
+from training.styles.filters import as_bytes
 from training.texture.features import Features, feature_losses
 
 Style = str
 Pictures = Mapping[Style, Sequence[np.ndarray]]
 """By style, pictures uint8 `[S, S, 3]` of the same inputs in the same order."""
 
-TARGETS: dict[str, Callable[[np.ndarray, np.ndarray, Style], np.ndarray]] = {
-    "looks": looked,
-    "styles": lambda picture, noise, style: styled(picture, style),
-}
-"""The rooms of `training/` that say what a style is: a model was trained on one of them."""
 RIDGE = 0.1
 
 
-def targets_of(kind: str, pairs: Sequence[Pair], styles: Sequence[Style], noise: np.ndarray) -> Pictures:
+def targets_of(pairs: Sequence[Pair], styles: Sequence[Style], noise: np.ndarray) -> Pictures:
     """What each pair should become in each style."""
     return {
-        style: [as_bytes(TARGETS[kind](each.rendering.astype(np.float32) / 255, noise, style)) for each in pairs]
+        style: [as_bytes(looked(each.rendering.astype(np.float32) / 255, noise, style)) for each in pairs]
         for style in styles
     }
 
@@ -125,19 +119,15 @@ class Verdict:
     distance: float
 
 
-def verdicts(
-    features: Features, judges: Mapping[str, StyleJudge], pictures: Pictures, targets: Mapping[str, Pictures]
-) -> dict[str, Verdict]:
-    """By kind of targets, what its judge says."""
-    right: dict[str, list[tuple[bool, bool, float]]] = {kind: [] for kind in judges}
+def verdict_of(features: Features, judge: StyleJudge, pictures: Pictures, targets: Pictures) -> Verdict:
+    """What a judge says of pictures that were to become these targets."""
+    right: list[tuple[bool, bool, float]] = []
     for style, several in pictures.items():
         for at, picture in enumerate(several):
-            ours = features_of(features, [picture])
-            for kind, judge in judges.items():
-                theirs = features_of(features, [targets[kind][style][at]])
-                known, own = ([style] == judge.named(fingerprint(each)) for each in (ours, theirs))
-                right[kind].append((known, own, distance(ours, theirs)))
-    return {kind: Verdict(*np.mean(each, axis=0).tolist()) for kind, each in right.items()}
+            ours, theirs = (features_of(features, [each]) for each in (picture, targets[style][at]))
+            known, own = ([style] == judge.named(fingerprint(each)) for each in (ours, theirs))
+            right.append((known, own, distance(ours, theirs)))
+    return Verdict(*np.mean(right, axis=0).tolist())
 
 
 def distance(ours: list[Tensor], theirs: list[Tensor]) -> float:

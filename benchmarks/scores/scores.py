@@ -15,7 +15,7 @@ from benchmarks.scores.pictures import draw_pictures
 from benchmarks.scores.variants import MEMORY_OFF, Variant
 from pipeline import FrameSettings, Model
 from pipeline.compute.packing import convolutions_packed
-from pipeline.engine.stream import StreamState
+from pipeline.engine.stream import StreamState, noise_for
 from pipeline.engine.translator import Asked, Translator
 from pipeline.frames.codec import as_picture, as_pixels, decode, encode
 from pipeline.frames.quality import (
@@ -32,10 +32,10 @@ from pipeline.frames.quality_clip import ClipScores, NotComputed, clip_scores
 from pipeline.guides.depth import depth_model_for
 from pipeline.prompts.encoder import PromptEncoder
 from training.clips.clips import FEWEST_FRAMES, Clip, draw_clip
+from training.looks.looks import looked
 from training.memory.lessons import NEWEST
 from training.memory.scenes import along_motion
-from training.model.data import as_bytes
-from training.styles.styles import styled
+from training.styles.filters import as_bytes
 
 SEED = 7
 """Of the sessions. Fresh noise counts up from it."""
@@ -107,9 +107,11 @@ def translated(player: Player, frames: Sequence[np.ndarray], settings: FrameSett
 
 
 def style_renderings(clip: Clip, style: str) -> dict[int, np.ndarray]:
-    """By frame, the style's own rendering uint8 `[S, S, 3]` of some frames of a clip."""
+    """By frame, the style's own rendering uint8 `[S, S, 3]` of some frames of a clip, for the noise of its session."""
+    side = clip.rendering.shape[1] // 8
+    noise = noise_for(SEED, 0, (1, 16, side, side))[0].numpy()
     times = range(0, len(clip.rendering), STRUCTURE_EVERY)
-    return {each: as_bytes(styled(clip.rendering[each].astype(np.float32) / 255, style)) for each in times}
+    return {each: as_bytes(looked(clip.rendering[each].astype(np.float32) / 255, noise, style)) for each in times}
 
 
 def measures_of(

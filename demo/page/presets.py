@@ -8,6 +8,7 @@ from pathlib import Path
 from demo.words import word
 
 STYLES: dict[str, str] = {
+    "toy": "toy",
     "storybook": "storybook painting",
     "watercolor": "watercolor painting",
     "oil": "oil painting",
@@ -21,6 +22,8 @@ STYLES: dict[str, str] = {
     "stained_glass": "stained glass",
     "ukiyo_e": "japanese woodblock print",
     "van_gogh": "van gogh",
+    "paper_cut": "paper cut",
+    "clay": "clay",
     "photo": "photo",
 }
 """Name of a style -> phrase in the prompt. What its card says stands at `styles.NAME` of the page's words; the cards'

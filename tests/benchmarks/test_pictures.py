@@ -13,9 +13,9 @@ from benchmarks import pictures
 from benchmarks.painting import inputs
 from benchmarks.painting.colours import evenly, hue_of, is_named, share_named
 from benchmarks.painting.inputs import circle, hand_drawn, noise_of
-from benchmarks.painting.judging import closest_pair, gradient_energy, learnt_from, middle, sharpness, verdicts
+from benchmarks.painting.judging import closest_pair, gradient_energy, learnt_from, middle, sharpness, verdict_of
 from benchmarks.painting.sheets import MOST_BYTES, save_sheet, sheet
-from benchmarks.pictures import Measured, kinds_for, named_apart, table_of
+from benchmarks.pictures import Measured, named_apart, table_of
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
 from training.meaning.outlines import Outline
@@ -72,12 +72,12 @@ def test_a_judge_names_the_style_that_a_picture_is_in(tmp_path: Path) -> None:
     write_small_features(tmp_path / "features.safetensors")
     features = load_features(tmp_path / "features.safetensors")
     learnt = {"thin": [stripes(2), stripes(2, 230)], "broad": [stripes(8), stripes(8, 230)]}
-    judges = {"looks": learnt_from(features, learnt)}
+    judge = learnt_from(features, learnt)
     seen = {"thin": [stripes(2, 240), flat(9, 9, 9)], "broad": [stripes(8, 240), stripes(2, 245)]}
     meant = {"thin": [stripes(2)] * 2, "broad": [stripes(8)] * 2}
-    said = verdicts(features, judges, seen, {"looks": meant})["looks"]
+    said = verdict_of(features, judge, seen, meant)
     assert said.targets_named == 1.0 and said.named < 1.0 and said.distance > 0
-    right = verdicts(features, judges, meant, {"looks": meant})["looks"]
+    right = verdict_of(features, judge, meant, meant)
     assert (right.named, right.distance) == (1.0, 0.0)
 
 
@@ -116,23 +116,16 @@ def test_models_of_one_name_are_told_apart() -> None:
     assert named_apart(["embedded", "model", "model"]) == ["embedded", "model", "model-2"]
 
 
-def test_a_style_without_a_target_of_the_older_kind_is_judged_by_looks_alone() -> None:
-    assert kinds_for(["oil", "neon"]) == ["looks", "styles"] and kinds_for(["oil", "toy"]) == ["looks"]
-
-
 def test_feature_distances_are_those_of_the_first_model() -> None:
-    texts = ("closest", "named, looks", "named, styles", "sharpness, looks", "sharpness, styles")
+    texts = ("closest", "named", "sharpness")
     values = (
         *("its word", "another's word", "no word", "fruit", "hue", "strength 0.3", "strength 1", "steps", "guidance"),
         *("fusion", "bank", "warp", "warp off", "all weights", "largest file"),
     )
     common: dict[str, float | str] = {**dict.fromkeys(texts, "said"), **dict.fromkeys(values, 0.5)}
-    models = [
-        Measured(name, common | {"distance, looks": far, "distance, styles": 1.0}, {})
-        for name, far in (("first", 0.8), ("second", 0.4))
-    ]
+    models = [Measured(name, common | {"distance": far}, {}) for name, far in (("first", 0.8), ("second", 0.4))]
     rows = {str(row["what"]): row for row in table_of(models)}
-    assert rows["feature distance to looks, of the first model's"]["second"] == "0.50 (0.400)"
+    assert rows["feature distance to the targets, of the first model's"]["second"] == "0.50 (0.400)"
     assert rows["red, blue, yellow, green things: hue within 30 degrees"]["first"] == "50 %"
     assert all(list(row) == ["what", "wanted", "first", "second"] for row in rows.values())
 

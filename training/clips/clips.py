@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from training.clips.layers import Layer, coverage_and_colour, drawn, layer, opaque, scaled, turned
-from training.clips.stage import Clip, Event, Stage, clip_of, through_sensor
+from training.clips.stage import FRAME, Clip, Event, Stage, clip_of, through_sensor
 from training.clips.things import cut_out, growing_drawing, house, talking_head, tree
-from training.model.data import FRAME, as_bytes
 from training.scenes.shapes import UNIT
+from training.styles.filters import as_bytes
 
 __all__ = ["CLIPS", "Clip", "Event", "clips", "draw_clip"]
 
@@ -25,8 +25,8 @@ FEWEST_FRAMES = 4
 MULTIPLE = 32
 """Of pixels: styles are drawn on patterns that repeat so often."""
 SEED_STREAM = 0x434C4950
-"""First of the numbers that seed a clip. Training sets are drawn from seeds of one number, 0 to some hundreds, and
-held-out scenes from `training.model.evaluate.HELD_OUT_SEED`: other entropy, so other scenes."""
+"""First of the numbers that seed a clip. Training sets are drawn from seeds of one number: other entropy, so other
+scenes."""
 
 
 def pan(stage: Stage) -> Clip:

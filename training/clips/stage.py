@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 
 from training.clips.layers import Layer, drawn, flow_and_visibility, moved, opaque
-from training.model.data import as_bytes
 from training.scenes.scenes import Scene, draw_scene
 from training.scenes.shapes import UNIT
+from training.styles.filters import as_bytes
+
+FRAME = 256
+"""Pixels of a side of a clip, unless it is asked for otherwise."""
 
 LEAST_DETAIL = {"rendering": 4.0, "sketch": 2.5}
 """`detail` of a scene worth a clip: on a plain one every motion looks alike."""

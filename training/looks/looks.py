@@ -15,7 +15,7 @@ from training.looks.printed import anime, comic, pixel, ukiyoe
 from training.styles.filters import colour, mix
 from training.styles.grades import GRADES, Grade
 
-__all__ = ["DEFAULT_LOOK", "GRADES", "LOOKS", "Grade", "Look", "looked"]
+__all__ = ["DEFAULT_LOOK", "GRADES", "LOOKS", "Grade", "Look", "canonical_prompt", "looked"]
 
 DEFAULT_LOOK = "toy"
 TAKEN = {"night": 0.78, "fog": 0.78}
@@ -148,3 +148,8 @@ def looked(image: np.ndarray, noise: np.ndarray, look: str, grade: str = "") -> 
     else:
         result = chosen.apply(graded, noise)
     return np.clip(result, 0, 1).astype(np.float32, copy=False)
+
+
+def canonical_prompt(look: str, grade: str = "") -> str:
+    """The plainest prompt for one of `LOOKS` under one of `GRADES`."""
+    return ", ".join([LOOKS[look].words[0], *GRADES[grade].words[:1]])

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from training.looks.looks import DEFAULT_LOOK, GRADES, LOOKS, looked
-from training.model.data import TRAINING_PHOTOS, load_photos, photo_crop
 from training.model.progress import Progress
 from training.things.catalogue import HELD_OUT
 from training.things.crude import draw_crude
 from training.things.icons import Icons, load_icons
+from training.things.photos import TRAINING_PHOTOS, load_photos, photo_crop
 from training.things.phrases import as_json, facts_of
 from training.things.scene import Scene, draw_scene
 

@@ -27,17 +27,16 @@ from pipeline.models.schedule import StepCoefficients
 from pipeline.prompts.embeddings import PromptEmbeddings
 from pipeline.prompts.encoder import PromptEncoder
 from training.clips.stage import Clip
+from training.looks.looks import GRADES, LOOKS
 from training.memory.scenes import along_motion, draw_moving_scene
 from training.memory.seam import KnownMotion, Lesson, Segments, painter
 from training.model.progress import Progress
 from training.model.tensors import as_tensor
-from training.scenes.captions import caption
-from training.styles.styles import GRADES, STYLES
 
 NEWEST = 0.2
 """Share of the newest picture in the mean along the motion: a window of a few frames can come near it."""
 SCREEN_BOUND = ("glass", "pixel", "blueprint")
-"""Styles with a pattern of the screen, through which things move: along the motion they are a mush, or pale."""
+"""Looks with a pattern of the screen, through which things move: along the motion they are a mush, or pale."""
 SHARE_OF_LATER_STEPS = 0.5
 STEADIED_SHARE = 0.8
 """How steady the pictures are that a later step begins with: a memory was at work, though not a perfect one."""
@@ -56,14 +55,15 @@ class Task:
 
 
 def draw_task(rng: np.random.Generator) -> Task:
-    """One of what visitors ask; most of them at full strength and in two steps; no style of `SCREEN_BOUND`."""
-    style = str(rng.choice([name for name in STYLES if name not in SCREEN_BOUND]))
-    grade = str(rng.choice(list(GRADES))) if rng.random() < 0.3 else ""
+    """One of what visitors ask; most of them at full strength and in two steps; no look of `SCREEN_BOUND`."""
+    look = LOOKS[str(rng.choice([name for name in LOOKS if name not in SCREEN_BOUND]))]
+    grade = GRADES[str(rng.choice(list(GRADES)))] if rng.random() < 0.3 else GRADES[""]
     strength = 1.0 if rng.random() < 0.6 else float(rng.uniform(0.4, 1.0))
     is_later = rng.random() < SHARE_OF_LATER_STEPS
     steps = int(rng.choice([2, 2, 3, 4])) if is_later else int(rng.choice([1, 2, 2, 4]))
     step = int(rng.integers(1, steps)) if is_later else 0
-    return Task(caption(rng, "", (), style, grade), strength, steps, step, int(rng.integers(1 << 31)))
+    said = [str(rng.choice(each.words)) for each in (look, grade) if each.words]
+    return Task(", ".join(said), strength, steps, step, int(rng.integers(1 << 31)))
 
 
 def coefficients(model: Model, task: Task) -> StepCoefficients:

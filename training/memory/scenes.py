@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 
 from training.clips.layers import Layer, layer, opaque, scaled, turned
-from training.clips.stage import Clip, Stage, clip_of, through_sensor
+from training.clips.stage import FRAME, Clip, Stage, clip_of, through_sensor
 from training.clips.things import cut_out, house, talking_head, tree
-from training.model.data import FRAME
 from training.scenes.shapes import UNIT
 
 FASTEST = 6.0

@@ -1,4 +1,4 @@
-"""The tokenizer: CLIP's byte-pair encoding, learnt from captions and from words that people type."""
+"""The tokenizer: CLIP's byte-pair encoding, learnt from words that people type."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from transformers import CLIPTokenizer
 
 from training.model.model import PROMPT_TOKENS
-from training.scenes.captions import caption
-from training.styles.styles import GRADES, STYLES
+from training.styles.grades import GRADES
+from training.things.phrases import vocabulary
 
 VOCABULARY = 2000
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -32,14 +32,12 @@ COMMON_WORDS = (
 
 
 def corpus(rng: np.random.Generator, count: int = 6000) -> Iterator[str]:
-    """Captions of all styles and times of day, and shuffled common words."""
-    styles, grades = list(STYLES), list(GRADES)
+    """Lines of shuffled words: those of phrases, of times of day, and common ones. Things and looks get tokens of their
+    own where they are learnt (`training.meaning.vocabulary`)."""
+    times = [word for each in GRADES.values() for phrase in each.words for word in phrase.split()]
+    words = [*COMMON_WORDS, *vocabulary([]), *times]
     for _ in range(count):
-        style, grade = styles[int(rng.integers(len(styles)))], grades[int(rng.integers(len(grades)))]
-        words = [str(word) for word in rng.choice(COMMON_WORDS, 3)]
-        yield caption(rng, f"a {words[0]}", words[1:], style, grade)
-    for _ in range(count // 8):
-        yield " ".join(rng.permutation(COMMON_WORDS)[:12])
+        yield " ".join(rng.permutation(words)[:12])
 
 
 def train_tokenizer(folder: Path, seed: int = 5) -> CLIPTokenizer:

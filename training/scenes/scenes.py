@@ -73,25 +73,6 @@ def draw_scene(rng: np.random.Generator, size: int = 320) -> Scene:
     return Scene(sketch, rendering, plan.subject, words)
 
 
-def as_camera_picture(rendering: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The rendering, uint8 [H, W, 3], as a webcam would give it: a little soft, tinted, unevenly lit, noisy.
-
-    A little only: the style is painted from the rendering itself, and a model that learns to undo strong casts does so
-    to every photo that it sees.
-    """
-    height, width = rendering.shape[:2]
-    image = rendering.astype(np.float32) / 255
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.7) * max(height, width) / UNIT)
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    angle = rng.uniform(0, 2 * np.pi)
-    falloff = 1 + rng.uniform(0, 0.06) * (np.cos(angle) * x + np.sin(angle) * y)
-    tint = rng.uniform(0.98, 1.02, 3).astype(np.float32)
-    image = image * falloff[..., None] * tint * rng.uniform(0.96, 1.04)
-    image = np.clip(image, 0, 1) ** rng.uniform(0.95, 1.05)
-    image = image + rng.normal(0, rng.uniform(0.002, 0.02), image.shape).astype(np.float32)
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
 def _drop_some(plan: Plan, rng: np.random.Generator) -> None:
     """Leave out single parts, and in a quarter of the scenes whole things."""
     share = rng.uniform(0.15, 0.8) if rng.random() < 0.25 else 1.0

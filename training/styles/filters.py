@@ -69,28 +69,6 @@ def contrast(image: np.ndarray, amount: float) -> np.ndarray:
     return mix(image, image * image * (3 - 2 * image), amount)
 
 
-def simplified(image: np.ndarray, size: int) -> np.ndarray:
-    """Kuwahara filter with soft choice: each pixel becomes the mean of the calmest windows around it, `size` px across.
-
-    Eight round windows, so corners and discs keep their shape; `size` 5 keeps an eye in a small face, 11 does not.
-    """
-    sigma, reach = size / 5, size // 2
-    mean = blur(image, sigma)
-    spread = (blur(image * image, sigma) - mean * mean).sum(2)
-    calm = 1 / (np.maximum(spread, 0) + 3e-4)
-    calm = calm * calm * calm
-    weighted = cv2.copyMakeBorder(mean * calm[..., None], reach, reach, reach, reach, cv2.BORDER_REPLICATE)
-    calm = cv2.copyMakeBorder(calm, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
-    height, width = image.shape[:2]
-    total, weight = np.zeros_like(image), np.zeros((height, width), np.float32)
-    diagonal = round(reach * 0.7)
-    for down, across in ((0, reach), (reach, 0), (diagonal, diagonal), (diagonal, -diagonal)):
-        for top, left in ((reach + down, reach + across), (reach - down, reach - across)):
-            total += weighted[top : top + height, left : left + width]
-            weight += calm[top : top + height, left : left + width]
-    return total / weight[..., None]
-
-
 def outlines(image: np.ndarray, width: float = 1.3, low: float = 0.03, high: float = 0.08) -> np.ndarray:
     """Ink lines [H, W], 1 on a line, on the dark side of every edge of any channel; about `2 * width` px thick.
 
@@ -109,12 +87,6 @@ def stepped(values: np.ndarray, levels: int, softness: float = 0.12) -> np.ndarr
     return np.clip((floor + rest + 0.5) / levels, 0, 1)
 
 
-def cel_shaded(image: np.ndarray, levels: int) -> np.ndarray:
-    """Lightness in `levels` flat steps; hue and saturation stay."""
-    light = luma(image)
-    return np.clip(image * ((stepped(light, levels) + 0.03) / (light + 0.03))[..., None], 0, 1)
-
-
 def relief(image: np.ndarray, depth: float, sigma: float = 1.5) -> np.ndarray:
     """Height [H, W] of paint lit from the upper left: the lightness as a bump map, -1..1."""
     height = blur(luma(image), sigma)
@@ -126,20 +98,6 @@ def in_palette(image: np.ndarray, palette: np.ndarray, sharpness: float) -> np.n
     distance = ((image[..., None, :] - palette) ** 2 * np.array([0.9, 1.3, 0.8], np.float32)).sum(-1)
     weight = np.exp(-sharpness * (distance - distance.min(-1, keepdims=True)))
     return (weight / weight.sum(-1, keepdims=True)) @ palette
-
-
-@lru_cache(maxsize=4)
-def palette_table(codes: str, sharpness: float) -> np.ndarray:
-    """`in_palette` of a `palette` for the colours of a 64-level cube, [64, 64, 64, 3]: looking up is fast."""
-    level = np.arange(64, dtype=np.float32) / 63
-    cube = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1)
-    return in_palette(cube, palette(codes), sharpness)
-
-
-def looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Every colour replaced by its entry in a `palette_table`."""
-    index = np.clip(image * 63 + 0.5, 0, 63).astype(np.intp)
-    return table[index[..., 0], index[..., 1], index[..., 2]]
 
 
 def _disc(radius: int) -> np.ndarray:
@@ -187,19 +145,6 @@ def grain(height: int, width: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def dot_distance(height: int, width: int) -> np.ndarray:
-    """Distance in px [H, W] to the nearest dot of a screen: rows 16 px apart, every second row shifted by 8 px."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    distance = np.full((height, width), np.inf, np.float32)
-    for left, top in ((8, 8), (16, 24)):
-        for across in (0, 16):
-            dx = (x - left - across + 16) % PERIOD - 16
-            dy = (y - top + 16) % PERIOD - 16
-            distance = np.minimum(distance, np.hypot(dx, dy))
-    return distance
-
-
-@lru_cache(maxsize=32)
 def ruled(height: int, width: int, spacing: int, thickness: int) -> np.ndarray:
     """Ruled paper [H, W]: 1 on the lines of a square grid."""
     y, x = np.mgrid[0:height, 0:width]
@@ -207,58 +152,12 @@ def ruled(height: int, width: int, spacing: int, thickness: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def glass_cells(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Panes of a leaded window on a 32 px tile: labels int64 [H, W] from 0, and the distance in px to the lead."""
-    seeds = np.array([(5, 6), (21, 3), (13, 16), (28, 16), (20, 28)], np.float32)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    dx = (x[..., None] - seeds[:, 0] + 16) % PERIOD - 16
-    dy = (y[..., None] - seeds[:, 1] + 16) % PERIOD - 16
-    distance = np.hypot(dx, dy)
-    nearest = distance.argmin(2)
-    order = np.sort(distance, 2)
-    chosen = np.take_along_axis(np.stack([x[..., None] - dx, y[..., None] - dy]), nearest[None, ..., None], 3)[..., 0]
-    centre_x, centre_y = np.round(chosen).astype(np.int64)
-    _, labels = np.unique((centre_y + 64) * 4096 + centre_x + 64, return_inverse=True)
-    return labels.reshape(height, width), (order[..., 1] - order[..., 0]) / 2
-
-
-def cell_means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Every label's mean colour, painted over its cell."""
-    flat = labels.ravel()
-    count = np.bincount(flat)
-    means = np.stack([np.bincount(flat, image[..., c].ravel()) / count for c in range(3)], 1).astype(np.float32)
-    return means[labels]
-
-
-@lru_cache(maxsize=32)
-def swirl_phase(height: int, width: int) -> np.ndarray:
-    """Phase [H, W] in radians of strokes that roll like waves, 12 to 20 px apart."""
-    x, y = pixel_grid(height, width)
-    return x + 2 * y + 1.5 * np.sin(x + 0.5 * np.sin(y))
-
-
-@lru_cache(maxsize=32)
-def _swirl_maps(height: int, width: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where a step of `reach` px along the waves leads: remap coordinates (x, y) [H, W]."""
-    phase = swirl_phase(height, width)
-    turn = np.exp(1j * phase)
-    down, across = (np.imag(np.gradient(turn, axis=axis) * np.conj(turn)) for axis in (0, 1))
-    length = np.hypot(down, across) + 1e-3
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    return (columns + reach * down / length).astype(np.float32), (rows - reach * across / length).astype(np.float32)
-
-
-def swirled(image: np.ndarray, reach: float) -> np.ndarray:
-    """The picture smeared along the waves of `swirl_phase`, up to `reach` px both ways, as a loaded brush would."""
-    total = image.copy()
-    for part in (-1.0, -0.5, 0.5, 1.0):
-        columns, rows = _swirl_maps(*image.shape[:2], part * reach)
-        total += cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return total / 5
-
-
-@lru_cache(maxsize=32)
 def dabs(height: int, width: int) -> np.ndarray:
     """Short diagonal brush strokes [H, W] in -1..1, staggered, 14 px wide and 30 px long."""
     x, y = pixel_grid(height, width)
     return np.sin(2 * x + y + 0.5 * np.sin(y)) * (0.62 + 0.38 * np.sin(y - x + 0.9 * np.sin(x)))
+
+
+def as_bytes(picture: np.ndarray) -> np.ndarray:
+    """float 0..1 to uint8."""
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -14,10 +14,10 @@ from pipeline.memory import create_memory
 from training.looks.looks import LOOKS
 from training.meaning.looking import painted
 from training.meaning.outlines import held_out_outlines
-from training.model.evaluate import held_out_photos
 from training.model.model import MEMORY_LAYOUT
 from training.model.painter import Painter, Parts, training_kernel
 from training.things.icons import Icons
+from training.things.photos import held_out_photos
 
 
 @dataclass(frozen=True)

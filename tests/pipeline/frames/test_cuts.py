@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.frames.codec import Frame
 from pipeline.frames.cuts import has_moved, is_cut, likeness, thumbnail_of
-from training.model.data import as_bytes
 from training.scenes.scenes import Scene, draw_scene
+from training.styles.filters import as_bytes
 
 CANVAS, SIDE = 320, 256
 

@@ -11,8 +11,6 @@ import pytest
 from training.clips.clips import CLIPS, FRAMES, SEED_STREAM, Clip, clips, draw_clip
 from training.clips.layers import drawn, flow_and_visibility, layer, moved, opaque, scaled, turned
 from training.clips.stage import detail
-from training.model.evaluate import HELD_OUT_SEED
-from training.styles.styles import STYLES, styled
 
 SIDE, COUNT = 128, 12
 MOVING = [name for name in CLIPS if name not in ("cut", "vanish", "frozen", "drawing")]
@@ -216,14 +214,8 @@ def test_same_seed_same_bytes(drawn_clips: dict[str, Clip], name: str) -> None:
 
 def test_seeds_are_of_another_stream_than_training_and_held_out_scenes() -> None:
     own = np.random.default_rng([SEED_STREAM, 0, 1]).random(4)
-    for seed in (0, 1, 300, HELD_OUT_SEED, SEED_STREAM):
+    for seed in (0, 1, 300, 1_000_003, SEED_STREAM):
         assert not np.allclose(np.random.default_rng(seed).random(4), own)
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_every_style_can_paint_a_rendering(drawn_clips: dict[str, Clip], style: str) -> None:
-    picture = styled(drawn_clips["pan"].rendering[0].astype(np.float32) / 255, style)
-    assert picture.shape == (SIDE, SIDE, 3)
 
 
 def test_detail_counts_change_over_the_picture() -> None:

@@ -111,11 +111,11 @@ def test_equal_latents_cost_nothing_and_grey_costs_most() -> None:
 def test_each_word_becomes_one_token_and_known_ones_stay(start: Path) -> None:
     parts = load_parts(start)
     before = parts.text_encoder.get_input_embeddings().weight.clone()
-    sentence = parts.tokenizer("a watercolor painting").input_ids
-    added = add_words(parts.tokenizer, parts.text_encoder, ["hedgehog", "painting", "t-rex"])
+    sentence = parts.tokenizer("a house at sunset").input_ids
+    added = add_words(parts.tokenizer, parts.text_encoder, ["hedgehog", "sunset", "t-rex"])
     assert added == 1
     assert len(parts.tokenizer("hedgehog").input_ids) == 3
-    assert parts.tokenizer("a watercolor painting").input_ids == sentence
+    assert parts.tokenizer("a house at sunset").input_ids == sentence
     table = parts.text_encoder.get_input_embeddings().weight
     assert table.shape[0] == len(parts.tokenizer) == len(before) + 1
     assert torch.equal(table[:-1], before)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.scenes.scenes import Scene, as_camera_picture, draw_scene
+from training.scenes.scenes import Scene, draw_scene
 
 
 def scene(seed: int, size: int = 96) -> Scene:
@@ -61,12 +61,3 @@ def test_edges_of_sketch_and_rendering_coincide() -> None:
     scenes = [scene(seed, 256) for seed in range(24)]
     aligned, left, right = (np.mean([rendering_edge_on_sketch_edges(s, shift) for s in scenes]) for shift in (0, -4, 4))
     assert aligned > 1.25 * max(left, right)
-
-
-def test_camera_picture_is_seeded_and_keeps_the_shape() -> None:
-    rendering = scene(3).rendering
-    first, again = (as_camera_picture(rendering, np.random.default_rng(1)) for _ in range(2))
-    assert first.shape == rendering.shape
-    assert first.dtype == np.uint8
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, rendering)
