@@ -20,7 +20,7 @@ from transformers import CLIPTokenizer
 from training.meaning.latents import write_latents
 from training.meaning.shards import SetPlan, write_shards
 from training.meaning.stage import Folders, MeaningPlan, train_meaning
-from training.model.export import export, load_parts
+from training.model.export import export, load_parts, name_subjects
 from training.model.model import new_codec, new_text_encoder, new_unet
 from training.model.painter import Parts
 from training.model.team import Team, run_team
@@ -31,7 +31,8 @@ from training.texture.looking_back import LookingBack
 from training.texture.loop import Pace, train
 from training.texture.painting import Painting, PaintingPlan
 from training.things.carried import unpack_icons
-from training.things.icons import write_icons
+from training.things.icons import load_icons, write_icons
+from training.things.phrases import subjects
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def train_all(run: Run) -> Path:
             last = _meaning(run, last)
         last = _trained(run, stage, last)
     export(load_parts(last), run.work / "model")
+    name_subjects(run.work / "model", subjects(list(load_icons(folders.icons).rows)))
     return run.work / "model"
 
 

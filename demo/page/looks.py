@@ -3,6 +3,7 @@ know of it, so that a preset, a link or a saved picture can put all settings bac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +88,11 @@ def wire_applying(canvas: gr.HTML, controls: dict[str, gr.components.Component])
     )
 
 
-def studio_facts() -> dict[str, Any]:
-    """What the studio's scripts need for surprises, presets, links and saved pictures."""
-    return {"styles": STYLES, "times": TIMES, "declarations": declarations(), "version": VERSION}
+def studio_facts(subjects: Sequence[str] = ()) -> dict[str, Any]:
+    """What the studio's scripts need for surprises, presets, links, saved pictures, and for the names of things that
+    they offer while a prompt is typed."""
+    facts = {"styles": STYLES, "times": TIMES, "declarations": declarations(), "version": VERSION}
+    return facts | {"subjects": list(subjects)}
 
 
 def declarations() -> dict[str, dict[str, Any]]:

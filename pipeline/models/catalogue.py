@@ -90,7 +90,8 @@ class ModelEntry:
     well: the first is fused into the UNet at loading, the second takes the place of the model's own autoencoder; empty
     means none. `prediction_type` goes before that of the scheduler's config, and so does `zero_terminal_snr`: whether
     the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides` says whether guidance above 1
-    and negative prompts act well, and `defaults` what a fresh page begins with.
+    and negative prompts act well, and `defaults` what a fresh page begins with. `subjects` are things that a small
+    model was taught by name, for a page to offer; none are named for models that know most words.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ModelEntry:
     title: str = ""
     licence: str = ""
     memory_gib: float = 0.0
+    subjects: tuple[str, ...] = ()
 
     @property
     def repositories(self) -> tuple[str, ...]:
@@ -279,7 +281,7 @@ def described(entry: ModelEntry, file: Path) -> ModelEntry:
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{file} came in a form that cannot be used ({error}); needed: JSON with native_size, latent_conditioning, "
-            "memory_layout, distillation, prediction_type, lora and tiny_vae, each optional. Correct it."
+            "memory_layout, distillation, prediction_type, lora, tiny_vae and subjects, each optional. Correct it."
         ) from error
 
 
@@ -293,6 +295,7 @@ def _changes(described: dict[str, Any]) -> dict[str, Any]:
         "prediction_type": str,
         "lora": str,
         "tiny_vae": str,
+        "subjects": _names,
     }
     unknown = set(described) - set(readers)
     if unknown:
@@ -306,6 +309,12 @@ def _distillation(name: str) -> str:
     if name not in get_args(Distillation):
         raise ValueError(f"distillation came as {name!r}; needed: one of {', '.join(get_args(Distillation))}")
     return name
+
+
+def _names(names: list[str]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("subjects came as something else than a list of names")
+    return tuple(names)
 
 
 def _layout(fuse_at: Literal["attention", "block"] = "attention", **layers: list[str]) -> MemoryLayout:

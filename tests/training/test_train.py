@@ -12,6 +12,7 @@ import torch
 
 import training.train as training
 from pipeline import Engine, FrameSettings, load_model
+from pipeline.models.load import find_entry
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
 from training.model.export import load_parts
@@ -61,6 +62,12 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
 def test_every_word_of_a_look_is_one_token(work: Path) -> None:
     tokenizer = load_parts(work / "model").tokenizer
     assert len(tokenizer("claymation").input_ids) == 3
+
+
+def test_the_model_says_which_things_it_was_taught(work: Path) -> None:
+    entry = find_entry(work / "model")
+    assert "cat" in entry.subjects
+    assert list(entry.subjects) == sorted(set(entry.subjects))
 
 
 def test_a_finished_run_trains_nothing_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

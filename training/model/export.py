@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from pipeline.models.catalogue import ENTRY_FILE
 from training.model.model import LATENT_CONDITIONING, MEMORY_LAYOUT, NATIVE_SIZE, new_scheduler
 from training.model.painter import Parts
 
@@ -50,7 +52,13 @@ def export(parts: Parts, folder: Path) -> None:
         "latent_conditioning": LATENT_CONDITIONING,
         "memory_layout": asdict(MEMORY_LAYOUT),
     }
-    (folder / "rearview.json").write_text(json.dumps(entry, indent=2) + "\n")
+    (folder / ENTRY_FILE).write_text(json.dumps(entry, indent=2) + "\n")
+
+
+def name_subjects(folder: Path, subjects: Sequence[str]) -> None:
+    """Let an exported model say which things it was taught by name."""
+    file = folder / ENTRY_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"subjects": list(subjects)}, indent=2) + "\n")
 
 
 def load_parts(folder: Path) -> Parts:

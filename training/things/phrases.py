@@ -191,6 +191,11 @@ def _one_of(rng: np.random.Generator, words: Sequence[str]) -> str:
     return words[0] if rng.random() < 0.4 else words[int(rng.integers(len(words)))]
 
 
+def subjects(names: Sequence[str]) -> list[str]:
+    """Everything that these things are called, sorted: what a page may offer while somebody types."""
+    return sorted({spoken for name in names for spoken in said(name)})
+
+
 def vocabulary(names: Sequence[str]) -> list[str]:
     """Every word of the phrases about these things, sorted."""
     words: set[str] = set()

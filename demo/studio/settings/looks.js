@@ -19,7 +19,7 @@ export function drawer(all, random = Math.random) {
   };
 }
 
-export function createLooks(studio, { styles, times, declarations }, surprises) {
+export function createLooks(studio, { styles, times, declarations, subjects }, surprises) {
   const { events, find } = studio;
   const recent = createRecent(studio, submitted);
   const style = drawer(Object.values(styles));
@@ -45,12 +45,19 @@ export function createLooks(studio, { styles, times, declarations }, surprises) 
     studio.settings.apply({ seed: anySeed() });
   }
 
+  async function offerSubjects({ target }) {
+    if (subjects.length === 0 || !target.matches("#prompt textarea")) return;
+    document.removeEventListener("focusin", offerSubjects);
+    (await import("./completion.js")).createCompletion(studio, target, subjects);
+  }
+
   find("surprise").onclick = surprise;
   find("dice").onclick = roll;
   find("seed_lock").onclick = () => {
     locked = !locked;
     find("seed_lock").setAttribute("aria-pressed", locked);
   };
+  document.addEventListener("focusin", offerSubjects);
   events.on("connection", groupRadios);
   events.on("settings", ({ seed }) => setText(find("seed_shown"), String(seed)));
   studio.keys.add({ keys: "d", word: "looks.dice", act: roll });

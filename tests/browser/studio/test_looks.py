@@ -58,6 +58,34 @@ def test_the_cards_are_radio_buttons_with_pictures(quick_page: Page) -> None:
     expect(page.locator(PROMPT)).to_have_value("ink painting")
 
 
+def test_what_the_model_knows_is_offered_while_it_is_typed(page: Page) -> None:
+    box, names = page.locator(PROMPT), page.locator("#subjects [role=option]")
+    box.fill("watercolor painting of ")
+    box.press_sequentially("a red ap")
+    expect(names).to_have_text(["red apple"])
+    expect(box).to_have_attribute("aria-expanded", "true")
+    box.press("ArrowDown")
+    expect(names.first).to_have_attribute("aria-selected", "true")
+    box.press("Enter")
+    expect(box).to_have_value("watercolor painting of a red apple")
+    expect(page.locator("#subjects")).to_be_hidden()
+    page.wait_for_function("window.rearview.settings.prompt === 'watercolor painting of a red apple'")
+    box.press_sequentially(" and a sailb")
+    names.first.click()
+    expect(box).to_have_value("watercolor painting of a red apple and a sailboat")
+    box.press_sequentially(", gra")
+    expect(names.first).to_be_visible()
+    box.press("Escape")
+    expect(page.locator("#subjects")).to_be_hidden()
+    expect(box).to_have_value("watercolor painting of a red apple and a sailboat, gra")
+
+
+def test_a_model_that_names_nothing_offers_nothing(quick_page: Page) -> None:
+    box = quick_page.locator(PROMPT)
+    box.press_sequentially("a red ap")
+    expect(box).not_to_have_attribute("role", "combobox")
+
+
 def test_a_surprise_is_another_prompt_that_can_be_had_again(quick_page: Page) -> None:
     page = quick_page
     prompts = []

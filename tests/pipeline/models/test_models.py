@@ -90,6 +90,8 @@ def test_an_embedded_model_describes_itself() -> None:
     entry = find_entry("embedded")
     assert (entry.native_size, entry.latent_conditioning) == (256, FULL_CONDITIONING)
     assert entry.memory_layout.fuse_at == "block"
+    assert {"cat", "sailboat", "red apple"} <= set(entry.subjects)
+    assert CATALOGUE["sd15-lcm"].subjects == ()
 
 
 def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
     "described",
     ["no json", "[]", '{"colour": 3}', '{"memory_layout": {"fuse_at": "nowhere"}}', '{"memory_layout": {"what": [""]}}',
      '{"latent_conditioning": ["source"]}', '{"latent_conditioning": ["depth"]}', '{"latent_conditioning": 3}',
-     '{"distillation": "magic"}', '{"prediction_type": "colour"}'],
+     '{"distillation": "magic"}', '{"prediction_type": "colour"}', '{"subjects": "cat"}', '{"subjects": [3]}'],
 )  # fmt: skip
 def test_a_wrong_description_is_refused(tiny_folder: Path, tmp_path: Path, described: str) -> None:
     folder = shutil.copytree(tiny_folder, tmp_path / "model")
