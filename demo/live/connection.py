@@ -40,6 +40,7 @@ class Connection:
         self._waiting: tuple[bytes, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._finer: asyncio.Task[None] | None = None
+        self._stills: asyncio.Task[None] | None = None
         self._finishing = False
 
     @asynccontextmanager
@@ -77,7 +78,7 @@ class Connection:
         try:
             await self._first_of(reading)
         finally:
-            await ended(reading, *self._tasks, *filter(None, [self._finer]))
+            await ended(reading, *self._tasks, *filter(None, [self._finer, self._stills]))
 
     async def finish(self, code: int, sentence: str, within_s: float) -> None:
         """Take no more frames, send the pictures of those under way if they come `within_s` seconds, and close."""
@@ -187,8 +188,25 @@ class Connection:
             self._finer = asyncio.create_task(self._show_finer(visitor))
 
     def _end_rest(self) -> None:
+        for task in filter(None, [self._finer, self._stills]):
+            task.cancel()
+
+    def _begin_stills(self, visitor: Visitor, prompts: Any) -> None:
+        if self._stills is not None:
+            self._stills.cancel()
+        if not self._finishing:
+            self._stills = asyncio.create_task(self._say_stills(visitor, prompts))
+
+    async def _say_stills(self, visitor: Visitor, prompts: Any) -> None:
+        """What is shown under other prompts, after its finer picture."""
         if self._finer is not None:
-            self._finer.cancel()
+            await asyncio.wait([self._finer])
+        try:
+            self.say(await visitor.stills(prompts))
+        except SessionClosedError:
+            return
+        except Exception:  # they are no more than an offer, and the log says what went wrong
+            logger.exception("%s got no stills", visitor.guest.name)
 
     async def _show_finer(self, visitor: Visitor) -> None:
         """The last picture once more, finer, if nothing comes before; that there is none harms nobody."""
@@ -204,6 +222,9 @@ class Connection:
 
     async def _obey(self, visitor: Visitor, text: str) -> None:
         message = wire.parsed(text)
+        if message.get("type") == "stills":
+            self._begin_stills(visitor, message.get("prompts"))
+            return
         if message.get("type") == "reset":
             self._drop_waiting()
         for reply in await obey(visitor, message):

@@ -37,6 +37,11 @@ SMALLEST_BURST = 4.0
 FLOOD_FACTOR = 10
 """How many times faster than its frame rate a visitor may send messages of any kind before it is closed."""
 
+STILLS_S = 5.0
+"""How long all stills that are asked for at once may well take, as the picture that is shown did."""
+MOST_STILLS = 32
+STILLS_PER_SECOND, STILLS_AT_ONCE = 0.5, 2.0
+
 LIKES_PER_SECOND, LIKES_AT_ONCE = 1.0, 3.0
 """How many pictures to be like a visitor may send: an image encoder reads each while everybody waits."""
 
@@ -84,6 +89,7 @@ class Visitor:
         rate = limits.frames_per_second
         self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
         self._likes = TokenBucket(LIKES_PER_SECOND, LIKES_AT_ONCE, now)
+        self._stills = TokenBucket(STILLS_PER_SECOND, STILLS_AT_ONCE, now)
         self._messages = TokenBucket(FLOOD_FACTOR * rate, FLOOD_FACTOR * rate, now)
         self._maximum_bytes = limits.message_bytes
         self._pool = pool
@@ -249,6 +255,34 @@ class Visitor:
             self._output.show(self._submitted, jpeg)
         return shown.packed(jpeg, wire.KIND_FINER)
 
+    async def stills(self, prompts: Any) -> dict[str, Any]:
+        """What is shown, as it would be under other prompts: small, one after another, while nobody waits. Cancel it as
+        soon as a frame comes."""
+        if not isinstance(prompts, list) or len(prompts) > MOST_STILLS:
+            return wire.error_reply(f"Stills were asked for without prompts; needed: a list of at most {MOST_STILLS}.")
+        shown, pictures = self._shown, list[bytes]()
+        if shown is None or shown.translation.seconds * len(prompts) > STILLS_S:
+            return wire.stills_reply([])
+        if not self._stills.take(time.monotonic()):
+            return wire.stills_reply([])
+        try:
+            for prompt in prompts:
+                settings = shown.settings.changed(prompt=prompt)
+                jpeg = await self._still(shown, settings)
+                if jpeg is None:
+                    return wire.stills_reply([])
+                pictures.append(jpeg)
+        except READABLE as error:
+            return wire.error_reply(str(error))
+        return wire.stills_reply(pictures)
+
+    async def _still(self, shown: Shown, settings: FrameSettings) -> bytes | None:
+        """A small JPEG of what is shown under other settings; `None` where somebody's frame goes before it."""
+        future = asyncio.wrap_future(await self._apart(lambda: self.session.submit_still(shown.picture, settings)))
+        await asyncio.wait([future])
+        picture = None if future.cancelled() else future.result()
+        return None if picture is None else await self._apart(lambda: wire.encode_still(picture))
+
     def _refused(self, sentence: str, sequence: int | None) -> Reply:
         self._metrics.frame_failed("refused")
         return wire.error_reply(sentence, sequence=sequence)
@@ -336,11 +370,13 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
         return [visitor.asked_map()]
     if kind == "like":
         return await visitor.be_like(message.get("picture"))
+    if kind == "stills":
+        return [await visitor.stills(message.get("prompts"))]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":
         visitor.departed = True
         return []
     came = wire.shortened(repr(kind), 40)
-    needed = "set, reset, output, map, like, hello, ping or bye"
+    needed = "set, reset, output, map, like, stills, hello, ping or bye"
     return [wire.error_reply(f"A message came with type {came}; needed: {needed}. Reload the page.")]

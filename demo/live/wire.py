@@ -10,6 +10,7 @@ import json
 import secrets
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ MAXIMUM_VALUES = 50_000
 """Of a JSON message, which takes a few megabytes in memory: prompts may be all commas, which count."""
 FORMATS = ("JPEG", "PNG")
 JPEG_QUALITY = 85
+STILL_SIDE = 160
 TOKEN_LIFETIME_S = 12 * 3600
 
 CLOSE_BYE = 1000
@@ -153,6 +155,14 @@ def encode_picture(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def encode_still(picture: np.ndarray) -> bytes:
+    """`uint8 [H, W, 3]` as a small JPEG of `STILL_SIDE` pixels on its longer side."""
+    buffer, still = io.BytesIO(), Image.fromarray(picture)
+    still.thumbnail((STILL_SIDE, STILL_SIDE))
+    still.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
 class Tokens:
     """Mints and checks the tokens that bind a connection to a page, and to who is logged in on it.
 
@@ -234,6 +244,12 @@ def liked_reply(is_like: bool, revision: int) -> dict[str, Any]:
 def not_liked_reply(sentence: str) -> dict[str, Any]:
     """Why pictures stay like what they were like before, for the person, as of `error_reply`."""
     return error_reply(sentence, like=True)
+
+
+def stills_reply(pictures: Sequence[bytes]) -> dict[str, Any]:
+    """What is shown as it would be under each prompt that was asked for, JPEGs in base64; none where somebody else
+    needed the time."""
+    return {"type": "stills", "pictures": [base64.b64encode(each).decode("ascii") for each in pictures]}
 
 
 def dropped_reply(sequence: int | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from pipeline.compute.kernels import choose_kernels
 from pipeline.compute.packing import convolutions_packed
 from pipeline.compute.peak import PeakBytes
 from pipeline.engine.budget import ByteBudget
-from pipeline.engine.finer import Resting, finer_picture, finer_settings, finer_translator
+from pipeline.engine.finer import Resting, alone, finer_translator, rested_picture
 from pipeline.engine.guidance import branch_count
 from pipeline.engine.holdings import Holdings
 from pipeline.engine.lanes import NO_BANK, Lanes, Observer, Outcome, Request, Tick
@@ -314,13 +314,13 @@ class Engine:
             return future
         return self._queued(Request(session, Asked(frame, settings, session.seed, with_map, like), future))
 
-    def submit_finer(
-        self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame
+    def submit_resting(
+        self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame | None
     ) -> Future[Frame | None]:
-        """Queue a picture at rest, behind everything else; `Session.submit_finer` is the way in."""
+        """Queue a picture at rest, behind everything else; `Session.submit_finer`, `submit_still` are ways in."""
         future: Future[Frame | None] = Future()
         try:
-            asked = Asked(frame, finer_settings(self.asking(settings)), session.seed, like=session.like)
+            asked = Asked(frame, alone(self.asking(settings)), session.seed, like=session.like)
         except SettingsError as error:
             future.set_exception(error)
             return future
@@ -428,15 +428,15 @@ class Engine:
             self._apply_changes()
             outcomes = self._moved_on(requests)
             if not (outcomes or self._lanes or self._reading):
-                self._paint_finer()
+                self._paint_resting()
 
-    def _paint_finer(self) -> None:
+    def _paint_resting(self) -> None:
         """Paint one picture that rests, unless anything else waits, until anything does."""
         resting = self._mailbox.taken_resting()
         if resting is None or not resting.future.set_running_or_notify_cancel():
             return
         try:
-            picture = finer_picture(self._finer, resting, lambda: self._mailbox.waits or resting.session.closed)
+            picture = rested_picture(self._finer, resting, lambda: self._mailbox.waits or resting.session.closed)
         except torch.OutOfMemoryError:
             resting.future.set_result(None)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this picture

@@ -1,4 +1,5 @@
-"""A picture at rest painted once more, finer: while nobody waits, and given up as soon as somebody does.
+"""A picture at rest painted once more, finer or under other settings: while nobody waits, and given up as soon as
+somebody does.
 
 It is a painting of its own: it reads no memory and leaves none, so the stream goes on as if it had not been.
 """
@@ -24,7 +25,7 @@ from pipeline.engine.translator import Asked, Translator
 from pipeline.errors import FrameError
 from pipeline.frames.codec import Frame
 from pipeline.models.unet_call import UnetRunner
-from pipeline.settings import FINER_STEPS, FrameSettings
+from pipeline.settings import FrameSettings
 
 SHARE_OF_TONES = 1 / 16
 """Of the picture's side: what is as wide as this keeps the tone that it was shown with."""
@@ -32,12 +33,12 @@ SHARE_OF_TONES = 1 / 16
 
 @dataclass(frozen=True, eq=False)
 class Resting:
-    """A picture at rest: whose it is, the frame `[2 H, 2 W, 3]` that it was made from and how, the picture `[H, W, 3]`
-    that is shown, and the future of the finer one; `None` where that was given up."""
+    """A picture at rest: whose it is, the frame `[h, w, 3]` that it is made from and how, the picture `[H, W, 3]` whose
+    tones it takes, if there is one, and the future of the new one; `None` where that was given up."""
 
     session: Session
     asked: Asked
-    shown: Frame
+    shown: Frame | None
     future: Future[Frame | None]
 
 
@@ -45,9 +46,9 @@ class GivenUpError(Exception):
     """Somebody waits."""
 
 
-def finer_settings(settings: FrameSettings) -> FrameSettings:
-    """The same, in four steps, for one picture by itself."""
-    return settings.changed(steps=FINER_STEPS, bank_frames=0.0, steadiness=0.0, pipelined="off")
+def alone(settings: FrameSettings) -> FrameSettings:
+    """The same, for one picture by itself."""
+    return settings.changed(bank_frames=0.0, steadiness=0.0, pipelined="off")
 
 
 def finer_translator(translator: Translator, runner: UnetRunner) -> Translator:
@@ -56,9 +57,9 @@ def finer_translator(translator: Translator, runner: UnetRunner) -> Translator:
     return replace(translator, runner=runner, streams=OneStream())
 
 
-def finer_picture(translator: Translator, resting: Resting, waits: Callable[[], bool]) -> Frame | None:
-    """The finer picture `[2 H, 2 W, 3]` in the tones of the one that is shown; `None` where somebody `waits` before it
-    is done, or where it was flagged. Raises `PromptError` or `FrameError`."""
+def rested_picture(translator: Translator, resting: Resting, waits: Callable[[], bool]) -> Frame | None:
+    """The picture `[h, w, 3]`, in the tones of the one that is shown; `None` where somebody `waits` before it is done,
+    or where it was flagged. Raises `PromptError` or `FrameError`."""
     model = translator.model
     try:
         with given_up_when(waits, (model.unet, model.vae)):
@@ -79,7 +80,9 @@ def finer_picture(translator: Translator, resting: Resting, waits: Callable[[], 
             "the model gave NaN or infinity for this picture; needed: numbers. Lower guidance or prompt weights, "
             "or load the model with dtype=torch.float32."
         )
-    return None if painted.flagged else in_the_tones_of(resting.shown, painted.picture)
+    if painted.flagged:
+        return None
+    return painted.picture if resting.shown is None else in_the_tones_of(resting.shown, painted.picture)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pipeline.errors import FrameError, ModelError, PictureError, SessionClosedE
 from pipeline.frames.codec import Frame, Picture, as_frame, fitted
 from pipeline.guides.adapter import LikePicture, PictureAdapter
 from pipeline.memory import Memory
-from pipeline.settings import FINER_TIMES, FrameSettings
+from pipeline.settings import FINER_STEPS, FINER_TIMES, FrameSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,8 @@ class Server(Protocol):
         self, session: Session, frame: Frame, settings: FrameSettings, with_map: bool, like: LikePicture | None
     ) -> Future[Translation]: ...
 
-    def submit_finer(
-        self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame
+    def submit_resting(
+        self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame | None
     ) -> Future[Frame | None]: ...
 
     def release(self, session: Session) -> None: ...
@@ -173,16 +173,27 @@ class Session:
         or where the others leave no room for it. Raises `SessionClosedError`; any other error comes with the future:
         `PictureError`, `PromptError`, `FrameError` or `SettingsError`.
         """
-        self._refuse_if_closed()
-        settings = settings or FrameSettings()
         height, width = shown.shape[:2]
+        settings = (settings or FrameSettings()).changed(steps=FINER_STEPS)
+        return self._rest(picture, settings, (FINER_TIMES * width, FINER_TIMES * height), shown)
+
+    def submit_still(self, picture: Picture, settings: FrameSettings | None = None) -> Future[Frame | None]:
+        """Paint a picture by itself, as other settings would have it: at the session's size, with no memory, leaving
+        none. When it is painted, and how its future ends, is as of `submit_finer`; the session's next one cancels what
+        waits, a finer picture as well."""
+        return self._rest(picture, settings or FrameSettings(), self.size, None)
+
+    def _rest(
+        self, picture: Picture, settings: FrameSettings, size: tuple[int, int], shown: Frame | None
+    ) -> Future[Frame | None]:
+        self._refuse_if_closed()
         try:
-            frame = fitted(as_frame(picture), (FINER_TIMES * width, FINER_TIMES * height), settings.fit)
+            frame = fitted(as_frame(picture), size, settings.fit)
         except PictureError as error:
             failed: Future[Frame | None] = Future()
             failed.set_exception(error)
             return failed
-        return self._engine.submit_finer(self, frame, settings, shown)
+        return self._engine.submit_resting(self, frame, settings, shown)
 
     def resize(self, size: tuple[int, int]) -> None:
         """Work at `size`, (width, height) in pixels, from the next picture on; raises `SettingsError`.

@@ -140,6 +140,16 @@ def unbroken(page: Page) -> Iterator[None]:
     assert problems == []
 
 
+def stroke(page: Page) -> None:
+    """One line with the mouse, over half of the canvas."""
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6, steps=4)
+    page.mouse.up()
+
+
 def settled(page: Page) -> None:
     """Wait until the page is connected and at rest, after it was opened or opened again."""
     page.wait_for_selector(AT_REST)

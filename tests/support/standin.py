@@ -39,6 +39,7 @@ class StandInSession:
     has_map: bool = True
     maps: list[bool] = field(default_factory=list)
     finer: list[FrameSettings] = field(default_factory=list)
+    stills: list[FrameSettings] = field(default_factory=list)
     likes: list[Any] = field(default_factory=list)
 
     def be_like(self, picture: Any) -> None:
@@ -68,6 +69,13 @@ class StandInSession:
         self.finer.append(settings)
         future: Future[Any] = Future()
         future.set_result(None if self.held is not None else shown.repeat(2, 0).repeat(2, 1))
+        return future
+
+    def submit_still(self, picture: np.ndarray, settings: FrameSettings) -> Future[Any]:
+        """The picture as it came, or nothing where somebody waits."""
+        self.stills.append(settings)
+        future: Future[Any] = Future()
+        future.set_result(None if self.held is not None else picture)
         return future
 
     def _finish_when_let(self, future: Future[Any], picture: np.ndarray) -> None:

@@ -84,6 +84,10 @@ class LentSession:
         nothing.set_result(None)
         return nothing
 
+    def submit_still(self, picture: Any, settings: FrameSettings | None = None) -> Future[Any]:
+        """No picture of other settings either."""
+        return self.submit_finer(picture, None, settings)
+
     def painted(self, call: Call, seconds: float) -> Iterator[float | bool]:
         """Have frames painted by one call of at most so many seconds; gives how many are left, again and again, and at
         the end whether it was for want of frames. Raises `NoRoomError`, and what the call raises."""

@@ -1,10 +1,9 @@
-// What is asked for: the pictures on the cards of the styles, prompts used before, surprises, and the seed.
+// What is asked for: prompts used before, names that the model knows, surprises, and the seed.
 
 import { setText } from "../shared/dom.js";
+import { createCards } from "./cards.js";
 import { groupRadios } from "./radios.js";
 import { createRecent } from "./recent.js";
-
-const CARDS = new URL("./styles.webp", import.meta.url);
 
 // Draws from `all` in a random order: each once before any comes again, and none twice in a row.
 export function drawer(all, random = Math.random) {
@@ -63,7 +62,7 @@ export function createLooks(studio, { styles, times, declarations, subjects }, s
   studio.keys.add({ keys: "d", word: "looks.dice", act: roll });
   studio.keys.add({ keys: "u", word: "looks.surprise_key", act: surprise });
   groupRadios();
-  document.documentElement.style.setProperty("--rv-cards", `url("${CARDS}")`);
+  createCards(studio, { styles });
   setText(find("seed_shown"), String(studio.settings.values.seed));
 
   return { submitted, remember: recent.remember };

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from pipeline.recording.recording import FrameSent, Rested, read_recording
-from tests.browser.conftest import AT_REST, visited
+from tests.browser.conftest import AT_REST, stroke, visited
 from tests.conftest import TINY_SIZE
 from tests.support.served import App
 
@@ -41,15 +41,6 @@ def page(browser: Browser, fine: App) -> Iterator[Page]:
     with visited(browser, fine) as page:
         page.wait_for_function(IS_FINE)
         yield page
-
-
-def stroke(page: Page) -> None:
-    box = page.locator("#canvas").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.3)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6, steps=4)
-    page.mouse.up()
 
 
 def test_a_stroke_brings_the_live_picture_and_rest_a_finer_one(page: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocket, WebSocketRoute, expect
 
 from demo import assets
-from tests.browser.conftest import AT_REST, blank
+from tests.browser.conftest import AT_REST, blank, stroke
 from tests.support.served import App
 
 pytestmark = pytest.mark.browser
@@ -84,15 +84,6 @@ def test_the_threshold_is_in_the_middle_of_the_scale(
     bare: Page, cosine: float, threshold: float, colour: list[int]
 ) -> None:
     assert of_module(bare, "status/bank_map.js", f"return module.colourOf({cosine}, {threshold});") == colour
-
-
-def stroke(page: Page) -> None:
-    box = page.locator("#canvas").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 40, box["y"] + 60)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 120, box["y"] + 90, steps=3)
-    page.mouse.up()
 
 
 def painted_after(page: Page, act: Any) -> None:

@@ -13,7 +13,7 @@ from demo import assets
 from demo.page.looks import CARD_SIZE, CARDS
 from demo.page.presets import STYLES, chosen
 from demo.words import WORDS, word
-from tests.browser.conftest import blank, settled, visited, wait_until_told
+from tests.browser.conftest import blank, settled, stroke, visited, wait_until_told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,37 @@ def test_the_cards_are_radio_buttons_with_pictures(quick_page: Page) -> None:
     page.get_by_label("Oil", exact=True).press("ArrowRight")
     expect(page.get_by_label("Ink", exact=True)).to_be_checked()
     expect(page.locator(PROMPT)).to_have_value("ink painting")
+
+
+def test_cards_show_what_is_drawn_once_it_rests(quick_page: Page) -> None:
+    page = quick_page
+    cards = 'getComputedStyle(document.documentElement).getPropertyValue("--rv-cards")'
+    stroke(page)
+    page.wait_for_function(f"""{cards}.startsWith('url("blob:')""")
+    size = page.evaluate(
+        f"""async () => {{
+      const image = new Image();
+      image.src = {cards}.slice(5, -2);
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    }}"""
+    )
+    assert size == [CARD_SIZE[0] * len(STYLES), CARD_SIZE[1]]
+    page.click("#clear")
+    page.wait_for_function(f"{cards}.includes('{CARDS}')")
+
+
+def test_a_prompt_keeps_its_words_in_each_style(browser: Browser, quick_app: App) -> None:
+    with blank(browser) as page:
+        page.goto(f"{quick_app.url}healthz")
+        prompts = page.evaluate(
+            """async (address) => {
+          const { inEachStyle } = await import(address);
+          return inEachStyle("Oil painting, a red house, night", { oil: "oil painting", clay: "clay" });
+        }""",
+            f"{STUDIO}/settings/cards.js",
+        )
+    assert prompts == ["oil painting, a red house, night", "clay, a red house, night"]
 
 
 def test_what_the_model_knows_is_offered_while_it_is_typed(page: Page) -> None:

@@ -126,7 +126,9 @@ def test_a_picture_to_be_like_is_refused_in_words_and_taken_back_in_peace(engine
 
 
 def test_a_picture_at_rest_costs_nothing(engine: LentEngine, frames: list[Frame]) -> None:
-    assert engine.open().submit_finer(frames[0], frames[0], SETTINGS).result(0) is None
+    session = engine.open()
+    assert session.submit_finer(frames[0], frames[0], SETTINGS).result(0) is None
+    assert session.submit_still(frames[0], SETTINGS).result(0) is None
 
 
 def test_two_visitors_have_a_slot_each_and_a_third_is_told(

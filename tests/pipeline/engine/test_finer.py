@@ -15,11 +15,11 @@ from pipeline import Engine, FrameSettings, Model, PictureError, PromptError, Se
 from pipeline.engine.finer import (
     GivenUpError,
     Resting,
-    finer_picture,
-    finer_settings,
+    alone,
     finer_translator,
     given_up_when,
     in_the_tones_of,
+    rested_picture,
 )
 from pipeline.engine.translator import Asked, Translator
 from pipeline.frames.codec import Frame, fitted
@@ -62,6 +62,18 @@ def test_a_finer_picture_is_twice_as_large_and_the_same_each_time(engine: Engine
     assert np.array_equal(finer, again)
 
 
+def test_a_still_is_what_a_visitor_without_a_past_would_see(engine: Engine, frames: list[Frame]) -> None:
+    session, fresh = engine.open(seed=3), engine.open(seed=3)
+    for frame in frames[:3]:
+        session.translate(frame, LIVELY)
+    other = LIVELY.changed(prompt="oil painting")
+    before = session.state
+    still = session.submit_still(frames[3], other).result(WAIT_S)
+    expected = np.asarray(fresh.translate(frames[3], other))
+    assert still is not None and np.abs(still.astype(int) - expected).max() <= 1
+    assert session.state is before
+
+
 def test_it_leaves_nothing_to_the_stream(engine: Engine, frames: list[Frame]) -> None:
     disturbed, other = engine.open(), engine.open()
     for frame in frames[:5]:
@@ -92,13 +104,13 @@ def test_a_live_picture_of_anybody_goes_before_it(
     engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, other = engine.open(), engine.open()
-    picture, alone = shown(session, frames[0]), shown(engine.open(), frames[1])
+    picture, by_itself = shown(session, frames[0]), shown(engine.open(), frames[1])
     held = Held(engine, monkeypatch, from_side=2 * TINY_SIZE)
     finer = session.submit_finer(frames[0], picture, LIVELY)
     assert held.entered.wait(WAIT_S)
     live = other.submit(frames[1], LIVELY)
     held.opened.set()
-    assert np.array_equal(live.result(WAIT_S).picture, alone)
+    assert np.array_equal(live.result(WAIT_S).picture, by_itself)
     assert finer.result(WAIT_S) is None
     # The layers know nothing more of it.
     assert not any(layer._forward_pre_hooks for layer in engine.model.vae.modules())
@@ -131,11 +143,11 @@ def test_calls_without_layers_are_given_up_between_each_other(tiny_model: Model,
         return torch.zeros(1, 16, *inputs.samples.shape[2:])
 
     frame = fitted(frames[0], (TINY_SIZE, TINY_SIZE), "crop")
-    resting = Resting(cast(Session, None), Asked(frame, finer_settings(LIVELY), 7), frame, Future())
+    resting = Resting(cast(Session, None), Asked(frame, alone(LIVELY.changed(steps=FINER_STEPS)), 7), frame, Future())
     waiting = finer_translator(translator, counted)
-    assert finer_picture(waiting, resting, lambda: len(calls) == 2) is None
+    assert rested_picture(waiting, resting, lambda: len(calls) == 2) is None
     assert len(calls) == 2
-    assert finer_picture(waiting, resting, lambda: False) is not None
+    assert rested_picture(waiting, resting, lambda: False) is not None
     assert len(calls) == 2 + FINER_STEPS
 
 
