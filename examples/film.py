@@ -17,8 +17,9 @@ from pipeline.recording.replay import Replayed, replayed
 
 DRAWING = SKETCHES / "house.rearview"
 THEN = (
+    "watercolor painting, a house with a tree",
+    "oil painting, a house with a tree, sunset",
     "comic book, a house with a tree",
-    "watercolor painting, a house with a tree, sunset",
     "neon lights, a house with a tree",
 )
 """What the prompt becomes once the drawing is done."""

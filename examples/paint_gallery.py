@@ -24,12 +24,17 @@ CARD_QUALITY = 88
 CAPTION = 28
 GAP = 6
 
+SUBJECTS = {each.name: each.subject for each in presets.EXAMPLES}
 TOP = {
-    "house": ["watercolor painting", "japanese woodblock print", "anime", "stained glass", "oil painting, night"],
-    "cat": ["storybook painting", "comic book", "pixel art", "neon lights", "van gogh"],
+    "house": ["toy", "watercolor painting", "oil painting, sunset", "japanese woodblock print", "stained glass"],
+    "cat": ["storybook painting", "comic book", "pixel art", "neon lights", "paper cut"],
 }
 STYLES = list(presets.STYLES.values())
-TIMES = [f"{style}, {time}" for style in ("storybook painting", "anime") for time in presets.TIMES.values()]
+STYLES_IN_A_ROW = 6
+TIMES = {
+    name: [f"{style}, {time}" for time in presets.TIMES.values()]
+    for name, style in {"house": "toy", "lake": "oil painting"}.items()
+}
 
 
 def sketch(name: str) -> Image.Image:
@@ -64,10 +69,11 @@ def in_rows(rows: list[list[Image.Image]]) -> Image.Image:
     return grid
 
 
-def row_of(session: Session, name: str, prompts: Sequence[str]) -> list[Image.Image]:
-    """A sketch, and what becomes of it under each prompt."""
-    pictures = [captioned(painted(session, sketch(name), prompt), prompt) for prompt in prompts]
-    return [captioned(sketch(name), "drawn by hand"), *pictures]
+def row_of(session: Session, name: str, styles: Sequence[str]) -> list[Image.Image]:
+    """A sketch, and what becomes of it in each style; a prompt is the style and what the sketch shows."""
+    subject = SUBJECTS[name]
+    pictures = [captioned(painted(session, sketch(name), f"{style}, {subject}"), style) for style in styles]
+    return [captioned(sketch(name), subject), *pictures]
 
 
 def card(picture: Image.Image) -> Image.Image:
@@ -82,7 +88,7 @@ def cards_in_a_row(session: Session) -> Image.Image:
     width, height = looks.CARD_SIZE
     row = Image.new("RGB", (width * len(STYLES), height))
     for at, style in enumerate(STYLES):
-        row.paste(card(painted(session, sketch(CARD_SKETCH), style)), (width * at, 0))
+        row.paste(card(painted(session, sketch(CARD_SKETCH), f"{style}, {SUBJECTS[CARD_SKETCH]}")), (width * at, 0))
     return row
 
 
@@ -95,9 +101,13 @@ def write_gallery(session: Session) -> None:
     """Write every picture of the gallery."""
     GALLERY.mkdir(exist_ok=True)
     sheets = {
-        "top": [row_of(session, name, prompts) for name, prompts in TOP.items()],
-        "styles": [row_of(session, name, STYLES[k : k + 7]) for k in (0, 7) for name in ("house", "face", "lake")],
-        "times": [row_of(session, name, TIMES[k : k + 6]) for k, name in ((0, "house"), (6, "lake"))],
+        "top": [row_of(session, name, styles) for name, styles in TOP.items()],
+        "styles": [
+            row_of(session, name, STYLES[at : at + STYLES_IN_A_ROW])
+            for at in range(0, len(STYLES), STYLES_IN_A_ROW)
+            for name in ("house", "cat", "lake")
+        ],
+        "times": [row_of(session, name, times) for name, times in TIMES.items()],
     }
     for name, rows in sheets.items():
         in_rows(rows).save(GALLERY / f"{name}.png", optimize=True)

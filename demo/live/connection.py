@@ -191,18 +191,18 @@ class Connection:
         for task in filter(None, [self._finer, self._stills]):
             task.cancel()
 
-    def _begin_stills(self, visitor: Visitor, prompts: Any) -> None:
+    def _begin_stills(self, visitor: Visitor, changes: Any) -> None:
         if self._stills is not None:
             self._stills.cancel()
         if not self._finishing:
-            self._stills = asyncio.create_task(self._say_stills(visitor, prompts))
+            self._stills = asyncio.create_task(self._say_stills(visitor, changes))
 
-    async def _say_stills(self, visitor: Visitor, prompts: Any) -> None:
-        """What is shown under other prompts, after its finer picture."""
+    async def _say_stills(self, visitor: Visitor, changes: Any) -> None:
+        """What is shown under other settings, after its finer picture."""
         if self._finer is not None:
             await asyncio.wait([self._finer])
         try:
-            self.say(await visitor.stills(prompts))
+            self.say(await visitor.stills(changes))
         except SessionClosedError:
             return
         except Exception:  # they are no more than an offer, and the log says what went wrong
@@ -223,7 +223,7 @@ class Connection:
     async def _obey(self, visitor: Visitor, text: str) -> None:
         message = wire.parsed(text)
         if message.get("type") == "stills":
-            self._begin_stills(visitor, message.get("prompts"))
+            self._begin_stills(visitor, message.get("changes"))
             return
         if message.get("type") == "reset":
             self._drop_waiting()

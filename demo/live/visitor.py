@@ -255,20 +255,20 @@ class Visitor:
             self._output.show(self._submitted, jpeg)
         return shown.packed(jpeg, wire.KIND_FINER)
 
-    async def stills(self, prompts: Any) -> dict[str, Any]:
-        """What is shown, as it would be under other prompts: small, one after another, while nobody waits. Cancel it as
-        soon as a frame comes."""
-        if not isinstance(prompts, list) or len(prompts) > MOST_STILLS:
-            return wire.error_reply(f"Stills were asked for without prompts; needed: a list of at most {MOST_STILLS}.")
+    async def stills(self, changes: Any) -> dict[str, Any]:
+        """What is shown, as it would be with each of these changes of settings: small, one after another, while nobody
+        waits. Cancel it as soon as a frame comes."""
+        if not is_short_list_of_settings(changes):
+            needed = f"a list of at most {MOST_STILLS} objects of names and values"
+            return wire.error_reply(f"Stills were asked for without settings; needed: {needed}. Send one.")
         shown, pictures = self._shown, list[bytes]()
-        if shown is None or shown.translation.seconds * len(prompts) > STILLS_S:
+        if shown is None or shown.translation.seconds * len(changes) > STILLS_S:
             return wire.stills_reply([])
         if not self._stills.take(time.monotonic()):
             return wire.stills_reply([])
         try:
-            for prompt in prompts:
-                settings = shown.settings.changed(prompt=prompt)
-                jpeg = await self._still(shown, settings)
+            for each in changes:
+                jpeg = await self._still(shown, shown.settings.changed(**each))
                 if jpeg is None:
                     return wire.stills_reply([])
                 pictures.append(jpeg)
@@ -354,6 +354,12 @@ class Visitor:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
 
+def is_short_list_of_settings(changes: Any) -> bool:
+    """Whether this is a list of JSON objects, and not too long."""
+    is_list = isinstance(changes, list) and len(changes) <= MOST_STILLS
+    return is_list and all(isinstance(each, dict) for each in changes)
+
+
 async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]]:
     """Do what a JSON message asks; the replies to it."""
     kind = message.get("type")
@@ -371,7 +377,7 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
     if kind == "like":
         return await visitor.be_like(message.get("picture"))
     if kind == "stills":
-        return [await visitor.stills(message.get("prompts"))]
+        return [await visitor.stills(message.get("changes"))]
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":

@@ -247,7 +247,7 @@ def not_liked_reply(sentence: str) -> dict[str, Any]:
 
 
 def stills_reply(pictures: Sequence[bytes]) -> dict[str, Any]:
-    """What is shown as it would be under each prompt that was asked for, JPEGs in base64; none where somebody else
+    """What is shown as it would be under the settings that were asked for, JPEGs in base64; none where somebody else
     needed the time."""
     return {"type": "stills", "pictures": [base64.b64encode(each).decode("ascii") for each in pictures]}
 

@@ -96,10 +96,10 @@ def chosen(prompt: str) -> tuple[str | None, str]:
 
 
 EXAMPLES: tuple[Example, ...] = (
-    Example("house", "a house with a tree", "watercolor"),
-    Example("face", "portrait of a person", "oil"),
-    Example("sailboat", "a sailboat at sea", "ukiyo_e", "sunset"),
+    Example("house", "a house with a tree", "toy"),
+    Example("face", "portrait of a woman", "oil"),
+    Example("sailboat", "a sailboat at sea", "watercolor", "sunset"),
     Example("cat", "a cat", "storybook"),
-    Example("vase", "a vase with flowers", "stained_glass"),
-    Example("lake", "a mountain lake with pines", "van_gogh", "night"),
+    Example("vase", "flowers on a table", "van_gogh"),
+    Example("lake", "mountains and pine trees", "ukiyo_e"),
 )

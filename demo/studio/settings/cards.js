@@ -1,7 +1,5 @@
-// The pictures on the cards of the styles: painted from what is on the canvas once it rests, until then by the house.
+// The pictures on the cards of the styles: painted from what is on the canvas once it rests.
 
-const HOUSE = new URL("./styles.webp", import.meta.url);
-const REST_MS = 1200;
 const CARD = { width: 160, height: 112, top: 10 };
 
 // The prompt with each of the styles in the place of the one that it holds.
@@ -12,69 +10,55 @@ export function inEachStyle(prompt, styles) {
   return phrases.map((phrase) => [phrase, ...own].join(", "));
 }
 
-async function rowOf(pictures) {
-  const row = document.createElement("canvas");
-  Object.assign(row, { width: CARD.width * pictures.length, height: CARD.height });
-  const context = row.getContext("2d");
-  await Promise.all(
-    pictures.map(async (picture, at) => {
-      const bytes = Uint8Array.from(atob(picture), (sign) => sign.charCodeAt(0));
-      const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-      const scale = bitmap.width / CARD.width;
-      context.drawImage(bitmap, 0, CARD.top * scale, bitmap.width, CARD.height * scale, at * CARD.width, 0, CARD.width, CARD.height);
-      bitmap.close();
-    }),
-  );
-  return new Promise((resolve) => row.toBlob(resolve, "image/webp", 0.88));
-}
-
 // A number that is another one for other bytes, nearly always (FNV-1a).
 function numberOf(bytes) {
   return bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 16777619), 2166136261);
 }
 
-export function createCards(studio, { styles }) {
-  const { events, find, settings, wire } = studio;
-  let timer = null;
+function rowOf(bitmaps) {
+  const { width, height, top } = CARD;
+  const row = document.createElement("canvas");
+  Object.assign(row, { width: width * bitmaps.length, height });
+  const context = row.getContext("2d");
+  bitmaps.forEach((bitmap, at) => {
+    const scale = bitmap.width / width;
+    context.drawImage(bitmap, 0, top * scale, bitmap.width, height * scale, at * width, 0, width, height);
+  });
+  return new Promise((resolve) => row.toBlob(resolve, "image/webp", 0.88));
+}
+
+// `put` gets the address of a row of pictures, or null where the canvas is empty again.
+export function createCards(studio, styles, stills, put) {
+  const { events, find, settings } = studio;
   let sent = new Uint8Array();
-  // What the cards were asked to show, and what they show: the frame, the prompts and the other settings, in one text.
-  let asked = "";
+  // The frame, the prompts and the other settings that the cards show, in one text, and the address of their picture.
   let shown = "";
-  let own = "";
+  let own = null;
 
   function show(address) {
-    document.documentElement.style.setProperty("--rv-cards", `url("${address}")`);
+    put(address);
     if (own) URL.revokeObjectURL(own);
-    own = address === HOUSE.href ? "" : address;
+    own = address;
   }
 
-  function ask() {
-    if (document.hidden || wire.atWork || find("input").dataset.empty === "yes") return;
+  function wish() {
     const prompts = inEachStyle(settings.values.prompt, styles);
-    asked = JSON.stringify([numberOf(sent), prompts, { ...settings.values, prompt: "" }]);
-    if (asked !== shown) wire.say({ type: "stills", prompts });
+    const wanted = JSON.stringify([numberOf(sent), prompts, { ...settings.values, prompt: "" }]);
+    if (wanted === shown) return null;
+    return {
+      changes: prompts.map((prompt) => ({ prompt })),
+      async take(bitmaps) {
+        show(URL.createObjectURL(await rowOf(bitmaps)));
+        shown = wanted;
+      },
+    };
   }
 
-  function rest() {
-    clearTimeout(timer);
-    timer = setTimeout(ask, REST_MS);
-  }
-
-  async function take({ type, pictures }) {
-    if (type !== "stills" || pictures.length !== Object.keys(styles).length) return;
-    const about = asked;
-    show(URL.createObjectURL(await rowOf(pictures)));
-    shown = about;
-  }
-
+  stills.add(wish);
   events.on("sent", ({ jpeg }) => (sent = jpeg));
   events.on("changed", () => {
     if (find("input").dataset.empty !== "yes" || !own) return;
     shown = "";
-    show(HOUSE.href);
+    show(null);
   });
-  events.on("picture", rest);
-  events.on("finer", rest);
-  events.on("news", take);
-  show(HOUSE.href);
 }

@@ -1,9 +1,15 @@
 // What is asked for: prompts used before, names that the model knows, surprises, and the seed.
 
 import { setText } from "../shared/dom.js";
-import { createCards } from "./cards.js";
 import { groupRadios } from "./radios.js";
 import { createRecent } from "./recent.js";
+
+// The cards of the styles, until there is something else to show them on: one picture, a row of all.
+const HOUSE = new URL("./styles.webp", import.meta.url);
+
+function showCards(address) {
+  document.documentElement.style.setProperty("--rv-cards", `url("${address}")`);
+}
 
 // Draws from `all` in a random order: each once before any comes again, and none twice in a row.
 export function drawer(all, random = Math.random) {
@@ -25,6 +31,7 @@ export function createLooks(studio, { styles, times, declarations, subjects }, s
   const time = drawer(["", ...Object.values(times)]);
   const subject = drawer(Object.values(surprises));
   let locked = true;
+  let offering = false;
 
   function anySeed() {
     return Math.floor(Math.random() * (declarations.seed.maximum + 1));
@@ -50,6 +57,18 @@ export function createLooks(studio, { styles, times, declarations, subjects }, s
     (await import("./completion.js")).createCompletion(studio, target, subjects);
   }
 
+  // What small pictures of the visitor's own show: nobody waits for it.
+  async function offerStills() {
+    if (offering) return;
+    offering = true;
+    const [{ createStills }, { createCards }, { createEnds }] = await Promise.all(
+      [import("./stills.js"), import("./cards.js"), import("./ends.js")],
+    );
+    const stills = createStills(studio);
+    createEnds(studio, stills);
+    createCards(studio, styles, stills, (address) => showCards(address ?? HOUSE.href));
+  }
+
   find("surprise").onclick = surprise;
   find("dice").onclick = roll;
   find("seed_lock").onclick = () => {
@@ -58,11 +77,12 @@ export function createLooks(studio, { styles, times, declarations, subjects }, s
   };
   document.addEventListener("focusin", offerSubjects);
   events.on("connection", groupRadios);
+  events.on("picture", offerStills);
   events.on("settings", ({ seed }) => setText(find("seed_shown"), String(seed)));
   studio.keys.add({ keys: "d", word: "looks.dice", act: roll });
   studio.keys.add({ keys: "u", word: "looks.surprise_key", act: surprise });
   groupRadios();
-  createCards(studio, { styles });
+  showCards(HOUSE.href);
   setText(find("seed_shown"), String(studio.settings.values.seed));
 
   return { submitted, remember: recent.remember };

@@ -76,6 +76,21 @@ def test_cards_show_what_is_drawn_once_it_rests(quick_page: Page) -> None:
     page.wait_for_function(f"{cards}.includes('{CARDS}')")
 
 
+def test_a_slider_shows_what_it_does_the_first_time(quick_page: Page) -> None:
+    page = quick_page
+    stroke(page)
+    slider, ends = page.locator("#strength input[type=range]"), page.locator("#strength .rv-ends")
+    slider.press("ArrowLeft")
+    expect(ends.locator("figcaption")).to_have_text(["0.3", "1"])
+    ends.click()
+    expect(ends).to_have_count(0)
+    slider.press("ArrowLeft")
+    stroke(page)
+    cards = 'getComputedStyle(document.documentElement).getPropertyValue("--rv-cards")'
+    page.wait_for_function(f"""{cards}.startsWith('url("blob:')""")
+    expect(ends).to_have_count(0)
+
+
 def test_a_prompt_keeps_its_words_in_each_style(browser: Browser, quick_app: App) -> None:
     with blank(browser) as page:
         page.goto(f"{quick_app.url}healthz")

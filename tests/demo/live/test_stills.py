@@ -1,4 +1,4 @@
-"""What a page shows, small, under other prompts: while nobody waits, and never in anybody's way."""
+"""What a page shows, small, under other settings: while nobody waits, and never in anybody's way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demo.live.limits import HostLimits
 from demo.live.live import SOCKET_PATH, Live
 from tests.support.standin import StandInEngine, frame, greet, unpacked
 
-PROMPTS = ["oil painting, a house", "clay, a house"]
+CHANGES = [{"prompt": "oil painting, a house"}, {"prompt": "clay, a house", "steps": 3}]
 
 
 @pytest.fixture
@@ -35,51 +35,54 @@ def socket(engine: StandInEngine) -> Iterator[WebSocketTestSession]:
     live.close()
 
 
-def asked(socket: WebSocketTestSession, prompts: Any) -> dict[str, Any]:
-    socket.send_json({"type": "stills", "prompts": prompts})
+def asked(socket: WebSocketTestSession, changes: Any) -> dict[str, Any]:
+    socket.send_json({"type": "stills", "changes": changes})
     reply: dict[str, Any] = socket.receive_json()
     return reply
 
 
-def test_each_prompt_is_painted_over_what_is_shown(socket: WebSocketTestSession, engine: StandInEngine) -> None:
-    socket.send_json({"type": "set", "settings": {"strength": 0.9}})
+def test_each_change_is_painted_over_what_is_shown(socket: WebSocketTestSession, engine: StandInEngine) -> None:
+    socket.send_json({"type": "set", "settings": {"strength": 0.9, "steps": 2}})
     socket.receive_json()
     socket.send_bytes(frame(1))
     socket.receive_bytes()
-    stills = asked(socket, PROMPTS)["pictures"]
+    stills = asked(socket, CHANGES)["pictures"]
     assert [wire.decode_picture(base64.b64decode(each)).shape for each in stills] == 2 * [(16, 16, 3)]
-    assert [(each.prompt, each.strength) for each in engine.sessions[0].stills] == [(each, 0.9) for each in PROMPTS]
+    asked_for = [(each.prompt, each.steps, each.strength) for each in engine.sessions[0].stills]
+    assert asked_for == [("oil painting, a house", 2, 0.9), ("clay, a house", 3, 0.9)]
 
 
 def test_there_are_none_before_there_is_a_picture(socket: WebSocketTestSession) -> None:
-    assert asked(socket, PROMPTS) == {"type": "stills", "pictures": []}
+    assert asked(socket, CHANGES) == {"type": "stills", "pictures": []}
 
 
 def test_there_are_none_where_somebody_waits(socket: WebSocketTestSession, engine: StandInEngine) -> None:
     socket.send_bytes(frame(1))
     socket.receive_bytes()
     engine.sessions[0].held = threading.Event()
-    assert asked(socket, PROMPTS) == {"type": "stills", "pictures": []}
+    assert asked(socket, CHANGES) == {"type": "stills", "pictures": []}
 
 
 def test_who_asks_too_often_gets_none(socket: WebSocketTestSession) -> None:
     socket.send_bytes(frame(1))
     socket.receive_bytes()
-    assert [len(asked(socket, PROMPTS)["pictures"]) for _ in range(3)] == [2, 2, 0]
+    assert [len(asked(socket, CHANGES)["pictures"]) for _ in range(3)] == [2, 2, 0]
 
 
-@pytest.mark.parametrize("prompts", [None, "oil", ["oil"] * 33, ["x" * 1001], [3]])
-def test_what_are_no_prompts_is_refused_in_words(socket: WebSocketTestSession, prompts: Any) -> None:
+@pytest.mark.parametrize(
+    "changes", [None, "oil", ["oil"], 33 * [{"prompt": "oil"}], [{"prompt": "x" * 1001}], [{"colour": 3}]]
+)
+def test_what_are_no_settings_is_refused_in_words(socket: WebSocketTestSession, changes: Any) -> None:
     socket.send_bytes(frame(1))
     socket.receive_bytes()
-    reply = asked(socket, prompts)
+    reply = asked(socket, changes)
     assert reply["type"] == "error" and "needed" in reply["message"]
 
 
 def test_the_next_frame_is_answered_at_once(socket: WebSocketTestSession) -> None:
     socket.send_bytes(frame(1))
     socket.receive_bytes()
-    socket.send_json({"type": "stills", "prompts": PROMPTS})
+    socket.send_json({"type": "stills", "changes": CHANGES})
     socket.send_bytes(frame(2))
     while isinstance(message := socket.receive().get("bytes"), type(None)):
         pass
