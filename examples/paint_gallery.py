@@ -15,12 +15,13 @@ from pipeline import Engine, FrameSettings, Session, load_model
 
 HERE = Path(__file__).resolve().parent
 SKETCHES = HERE / "sketches"
+DRAWINGS = HERE / "drawings"
 GALLERY = HERE / "gallery"
 SIDE = 256
 CARD_SKETCH = "house"
 CARD_TOP = 16
 """Where a card's picture begins in the painted one, in pixels from above."""
-CARD_QUALITY = 88
+CARD_QUALITY = GALLERY_QUALITY = 88
 CAPTION = 28
 GAP = 6
 
@@ -29,6 +30,12 @@ TOP = {
     "house": ["toy", "watercolor painting", "oil painting, sunset", "japanese woodblock print", "stained glass"],
     "cat": ["storybook painting", "comic book", "pixel art", "neon lights", "paper cut"],
 }
+WORDS = {
+    "house": ["a red house", "a blue house", "a yellow house", "a house at night", "a house in the snow"],
+    "cat": ["an orange cat", "a black cat", "a purple cat", "a cat at sunset", "a cat in the snow"],
+    "flower": ["a red flower", "a yellow flower", "a blue flower", "a pink flower at night", "a flower in autumn"],
+}
+"""Of bare outlines, all as a toy."""
 STYLES = list(presets.STYLES.values())
 STYLES_IN_A_ROW = 6
 TIMES = {
@@ -76,6 +83,13 @@ def row_of(session: Session, name: str, styles: Sequence[str]) -> list[Image.Ima
     return [captioned(sketch(name), subject), *pictures]
 
 
+def words_of(session: Session, name: str, prompts: Sequence[str]) -> list[Image.Image]:
+    """An outline that a hand has drawn, and what becomes of it under each prompt."""
+    outline = Image.open(DRAWINGS / f"{name}.png").convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    pictures = [captioned(painted(session, outline, f"toy, {prompt}"), prompt) for prompt in prompts]
+    return [captioned(outline, "drawn by hand"), *pictures]
+
+
 def card(picture: Image.Image) -> Image.Image:
     """The part of a painted picture that stands on a card, at the card's size."""
     width, height = looks.CARD_SIZE
@@ -101,6 +115,7 @@ def write_gallery(session: Session) -> None:
     """Write every picture of the gallery."""
     GALLERY.mkdir(exist_ok=True)
     sheets = {
+        "words": [words_of(session, name, prompts) for name, prompts in WORDS.items()],
         "top": [row_of(session, name, styles) for name, styles in TOP.items()],
         "styles": [
             row_of(session, name, STYLES[at : at + STYLES_IN_A_ROW])
@@ -110,7 +125,7 @@ def write_gallery(session: Session) -> None:
         "times": [row_of(session, name, times) for name, times in TIMES.items()],
     }
     for name, rows in sheets.items():
-        in_rows(rows).save(GALLERY / f"{name}.png", optimize=True)
+        in_rows(rows).save(GALLERY / f"{name}.webp", quality=GALLERY_QUALITY, method=6)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from training.memory.seam import KnownMotion, Lesson, Segments, painter
 from training.model.progress import Progress
 from training.model.tensors import as_tensor
 
-NEWEST = 0.2
+NEWEST = 0.4
 """Share of the newest picture in the mean along the motion: a window of a few frames can come near it."""
 SCREEN_BOUND = ("glass", "pixel", "blueprint")
 """Looks with a pattern of the screen, through which things move: along the motion they are a mush, or pale."""
