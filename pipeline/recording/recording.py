@@ -46,7 +46,10 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 LONGEST_NAME = 200
 
 # What zipfile raises on a file that is broken or made up.
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error)
+_BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(struct.error, ValueError),
+)
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -154,6 +157,8 @@ def read_recording(source: Path | bytes) -> Recording:
             raise RecordingError(f"{name} came with {length} bytes; needed: at most {MOST_FILE_BYTES}. Record less.")
         with opened(source if isinstance(source, Path) else BytesIO(source)) as file:
             files = unpacked(name, file)
+    except RecordingError:
+        raise
     except _BROKEN_ZIP as error:
         why = f"{type(error).__name__}: {str(error)[:100]}"
         raise RecordingError(

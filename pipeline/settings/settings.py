@@ -57,7 +57,7 @@ class FrameSettings:
         "watercolor painting",
         1000,
         "Prompt",
-        'What should it become? More of a word: (neon)1.4. A mix: ("oil", "neon").blend(0.7, 0.3).',
+        "What do you draw? Say it: a red house at night. More of a word: (neon)1.4.",
     )
     negative_prompt: str = text_field("", 1000, "Negative prompt", "What should not be in it.")
     second_prompt: str = text_field(

@@ -53,7 +53,7 @@ def test_each_card_shows_its_own_part_of_that_file() -> None:
 
 def test_the_pictures_are_painted_in_the_order_of_the_styles(monkeypatch: pytest.MonkeyPatch) -> None:
     def shade(session: Any, picture: Image.Image, prompt: str) -> Image.Image:
-        return Image.new("RGB", picture.size, (10 * list(STYLES.values()).index(prompt), 0, 0))
+        return Image.new("RGB", picture.size, (10 * list(STYLES.values()).index(prompt.split(", ")[0]), 0, 0))
 
     monkeypatch.setattr(paint_gallery, "painted", shade)
     row = paint_gallery.cards_in_a_row(session=None)

@@ -51,7 +51,7 @@ def loras(model: Model, tmp_path: Path) -> Iterator[Loras]:
 def page_of() -> Any:
     """What a page asks of the wire it belongs to."""
     model = SimpleNamespace(
-        entry=SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm"), title="A model"
+        entry=SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm", subjects=()), title="A model"
     )
     engine = SimpleNamespace(
         model=model, control_name=None, adapter_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8)

@@ -29,7 +29,7 @@ def live_with(
 ) -> Any:
     """What a page asks of an engine with a control and an adapter, or without, whose model guidance helps, or not, and
     paints in few steps by this, and which has these memories."""
-    entry = SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides, distillation=distillation)
+    entry = SimpleNamespace(defaults=FrameSettings(steps=3), guides=guides, distillation=distillation, subjects=())
     model = SimpleNamespace(entry=entry, title="A model")
     engine = SimpleNamespace(
         model=model,

@@ -78,7 +78,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    entry = SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm")
+    entry = SimpleNamespace(defaults=FrameSettings(), guides=True, distillation="lcm", subjects=())
     model = SimpleNamespace(entry=entry, title="A model")
     engine = SimpleNamespace(
         model=model, control_name=None, adapter_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8)

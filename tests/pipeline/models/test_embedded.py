@@ -184,7 +184,7 @@ def test_a_still_canvas_gives_a_picture_that_does_not_move(engine: Engine) -> No
     session = engine.open(seed=7)
     painted = [np.array(session.translate(sketch("house"), FrameSettings(steps=2))).astype(int) for _ in range(12)]
     session.close()
-    assert max(np.abs(one - other).max() for one, other in pairwise(painted[8:])) <= 2
+    assert max(np.abs(one - other).max() for one, other in pairwise(painted[8:])) <= 4
 
 
 def test_self_attention_matters(engine: Engine, pictures: list[np.ndarray]) -> None:

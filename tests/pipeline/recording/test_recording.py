@@ -302,6 +302,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_recording(tmp_path / "gone.rearview")
 
 
+def test_a_directory_that_lies_before_the_file_is_refused() -> None:
+    spoilt = bytearray(packed(WHOLE))
+    spoilt[-4] = 1  # the offset of the zip's directory, 65,536 bytes too far
+    with pytest.raises(RecordingError, match="cannot be read"):
+        read_recording(bytes(spoilt))
+
+
 @given(st.data())
 def test_a_spoilt_byte_never_does_worse_than_a_sentence(data: st.DataObject) -> None:
     spoilt = bytearray(packed(WHOLE))
