@@ -97,8 +97,8 @@ def chosen(prompt: str) -> tuple[str | None, str]:
 
 EXAMPLES: tuple[Example, ...] = (
     Example("house", "a house with a tree", "toy"),
-    Example("face", "portrait of a woman", "oil"),
-    Example("sailboat", "a sailboat at sea", "watercolor", "sunset"),
+    Example("face", "portrait of a woman", "comic"),
+    Example("sailboat", "a sailboat at sea", "oil", "sunset"),
     Example("cat", "a cat", "storybook"),
     Example("vase", "flowers on a table", "van_gogh"),
     Example("lake", "mountains and pine trees", "ukiyo_e"),
