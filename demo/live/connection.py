@@ -222,7 +222,7 @@ class Connection:
 
     async def _obey(self, visitor: Visitor, text: str) -> None:
         message = wire.parsed(text)
-        if message.get("type") == "stills":
+        if message.get("type") == "stills":  # apart, or what comes next would wait for them
             self._begin_stills(visitor, message.get("changes"))
             return
         if message.get("type") == "reset":

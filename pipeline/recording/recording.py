@@ -46,10 +46,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 LONGEST_NAME = 200
 
 # What zipfile raises on a file that is broken or made up.
-_BROKEN_ZIP = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),
-    *(struct.error, ValueError),
-)
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 

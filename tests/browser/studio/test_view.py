@@ -201,17 +201,21 @@ def test_nothing_moves_when_a_picture_comes(page: Page) -> None:
     assert page.evaluate("window.shift") < 0.005
 
 
+def shows_a_stroke(other: Page, page: Page) -> bool:
+    """Whether the output page comes to show what a stroke on the page is painted as."""
+    shown = pictures(other)
+    draw(page, (0.2, 0.2), (0.8, 0.8))
+    rest(page)
+    return eventually(other, lambda: pictures(other) > shown) and shows_the_same(other, page)
+
+
 def test_the_output_page_shows_the_picture_and_nothing_else(page: Page, browser: Browser) -> None:
     with watching(browser, link_of(page)) as other:
         expect(page.locator("#output_watched")).to_have_text("1 page watches now.")
         page.keyboard.press("Escape")
         rest(page)
         assert shows_the_same(other, page)
-        shown = pictures(other)
-        draw(page, (0.2, 0.2), (0.8, 0.8))
-        rest(page)
-        assert eventually(other, lambda: pictures(other) > shown)
-        assert shows_the_same(other, page)
+        assert shows_a_stroke(other, page)
         assert other.locator("button, input, a").count() == 0
         assert other.inner_text("body").strip() == ""
         assert other.locator("#picture").bounding_box() == {"x": 0, "y": 0, "width": 640, "height": 360}
@@ -231,10 +235,7 @@ def test_the_output_page_comes_back_after_a_reload_and_says_when_it_is_over(page
         rest(page)
         assert shows_the_same(other, page)
         # Both are at rest: what comes now is a picture of the page as it is after its reload.
-        shown = pictures(other)
-        draw(page, (0.2, 0.2), (0.8, 0.8))
-        rest(page)
-        assert eventually(other, lambda: pictures(other) > shown) and shows_the_same(other, page)
+        assert shows_a_stroke(other, page)
         page.click("#output")
         page.click("#output_stop")
         expect(other.locator("#sentence")).to_contain_text("have ended")
