@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from training.model.muon import Muon
 from training.model.team import Team
 
 
@@ -16,3 +18,21 @@ def share_gradient(team: Team, folder: str) -> None:
     weight.grad = torch.full((3,), float(team.rank))
     team.average([weight])
     Path(folder, f"{team.rank}.txt").write_text(f"{weight.grad.tolist()} {team.agreed(float(team.rank + 5))}")
+
+
+def learnt(team: Team, rate: float) -> list[nn.Parameter]:
+    """Weights and biases of two convolutions after one step, the same in each member; only the weights are matrices."""
+    torch.manual_seed(0)
+    layers = nn.ModuleList([nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)]).to(memory_format=torch.channels_last)
+    weights, biases = ([getattr(each, name) for each in layers] for name in ("weight", "bias"))
+    optimizer = Muon([{"params": weights, "matrices": True}, {"params": biases}], rate, team)
+    for each in (*weights, *biases):
+        each.grad = torch.randn_like(each)
+    optimizer.step()
+    return [*weights, *biases]
+
+
+def leave_learnt(team: Team, folder: Path) -> None:
+    """Each member writes what it has learnt into a file of its own."""
+    kept = {str(number): each.detach().contiguous() for number, each in enumerate(learnt(team, 0.01))}
+    save_file(kept, folder / f"{team.rank}.safetensors")

@@ -23,6 +23,7 @@ from training.meaning.looking import look, predict, without_memory
 from training.meaning.vocabulary import add_words
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.export import export, load_parts
+from training.model.muon import Muon, body_groups
 from training.model.painter import Painter, Parts
 from training.model.team import Team
 from training.model.tensors import half_precision
@@ -167,14 +168,10 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
     head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(numbers)))
     fast = copy.deepcopy(parts.unet).to(torch.bfloat16)
     middle = Middle(fast)
-    table = parts.text_encoder.get_input_embeddings().weight
     shipped = [*parts.unet.parameters(), *parts.text_encoder.parameters()]
     body = [*shipped, *head.parameters()]
-    groups = [
-        {"params": [each for each in body if each is not table], "times": 1.0},
-        {"params": [table], "times": WORDS_RATE, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3)
+    groups = [*body_groups(parts, WORDS_RATE), {"params": list(head.parameters()), "times": 1.0}]
+    optimizer = Muon(groups, plan.rate, team)
     average = Average(shipped, decay=0.999)
     rng = np.random.default_rng(seed)
     modules = {"unet": parts.unet, "text_encoder": parts.text_encoder, "head": head}

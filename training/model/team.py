@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import Tensor, distributed, multiprocessing, nn
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for another one: sheets and checkpoints are made by the first alone."""
@@ -38,11 +38,17 @@ class Team:
         if starter is not None and not starter.is_alive():
             raise RuntimeError("the process that started this team has ended; its members end too.")
         gradients = [each.grad for each in parameters if each.grad is not None]
-        joined = torch.cat([each.reshape(-1) for each in gradients])
+        self.add_up(gradients)
+        torch._foreach_div_(gradients, self.size)
+
+    def add_up(self, tensors: list[Tensor]) -> None:
+        """Put the sum over the team in the place of each tensor."""
+        if self.size == 1:
+            return
+        joined = torch.cat([each.reshape(-1) for each in tensors])
         distributed.all_reduce(joined)
-        joined /= self.size
-        for gradient, mean in zip(gradients, joined.split([each.numel() for each in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        for tensor, total in zip(tensors, joined.split([each.numel() for each in tensors]), strict=True):
+            tensor.copy_(total.view_as(tensor))
 
     def agreed(self, value: float) -> float:
         """The first process's value, in all."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from training.meaning.stage import SECONDS_BETWEEN_NOTES, SECONDS_BETWEEN_SHEETS, Notes
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
+from training.model.muon import Muon
 from training.model.team import Team
 
 SECONDS_BETWEEN_CHECKPOINTS = 100
@@ -40,8 +41,8 @@ class Pace:
 
 
 class Learner(Protocol):
-    """A stage: what it trains, and what a step costs. Groups of parameters have "times" of the rate, and "judge" where
-    they judge."""
+    """A stage: what it trains, and what a step costs. Groups of parameters have "times" of the rate, "matrices"
+    where Muon takes them, and "judge" where they judge."""
 
     name: str
     groups: list[dict[str, Any]]
@@ -96,11 +97,8 @@ class Halved:
 def train(team: Team, learner: Learner, pace: Pace, checkpoint: Path, seed: int) -> None:
     """Train from `checkpoint`, or from what the learner holds; its weights are the averaged ones when this returns."""
     cv2.setNumThreads(1)
-    optimizer = torch.optim.AdamW(
-        [{"betas": (0.5, 0.98) if each.get("judge") else (0.9, 0.98), **each} for each in learner.groups],
-        lr=pace.rate,
-        weight_decay=1e-3,
-    )
+    groups = [{"betas": (0.5, 0.98) if each.get("judge") else (0.9, 0.98), **each} for each in learner.groups]
+    optimizer = Muon(groups, pace.rate, team)
     average, clock = Average(learner.shipped, decay=0.998), Clock()
     modules = {**learner.modules, "clock": clock}
     rng = np.random.default_rng(seed)

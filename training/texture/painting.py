@@ -27,6 +27,7 @@ from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.losses import edge_loss
 from training.model.model import MEMORY_LAYOUT
+from training.model.muon import body_groups
 from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import Draw, draw_steps, share_of_style
 from training.model.tensors import as_tensor, half_precision
@@ -92,13 +93,9 @@ class Painting:
         self.latents = read_latents(data, data.with_name(f"{data.name}_latents"))
         self.colours = colour_map(self.latents).to(device)
         self.numbers = {name: number for number, name in enumerate(LOOKS)}
-        table = self.parts.text_encoder.get_input_embeddings().weight
         body = [*self.parts.unet.parameters(), *self.parts.text_encoder.parameters()]
         self.shipped = body
-        self.groups = [
-            {"params": [each for each in body if each is not table], "times": 1.0},
-            {"params": [table], "times": WORDS_RATE / 4 if plan.judged else WORDS_RATE, "weight_decay": 0.0},
-        ]
+        self.groups = body_groups(self.parts, WORDS_RATE / 4 if plan.judged else WORDS_RATE)
         self.modules: dict[str, nn.Module] = {"unet": self.parts.unet, "text_encoder": self.parts.text_encoder}
         self.directions = _directions(self.parts.unet.add_embedding.proj.out_features, len(LOOKS)).to(device)
         if plan.judged:

@@ -19,6 +19,7 @@ from training.meaning.stage import Folders, MeaningPlan, latent_losses, train_me
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.model import new_codec, new_text_encoder, new_unet
+from training.model.muon import body_groups
 from training.model.painter import Parts
 from training.model.team import Team, run_team
 from training.model.tokenizer import train_tokenizer
@@ -170,6 +171,17 @@ def test_a_run_learns_exports_and_resumes_where_it_stopped(
     assert not torch.equal(first.unet.conv_in.weight, second.unet.conv_in.weight)
     for name, value in first.codec.state_dict().items():
         assert torch.equal(value, second.codec.state_dict()[name])
+
+
+def test_each_weight_learns_in_one_group_and_what_touches_latents_not_as_a_matrix(start: Path) -> None:
+    parts = load_parts(start)
+    groups = body_groups(parts, 10.0)
+    body = [*parts.unet.parameters(), *parts.text_encoder.parameters()]
+    assert sorted(map(id, body)) == sorted(id(each) for group in groups for each in group["params"])
+    matrices = {id(each) for group in groups if group.get("matrices") for each in group["params"]}
+    assert id(parts.unet.mid_block.resnets[0].conv1.weight) in matrices
+    edges = (parts.unet.conv_in.weight, parts.unet.conv_out.weight, parts.text_encoder.get_input_embeddings().weight)
+    assert not matrices & {id(each) for each in edges}
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

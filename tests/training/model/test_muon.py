@@ -1,0 +1,46 @@
+"""How matrices learn: by directions of one size, in one process or shared out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.support.team import learnt, leave_learnt
+from training.model.muon import orthogonal, shared_out
+from training.model.team import Team, run_team
+
+
+@pytest.mark.parametrize("shape", [(24, 200), (200, 24), (48, 48)])
+def test_an_orthogonal_matrix_keeps_its_directions_and_evens_their_sizes(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    sizes = u.T @ orthogonal(matrix) @ v.T
+    assert sizes.diag().min() > 0.6 and sizes.diag().max() < 1.3
+    assert (sizes - sizes.diag().diag()).abs().max() < 1e-3
+
+
+def test_work_is_shared_out_evenly() -> None:
+    costs = [8, 1, 1, 5, 3, 2, 2, 2]
+    given = shared_out(costs, 2)
+    loads = [sum(cost for cost, rank in zip(costs, given, strict=True) if rank == member) for member in (0, 1)]
+    assert loads == [12, 12]
+
+
+def test_a_team_learns_what_one_process_learns(tmp_path: Path) -> None:
+    run_team(2, tmp_path, leave_learnt, tmp_path)
+    alone = learnt(Team(0, 1), 0.01)
+    for rank in (0, 1):
+        in_a_team = load_file(tmp_path / f"{rank}.safetensors")
+        for number, weight in enumerate(alone):
+            torch.testing.assert_close(weight.detach(), in_a_team[str(number)])
+
+
+def test_a_matrix_moves_as_far_as_a_rate_of_adamw_lets_it() -> None:
+    still, moved = learnt(Team(0, 1), 0.0), learnt(Team(0, 1), 0.01)
+    steps = [
+        (one - other).detach().square().mean().sqrt() / 0.01 for one, other in zip(moved[:2], still[:2], strict=True)
+    ]
+    assert all(0.1 < float(step) < 0.3 for step in steps)
