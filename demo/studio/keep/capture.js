@@ -8,6 +8,8 @@ import { createPairs } from "./pairs.js";
 import { withText } from "./png.js";
 import { PICTURE_KEYWORD } from "./presets.js";
 
+const fileOf = (blob) => new File([blob], fileName("png"), { type: "image/png" });
+
 export function createCapture(studio, { declarations, version }) {
   const { events, find, word } = studio;
   const picture = find("picture");
@@ -38,6 +40,15 @@ export function createCapture(studio, { declarations, version }) {
   async function save() {
     download(await pictureWithSettings(), fileName("png"));
     studio.tell(word("capture.saved"));
+  }
+
+  // The browser's own sheet: messages, mail, whatever this device knows.
+  async function share() {
+    try {
+      await navigator.share({ files: [fileOf(await pictureWithSettings())], text: studio.settings.values.prompt });
+    } catch (error) {
+      if (error.name !== "AbortError") studio.say(word("capture.no_share"));
+    }
   }
 
   async function copy() {
@@ -96,6 +107,12 @@ export function createCapture(studio, { declarations, version }) {
     studio.tell(word("capture.gif_saved"));
   }
 
+  // Not before there is a picture to take.
+  function offerFirst() {
+    for (const name of ["save", "capture"]) find(name).disabled = false;
+    find("capture_share").hidden = !navigator.canShare?.({ files: [fileOf(new Blob())] });
+  }
+
   // One thing at a time has the button that ends it.
   function offer() {
     for (const name of ["film_picture", "film_both", "capture_gif"]) find(name).disabled = filmRuns() || gifRuns;
@@ -115,8 +132,10 @@ export function createCapture(studio, { declarations, version }) {
     };
   }
 
+  chosen("capture_share", share);
   chosen("capture_save", save);
   chosen("capture_copy", copy);
+  chosen("capture_link", studio.presets.share);
   chosen("film_picture", () => startFilm(false));
   chosen("film_both", () => startFilm(true));
   chosen("capture_gif", gif);
@@ -125,5 +144,6 @@ export function createCapture(studio, { declarations, version }) {
   events.on("news", (news) => {
     if (news.type === "hello") hello = news;
   });
-  studio.keys.add({ keys: "s", word: "capture.save_help", act: save });
+  events.on("picture", offerFirst);
+  studio.keys.add({ keys: "s", word: "capture.save_help", act: () => find("save").click() });
 }

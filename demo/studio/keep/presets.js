@@ -18,10 +18,7 @@ export function createPresets(studio, { declarations, version }) {
   const { events, find, word } = studio;
   let presets = [];
   let model = null;
-  createPopup(find("presets"), find("presets_panel"), () => {
-    hideLink();
-    show();
-  });
+  createPopup(find("presets"), find("presets_panel"), show);
 
   const now = () => declared(studio.settings.values, declarations);
 
@@ -80,10 +77,6 @@ export function createPresets(studio, { declarations, version }) {
     return link.href;
   }
 
-  function hideLink() {
-    find("share_link").hidden = true;
-  }
-
   async function share(settings) {
     const link = linkTo(settings);
     try {
@@ -95,6 +88,7 @@ export function createPresets(studio, { declarations, version }) {
       place.hidden = false;
       place.value = link;
       place.select();
+      place.onblur = () => (place.hidden = true);
       studio.tell(word("presets.link_by_hand"));
     }
   }
@@ -203,7 +197,8 @@ export function createPresets(studio, { declarations, version }) {
   }
 
   find("preset_form").onsubmit = save;
-  find("share").onclick = () => share(now());
+  const shareNow = () => share(now());
+  find("share").onclick = shareNow;
   find("export").onclick = () => download(new Blob([toFile(read(), version)], { type: "application/json" }), fileName("json"));
   find("import").onclick = () => find("import_file").click();
   find("import_file").onchange = async (event) => {
@@ -217,5 +212,5 @@ export function createPresets(studio, { declarations, version }) {
   window.addEventListener("hashchange", openLink);
   studio.dropping.register(isOurs, open);
 
-  return { open, openLink };
+  return { open, openLink, share: shareNow };
 }

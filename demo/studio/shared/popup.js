@@ -4,7 +4,7 @@ const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 // `opening` fills the panel just before it is shown. Gives a function that closes it.
 export function createPopup(button, panel, opening = () => {}) {
-  const focusable = () => [...panel.querySelectorAll("button:not(:disabled), input:not([hidden])")];
+  const focusable = () => [...panel.querySelectorAll("button:not(:disabled, [hidden]), input:not([hidden])")];
   const entries = () => focusable().filter((each) => each.getAttribute("role") === "menuitem");
 
   function close() {

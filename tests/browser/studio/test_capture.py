@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo import VERSION, assets
 from demo.words import word
-from tests.browser.conftest import visited, wait_until_told
+from tests.browser.conftest import blank, visited, wait_until_told
 from tests.browser.page.test_page_live import draw, rest
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ WEBM_ALONE = """
 """
 KEEP_THE_SOCKET = """
   window.WebSocket = class extends WebSocket { constructor(...all) { super(...all); window.socket = this; } };
+"""
+
+NO_CONNECTION = "window.WebSocket = class { constructor() { throw new Error(); } };"
+SHARING_DEVICE = """
+  navigator.canShare = ({ files }) => files.every((each) => each.type === "image/png");
+  navigator.share = async ({ files: [file], text }) => {
+    if (window.refuses) throw new DOMException("no", "NotAllowedError");
+    window.shared = [file.name, file.type, [...new Uint8Array(await file.arrayBuffer())].slice(0, 4000), text];
+  };
 """
 
 
@@ -118,12 +127,46 @@ def test_a_picture_without_our_settings_gets_a_sentence(quick_page: Page, tmp_pa
         expect(page.locator("#notice")).to_be_empty()
 
 
+def test_nothing_is_shared_before_there_is_a_picture(browser: Browser, quick_app: App) -> None:
+    with blank(browser, NO_CONNECTION) as page:
+        page.goto(quick_app.url, wait_until="domcontentloaded")
+        expect(page.locator("#capture")).to_be_disabled()
+        expect(page.locator("#save")).to_be_disabled()
+
+
+def test_where_the_device_shares_it_gets_the_picture_with_its_settings(browser: Browser, quick_app: App) -> None:
+    with visited(browser, quick_app, SHARING_DEVICE) as page:
+        draw(page, (0.2, 0.2), (0.8, 0.8))
+        page.click("#capture")
+        page.click("#capture_share")
+        page.wait_for_function("window.shared")
+        name, kind, start, prompt = page.evaluate("window.shared")
+        assert re.fullmatch(r"rearview-.*\.png", name) and kind == "image/png"
+        assert bytes(start)[:4] == b"\x89PNG" and b"rearview" in bytes(start)
+        assert prompt == page.evaluate("window.rearview.settings.prompt")
+        page.evaluate("window.refuses = true")
+        page.click("#capture")
+        page.click("#capture_share")
+        expect(page.locator("#notice")).to_have_text(word("capture.no_share"))
+
+
+def test_a_link_with_the_settings_lies_in_the_clipboard(browser: Browser, quick_app: App) -> None:
+    with visited(browser, quick_app) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        paint(page, 77)
+        page.click("#capture")
+        page.click("#capture_link")
+        wait_until_told(page, word("presets.shared"))
+        assert "seed=77" in page.evaluate("navigator.clipboard.readText()")
+
+
 def test_the_menu_goes_by_keys(quick_page: Page) -> None:
     page = quick_page
+    expect(page.locator("#capture")).to_be_enabled()
     page.locator("#capture").press("Enter")
     expect(page.locator("#capture_save")).to_be_focused()
     page.keyboard.press("ArrowUp")
-    expect(page.locator("#capture_gif")).to_be_focused()
+    expect(page.locator("#film_both")).to_be_focused()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
     expect(page.locator("#capture_copy")).to_be_focused()
