@@ -292,6 +292,7 @@ class Live:
             "runtime": visitor.runtime,
             "control": engine.control_name,
             "adapter": engine.adapter_name,
+            "decoder": engine.decoder_name,
             "seed": visitor.session.seed,
             "welcomes": self._welcomes and not self.reception.is_full,
         }

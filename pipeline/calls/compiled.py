@@ -162,7 +162,8 @@ class CompiledUnet:
 
     def _say_once(self) -> None:
         if not self._has_said:
-            log.warning(
+            # No warning: it is so at each start, where what a session of each memory holds is measured.
+            log.info(
                 "calls that read the memory %s stay with PyTorch while their rows hold windows of different lengths",
                 self._source.name,
             )

@@ -222,6 +222,11 @@ class Engine:
         """The adapter's name, for the page; `None` without one."""
         return None if self.adapter is None else self.adapter.name
 
+    @property
+    def decoder_name(self) -> str | None:
+        """What the decoder is called that stands in the place of the model's own, for the page."""
+        return self.model.decoder
+
     def offer_styles(self, names: Sequence[str]) -> None:
         """Before the first frame: the LoRA that a prompt may ask for, which the caller picks."""
         self._prompts.offer(names)

@@ -35,4 +35,4 @@ def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | Non
             f"decoder {name!r} does not fit model {model.name!r} ({str(error)[:200]}); needed: a tiny decoder whose "
             "blocks remember, for this model's latents. Check the file."
         ) from error
-    return replace(model, vae=vae)
+    return replace(model, vae=vae, decoder=name)

@@ -49,7 +49,8 @@ _KNOWN_INPUTS: Mapping[str, tuple[str | None, ...]] = {
 class Model:
     """A loaded model. Engines only read it; what changes it while one is open goes through `Engine.change`.
 
-    `reason` is a sentence on why it was taken, where nobody named it, or on what to expect of it.
+    `reason` is a sentence on why it was taken, where nobody named it, or on what to expect of it; `decoder` what the
+    decoder is called that stands in the place of its own.
     """
 
     entry: ModelEntry
@@ -61,6 +62,7 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     reason: str = ""
+    decoder: str | None = None
 
     @property
     def name(self) -> str:

@@ -106,7 +106,8 @@ class Recording:
 
     `size` is (width, height) in pixels, `seed` the session's; `settings` are those at the start, over the defaults of
     the model; `control` names what held the pictures to the lines, if anything, `adapter` what made them like others,
-    `runtime` what made the calls. `files` has the bytes of every picture that an event names.
+    `decoder` what drew them in the place of the model's own, `runtime` what made the calls. `files` has the bytes of
+    every picture that an event names.
     """
 
     model: str
@@ -118,6 +119,7 @@ class Recording:
     memory: str = "feature-bank"
     control: str | None = None
     adapter: str | None = None
+    decoder: str | None = None
     runtime: str = PYTORCH
     model_title: str = ""
     title: str = ""
@@ -178,6 +180,7 @@ def recording_of(contents: Any, files: Mapping[str, bytes]) -> Recording:
         memory=fields.text("memory", LONGEST_NAME) or "feature-bank",
         control=fields.text("control", LONGEST_NAME) or None,
         adapter=fields.text("adapter", LONGEST_NAME) or None,
+        decoder=fields.text("decoder", LONGEST_NAME) or None,
         runtime=fields.text("runtime", LONGEST_NAME) or PYTORCH,
         size=(width, height),
         seed=fields.whole("seed", 0, MAXIMUM_SEED),
@@ -212,6 +215,7 @@ def _contents(recording: Recording) -> dict[str, Any]:
         "memory": recording.memory,
         "control": recording.control or "",
         **({"adapter": recording.adapter} if recording.adapter else {}),
+        **({"decoder": recording.decoder} if recording.decoder else {}),
         **({} if recording.runtime == PYTORCH else {"runtime": recording.runtime}),
         "size": list(recording.size),
         "seed": recording.seed,

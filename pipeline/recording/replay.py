@@ -206,10 +206,15 @@ def as_recorded(arguments: argparse.Namespace, recording: Recording) -> argparse
     its own."""
     model = arguments.model or recording.model
     size = recording.size if model == recording.model else None
-    same = {"model": model, "memory": arguments.memory or recording.memory, "size": arguments.size or size}
-    control = arguments.control or (recording.control if model == recording.model else None)
-    adapter = arguments.adapter or (recording.adapter if model == recording.model else None)
-    return argparse.Namespace(**{**vars(arguments), **same, "control": control, "adapter": adapter})
+    same: dict[str, Any] = {
+        "model": model,
+        "memory": arguments.memory or recording.memory,
+        "size": arguments.size or size,
+    }
+    for part in ("control", "adapter", "decoder"):
+        recorded = getattr(recording, part) if model == recording.model else None
+        same[part] = getattr(arguments, part) or recorded
+    return argparse.Namespace(**{**vars(arguments), **same})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

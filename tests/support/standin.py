@@ -118,7 +118,7 @@ class StandInEngine:
         self.size = (256, 256)
         self.memory_names = ("none",)
         self.memory_name, self.kernel = "none", "sdpa"
-        self.control_name = self.adapter_name = None
+        self.control_name = self.adapter_name = self.decoder_name = None
         self.sessions: list[StandInSession] = []
         self.held: threading.Event | None = None
         self.room = 1000

@@ -180,7 +180,7 @@ class LentSession:
 class LentEngine:
     """Opens sessions for the live wire of a host that is lent its GPU for a call at a time."""
 
-    control_name = adapter_name = None
+    control_name = adapter_name = decoder_name = None
     kernel = KERNEL
     alive = True
 

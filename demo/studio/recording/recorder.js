@@ -224,6 +224,7 @@ export function createRecorder(studio) {
       runtime: runtimes.size > 1 ? "PyTorch and OpenVINO" : [...runtimes][0],
       control: hello.control ?? "",
       adapter: hello.adapter ?? "",
+      decoder: hello.decoder ?? "",
       size: [hello.size, hello.size],
       seed: hello.seed,
       settings: frames[0]?.settings ?? { ...studio.settings.values },

@@ -56,6 +56,7 @@ def test_a_frame_comes_back_as_a_picture(client: TestClient, live: Live) -> None
             "runtime": "PyTorch",
             "control": None,
             "adapter": None,
+            "decoder": None,
             "seed": 7,
             "welcomes": True,
         }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipeline import Engine, FrameSettings, Model, ModelError, Session, load_model, with_decoder
 from pipeline.calls import workshop
@@ -16,6 +17,9 @@ from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory
 from pipeline.prompts.encoder import PromptEncoder
+from pipeline.recording.recording import FrameSent, Recording, packed, read_recording
+from pipeline.recording.replay import main, replayed
+from pipeline.recording.replay_files import encoded
 from tests.pipeline.calls.test_compiled import Here
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
 from tests.support.weights.decoder_files import save_decoder
@@ -131,6 +135,31 @@ def test_it_is_compiled(
     assert {each.runtime for each in translations} == {"OpenVINO"}
     expected = painted(engine.open(), frames[:4])
     assert max(int(np.abs(a.picture.astype(int) - b).max()) for a, b in zip(translations, expected, strict=True)) <= 1
+
+
+def test_a_recording_names_its_decoder_and_is_drawn_by_it_again(
+    engine: Engine, tiny_folder: Path, tiny_model: Model, file: Path, frames: list[Frame], tmp_path: Path
+) -> None:
+    files = {f"frames/{number}.png": encoded(Image.fromarray(each), "PNG") for number, each in enumerate(frames[:3])}
+    sent = tuple(FrameSent(float(number), name) for number, name in enumerate(files))
+    recording = Recording(str(tiny_folder), (32, 32), 5, sent, {"steadiness": 0.0}, files, decoder=engine.model.decoder)
+    assert read_recording(packed(recording)).decoder == str(file)
+    (tmp_path / "visit.rearview").write_bytes(packed(recording))
+    assert main([str(tmp_path / "visit.rearview"), str(tmp_path / "out")]) == 0
+    again = [np.asarray(Image.open(each)) for each in sorted((tmp_path / "out").glob("*.png"))]
+    with Engine(tiny_model) as plain:
+        theirs, others = (last_picture(each, recording) for each in (engine, plain))
+    # The command paints in the machine's own precision.
+    assert distance(again[-1], theirs) < 3 < distance(again[-1], others)
+
+
+def last_picture(engine: Engine, recording: Recording) -> Frame:
+    *_, last = replayed(engine, recording)
+    return last.translation.picture
+
+
+def distance(one: Frame, other: Frame) -> float:
+    return float(np.abs(one.astype(float) - other).mean())
 
 
 @pytest.mark.parametrize(
