@@ -149,8 +149,8 @@ def test_a_recording_names_its_decoder_and_is_drawn_by_it_again(
     again = [np.asarray(Image.open(each)) for each in sorted((tmp_path / "out").glob("*.png"))]
     with Engine(tiny_model) as plain:
         theirs, others = (last_picture(each, recording) for each in (engine, plain))
-    # The command paints in the machine's own precision.
-    assert distance(again[-1], theirs) < 3 < distance(again[-1], others)
+    # The command paints in the machine's own precision, which is less than float32 where it has bfloat16.
+    assert distance(again[-1], theirs) < distance(again[-1], others) / 3
 
 
 def last_picture(engine: Engine, recording: Recording) -> Frame:
