@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import frame, live
+from benchmarks import first, frame, live
 from benchmarks.card import sd_layout
 from benchmarks.measuring import report
 from benchmarks.measuring.drawing import moving_drawing
@@ -51,6 +52,22 @@ def test_live_measures_the_real_app(tiny_model: Path, tmp_path: Path) -> None:
     arguments += ["--warm-up", "0", "--app", "--graphs off"]
     assert live.main(arguments) == 0
     assert "Socket to socket, tiny" in (tmp_path / "live.md").read_text()
+
+
+def test_first_has_a_row_for_each_cache_which_is_new_in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches: list[str] = []
+
+    def started(_: object, model: str) -> first.Start:
+        assert model == "tiny" and not any(Path(os.environ[first.CACHE]).iterdir())
+        caches.append(os.environ[first.CACHE])
+        return first.Start(1.0, float(len(caches)), 0.5)
+
+    monkeypatch.setattr(first, "started", started)
+    before = os.environ.get(first.CACHE)
+    empty, filled = first.first_rows(None, "tiny", 3)  # type: ignore[arg-type]
+    assert (empty["first picture"], filled["first picture"]) == (3.0, 4.0)
+    assert caches[0] == caches[1] and len(set(caches)) == 3 and before not in caches
+    assert os.environ.get(first.CACHE) == before
 
 
 class Told:
