@@ -34,8 +34,8 @@ IS_FINER = "() => document.getElementById('picture').width > window.side"
 
 NOTE = (
     "Medians of all rounds, in seconds. The page answers when Gradio does; the first picture is that of a blank sheet, "
-    "of a visitor who comes again, in Chromium on the same cores. The finer picture is counted from the pen's going up, "
-    "and so has the moment of rest in it that the page waits for."
+    "of a visitor who comes again, in Chromium on the same cores. The finer picture is counted from the pen's rest on, "
+    "the moment that the page waits for it included."
 )
 
 
