@@ -25,6 +25,9 @@ MAXIMUM_UPLOAD = "100mb"
 KEPT_FILES = (600, 3600)
 """Seconds between two looks at the page's files, and the age at which they are deleted."""
 
+WITH_WELL = '(...values) => [...values.slice(0, -1), window.rearview?.liked ?? ""]'
+"""The picture of the page's well, in base64, in the place of the last input."""
+
 LOOK_EVERY_S = 0.25
 PREVIEW_SIDE = 480
 
@@ -101,6 +104,7 @@ class VideoTab:
     """The components of the tab."""
 
     file: gr.File
+    like: gr.Textbox
     start: gr.Button
     stop: gr.Button
     status: gr.HTML
@@ -114,6 +118,7 @@ def build_video_tab() -> VideoTab:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             file = gr.File(label=word("video.file"), file_types=["video", ".mkv", ".ts", ".gif"], elem_id="video_file")
+            like = gr.Textbox(visible=False, elem_id="video_like")
             with gr.Row():
                 start = gr.Button(word("video.start"), variant="primary", elem_id="video_start", min_width=140)
                 stop = gr.Button(word("video.stop"), interactive=False, elem_id="video_stop", min_width=80)
@@ -129,7 +134,7 @@ def build_video_tab() -> VideoTab:
                 elem_id="video_result",
             )
             download = gr.DownloadButton(word("video.download"), visible=False, elem_id="video_download")
-    return VideoTab(file, start, stop, status, pictures, result, download)
+    return VideoTab(file, like, start, stop, status, pictures, result, download)
 
 
 def wire_video_tab(
@@ -140,16 +145,18 @@ def wire_video_tab(
     address_of: Callable[[gr.Request], str],
 ) -> None:
     """Let `tab` translate with the values that the components of `settings`, by name, have when the button is
-    pressed; `address_of` says whose share an event counts in."""
+    pressed, like the picture that lies in the page's well then; `address_of` says whose share an event counts in."""
 
     def paint(request: gr.Request, source: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
+        *chosen, picture = values
         if source is None:
             yield updates(tab, View(word("video.no_file")))
             return
         try:
-            wanted = FrameSettings(**dict(zip(settings, values, strict=True)), fit="pad")
-            job = jobs.start(str(request.session_hash), Path(source), wanted, address_of(request))
-        except READABLE as error:
+            wanted = FrameSettings(**dict(zip(settings, chosen, strict=True)), fit="pad")
+            like = wire.unpack_picture(picture) if picture else None
+            job = jobs.start(str(request.session_hash), Path(source), wanted, address_of(request), like=like)
+        except (*READABLE, wire.WireError) as error:
             yield updates(tab, View(str(error)))
             return
         with closing(job):
@@ -164,8 +171,9 @@ def wire_video_tab(
 
     tab.start.click(
         paint,
-        [tab.file, *settings.values()],
+        [tab.file, *settings.values(), tab.like],
         [tab.start, tab.stop, tab.status, tab.pictures, tab.result, tab.download],
+        js=WITH_WELL,
         show_progress="hidden",
         api_visibility="private",
         # The jobs count themselves: Gradio would let the next visitor wait without a word.

@@ -1,5 +1,5 @@
 // A well for the picture that the painted ones are to be like: dropped, pasted, picked, or taken from the drawing or from
-// the last painting. Fetched only where the server has an adapter that reads one.
+// the last painting. Fetched only where the server has an adapter that reads one. `liked` is for the tab of video files.
 
 import { decoded } from "./decoding.js";
 import { drawCropped, surface } from "../shared/dom.js";
@@ -18,6 +18,7 @@ export function createWell(root, rearview) {
   function tell() {
     part("off").hidden = part("shown").hidden = picture === "";
     used = true;
+    rearview.liked = picture;
     rearview.like(picture);
     rearview.again();
   }

@@ -74,10 +74,12 @@ def test_a_picture_is_picked_let_go_and_dropped(liking_page: Page, tmp_path: Pat
     page.set_input_files("#like [data-like=file]", tmp_path / "a.png")
     assert eventually(page, lambda: painted(page) != plain)
     picked = painted(page)
+    assert page.evaluate("window.rearview.liked.length") > 0
     expect(page.locator("#like canvas")).to_be_visible()
     changes_to(page, picked, "off")
     assert eventually(page, lambda: painted(page) == plain)
     expect(page.locator("#like canvas")).to_be_hidden()
+    assert page.evaluate("window.rearview.liked") == ""
     page.evaluate(DROP, base64.b64encode(PATCHES).decode())
     assert eventually(page, lambda: painted(page) == picked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from demo.page import page, video, video_jobs
 from demo.page.video import View, pictures_html, status_line, views
 from demo.page.video_jobs import BusyError, VideoJob, VideoJobs, check_limits
 from demo.words import word
-from pipeline import Engine, FrameError, FrameSettings, VideoError
+from pipeline import Engine, FrameError, FrameSettings, Session, VideoError
 from pipeline.settings import DECLARATIONS
 from pipeline.video.reader import VideoFacts
 from tests.support.clips import Mirror, read_clip, sound_of, write_clip
@@ -306,7 +307,7 @@ def event(blocks: gr.Blocks, name: str) -> Any:
 def painted(blocks: gr.Blocks, source: Path | None, **changes: Any) -> list[dict[str, Any]]:
     """What the button's event shows, moment by moment: id of the component -> its new value or properties."""
     paint = event(blocks, "paint")
-    values = {**page.first_settings(), **changes}
+    values = {**page.first_settings(), "video_like": "", **changes}
     request = SimpleNamespace(session_hash="anna", request="192.0.2.1")
     inputs = [values[each.elem_id] for each in paint.inputs[1:]]
     moments = paint.fn(request, source and str(source), *inputs)
@@ -315,13 +316,31 @@ def painted(blocks: gr.Blocks, source: Path | None, **changes: Any) -> list[dict
 
 def test_the_button_takes_every_setting_of_the_page(built: gr.Blocks) -> None:
     assert [each.elem_id for each in event(built, "paint").inputs][0] == "video_file"
-    assert {each.elem_id for each in event(built, "paint").inputs[1:]} == set(DECLARATIONS) - {
+    *settings, picture = event(built, "paint").inputs[1:]
+    assert picture.elem_id == "video_like"
+    assert {each.elem_id for each in settings} == set(DECLARATIONS) - {
         "control_strength",
         "gamma",
         "like_strength",
         "like_part",
         "memory",
     }
+
+
+def test_a_video_is_painted_like_the_picture_in_the_well(
+    built: gr.Blocks, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liked: list[Any] = []
+    monkeypatch.setattr(Session, "be_like", lambda _, picture: liked.append(picture))
+    painted(built, clip, video_like=base64.b64encode(b"a picture").decode())
+    assert liked == [b"a picture"]
+    painted(built, clip)
+    assert liked == [b"a picture"]
+    assert "no base64" in painted(built, clip, video_like="?")[-1]["video_status"]
+
+
+def test_a_picture_that_this_server_cannot_read_gets_a_sentence(built: gr.Blocks, clip: Path) -> None:
+    assert "adapter" in painted(built, clip, video_like=base64.b64encode(b"a picture").decode())[-1]["video_status"]
 
 
 def test_the_page_paints_a_video(built: gr.Blocks, engine: Engine, clip: Path) -> None:
@@ -358,7 +377,7 @@ def test_without_a_file_there_is_a_sentence(built: gr.Blocks, tmp_path: Path) ->
 
 def test_a_page_that_closes_in_the_middle_gives_all_back(built: gr.Blocks, engine: Engine, clip: Path) -> None:
     paint = event(built, "paint")
-    inputs = [page.first_settings()[each.elem_id] for each in paint.inputs[1:]]
+    inputs = [{**page.first_settings(), "video_like": ""}[each.elem_id] for each in paint.inputs[1:]]
     moments = paint.fn(SimpleNamespace(session_hash="anna", request="192.0.2.1"), str(clip), *inputs)
     next(moments)
     (job,) = (each for each in threading.enumerate() if each.name == "rearview-video")
