@@ -2,13 +2,15 @@
 
 The stages of a plan follow each other, and each resumes where it stopped: icons and scenes are drawn, then the codec
 learns to draw (with its encoder where nothing was trained before), then the model what things are (`meaning`), all
-looks in latents, and pictures. WORK/sheets shows what each can do, WORK/model is the end.
+looks in latents, and pictures; last a decoder learns to remember. WORK/sheets shows what each can do, WORK/model is the
+end.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +32,7 @@ from training.texture.features import write_features
 from training.texture.looking_back import LookingBack
 from training.texture.loop import Pace, train
 from training.texture.painting import Painting, PaintingPlan
+from training.texture.remembering import DECODER_FILE, Remembering
 from training.things.carried import unpack_icons
 from training.things.icons import load_icons, write_icons
 from training.things.phrases import subjects
@@ -50,10 +53,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a run is: sets of scenes in looks, the first stage on plain renderings of 128 px, and the others."""
+    """How large a run is: sets of scenes in looks, the first stage on plain renderings of 128 px, the others, and the
+    last, which needs a finished model."""
 
     sets: tuple[SetPlan, ...]
     stages: tuple[Stage, ...]
+    remembering: Stage
     meaning: tuple[SetPlan, MeaningPlan] | None = None
     channels: tuple[int, int, int] = (64, 128, 192)
     codec_width: int = 40
@@ -71,6 +76,7 @@ PLANS = {
             Stage("steps", Pace(1_500, 4, 2e-4), judged=2, later=0.6),
             Stage("looking_back", Pace(2_000, 4, 2e-4), judged=2, looks_back=True),
         ),
+        remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128),
     ),
     "gpu": Plan(
         sets=(SetPlan(128, 96, looks=3), SetPlan(256, 64, 150, looks=3), SetPlan(256, 32, 60, looks=2, moving=True)),
@@ -82,6 +88,7 @@ PLANS = {
             Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=32, later=0.6),
             Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=16, looks_back=True),
         ),
+        remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128),
     ),
     "tiny": Plan(
         meaning=(SetPlan(32, 1, 6), MeaningPlan(steps=2, batch=2)),
@@ -92,6 +99,7 @@ PLANS = {
             Stage("pixels", Pace(3, 2, 1e-3), 64, judged=1, later=0.6),
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, looks_back=True),
         ),
+        remembering=Stage("remembering", Pace(2, 2, 1e-3), 32),
         channels=(16, 32, 32),
         codec_width=8,
     ),
@@ -136,9 +144,12 @@ def train_all(run: Run) -> Path:
         if last == run.work / "codec" and run.plan.meaning is not None:
             last = _meaning(run, last)
         last = _trained(run, stage, last)
-    export(load_parts(last), run.work / "model")
-    name_subjects(run.work / "model", subjects(list(load_icons(folders.icons).rows)))
-    return run.work / "model"
+    model = run.work / "model"
+    export(load_parts(last), model)
+    name_subjects(model, subjects(list(load_icons(folders.icons).rows)))
+    remembering = _trained(run, run.plan.remembering, model)
+    shutil.copy2(remembering / DECODER_FILE, model / DECODER_FILE)
+    return model
 
 
 def prepare(run: Run) -> None:
@@ -169,7 +180,7 @@ def _trained(run: Run, stage: Stage, start: Path) -> Path:
     if (run.work / f"{stage.name}.done").exists():
         return out
     (run.work / "sheets").mkdir(exist_ok=True)
-    if stage.name != "codec":
+    if stage.name not in ("codec", "remembering"):
         codec = load_parts(start).codec.to(run.device, memory_format=torch.channels_last)
         scenes = run.scenes(stage.side)
         write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
@@ -182,12 +193,14 @@ def _member(team: Team, run: Run, stage: Stage, start: Path, out: Path) -> None:
     """One process of a stage."""
     torch.manual_seed(run.seed)
     device, icons = torch.device(run.device), Folders(run.work).icons
+    checkpoint, largest = run.work / f"{stage.name}.safetensors", run.scenes(max(each.side for each in run.plan.sets))
     if stage.name == "codec":
-        scenes = run.scenes(max(each.side for each in run.plan.sets))
-        learner = Decoding(
-            start, scenes, run.features, out, stage.pace.batch, stage.side, encoder=not run.trained, device=device
-        )
-        train(team, learner, stage.pace, run.work / f"{stage.name}.safetensors", run.seed)
+        drawn = (start, largest, run.features, out, stage.pace.batch, stage.side)
+        train(team, Decoding(*drawn, encoder=not run.trained, device=device), stage.pace, checkpoint, run.seed)
+        return
+    if stage.name == "remembering":
+        learner = Remembering(start, largest, run.features, out, stage.pace.batch, stage.side, device)
+        train(team, learner, stage.pace, checkpoint, run.seed)
         return
     plan = PaintingPlan(stage.name, stage.pace.batch, stage.judged, stage.later)
     data = (run.scenes(stage.side), icons, run.features, out, device)
@@ -195,7 +208,7 @@ def _member(team: Team, run: Run, stage: Stage, start: Path, out: Path) -> None:
         painting: Painting = LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
     else:
         painting = Painting(plan, start, *data)
-    train(team, painting, stage.pace, run.work / f"{stage.name}.safetensors", run.seed)
+    train(team, painting, stage.pace, checkpoint, run.seed)
 
 
 def new_model(plan: Plan, folder: Path, seed: int) -> Path:

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 import training.train as training
-from pipeline import Engine, FrameSettings, load_model
+from pipeline import Engine, FrameSettings, load_model, with_decoder
 from pipeline.models.load import find_entry
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
 from training.model.export import load_parts
 from training.texture.loop import Pace
+from training.texture.remembering import DECODER_FILE
 from training.train import PLANS, Run, Stage, main, train_all
 
 
@@ -49,6 +50,7 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
     assert {file.name.rsplit("_", 1)[0] for file in (work / "sheets").iterdir() if file.name != "scores.txt"} == {
         "meaning",
         *stages,
+        "remembering",
     }
     ends = [load_parts(work / name) for name in ("start", "codec", "meaning", *stages[1:])]
     codecs = [each.codec.decoder.state_dict() for each in ends]
@@ -57,6 +59,14 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
     assert torch.equal(codecs[1]["layers.0.weight"], codecs[2]["layers.0.weight"])
     assert torch.equal(unets[0], unets[1])
     assert all(not torch.equal(one, other) for one, other in zip(unets[1:], unets[2:], strict=False))
+
+
+def test_its_decoder_that_remembers_is_one_that_the_app_takes(work: Path) -> None:
+    model = with_decoder(load_model(work / "model", dtype=torch.float32), work / "model" / DECODER_FILE)
+    with Engine(model, size=(64, 64)) as engine:
+        session = engine.open()
+        first, second = (session.translate(np.full((64, 64, 3), 200, np.uint8)) for _ in range(2))
+    assert first.size == second.size == (64, 64)
 
 
 def test_every_word_of_a_look_is_one_token(work: Path) -> None:
