@@ -109,6 +109,7 @@ export function createCapture(studio, { declarations, version }) {
 
   // Not before there is a picture to take.
   function offerFirst() {
+    if (!find("save").disabled) return;
     for (const name of ["save", "capture"]) find(name).disabled = false;
     find("capture_share").hidden = !navigator.canShare?.({ files: [fileOf(new Blob())] });
   }
