@@ -28,6 +28,7 @@ SDXL_POOLED, SDXL_TIME_WIDTH = 16, 8
 FULL_CONDITIONING = ("source", "phase", "strength")
 
 SLOWEST_FIRST = (
+    "benchmarks/test_attack.py",
     "deploy/test_deploy.py",
     "browser/page/test_page_live.py",
     "browser/studio/test_view.py",
@@ -38,6 +39,7 @@ SLOWEST_FIRST = (
     "browser/page/test_page_controls.py",
     "pipeline/calls/test_compiled.py",
     "browser/studio/test_capture.py",
+    "browser/page/test_page_rest.py",
     "browser/studio/test_drawing.py",
     "browser/test_lent.py",
     "browser/page/test_studio_page.py",

@@ -16,26 +16,25 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3" 
 
 
 def test_the_slowest_come_first_and_the_quick_ones_not_at_all() -> None:
-    assert slowest([REPORT], 2) == [
+    assert slowest(REPORT, 2) == [
         {"seconds": 12, "test": "`browser.test_view::test_over[a-1]`"},
         {"seconds": 3, "test": "`test_app::test_port`"},
     ]
-    assert summary([REPORT]).startswith("3 tests in 1 min 1 s, ")
-    assert summary([REPORT, REPORT]).startswith("6 tests in 2 min 2 s, ")
+    assert summary(REPORT).startswith("3 tests in 1 min 1 s, ")
 
 
 def test_a_page_gets_its_table_between_its_markers() -> None:
     page = "above\n<!-- slowest -->\nold\n<!-- /slowest -->\nbelow\n"
-    written = with_table(page, [REPORT])
+    written = with_table(page, REPORT)
     assert written.startswith("above\n<!-- slowest -->\n3 tests") and written.endswith("|\n<!-- /slowest -->\nbelow\n")
     assert "old" not in written and "test_over" in written
-    assert with_table(written, [REPORT]) == written
-    assert with_table(PAGE.read_text(encoding="utf-8"), [REPORT])
+    assert with_table(written, REPORT) == written
+    assert with_table(PAGE.read_text(encoding="utf-8"), REPORT)
 
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="needed: both"):
-        with_table("<!-- slowest -->\n", [REPORT])
+        with_table("<!-- slowest -->\n", REPORT)
 
 
 def test_without_a_report_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

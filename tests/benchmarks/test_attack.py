@@ -92,7 +92,6 @@ def test_attacks_are_named_by_how_they_begin() -> None:
         attack_names("kindness")
 
 
-@pytest.mark.timed
 @pytest.mark.skipif(sys.platform != "linux", reason="strangers have an address of their own on Linux's loopback alone")
 def test_a_real_app_holds_out_against_every_attack_for_a_moment(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

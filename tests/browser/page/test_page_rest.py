@@ -15,7 +15,7 @@ from tests.browser.conftest import AT_REST, stroke, visited
 from tests.conftest import TINY_SIZE
 from tests.support.served import App
 
-pytestmark = [pytest.mark.browser, pytest.mark.timed]
+pytestmark = pytest.mark.browser
 
 KEEP_SIDES = """() => {
   const picture = document.getElementById("picture");
