@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -57,12 +58,12 @@ DEAD = """(() => {
 def visitor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
     # Not the test's own folder: Firefox refuses a profile whose path is long.
     opened = request.param(tmp_path_factory.mktemp("visitor"))
-    try:
-        page = opened.__enter__()
-    except FileNotFoundError as missing:
-        pytest.skip(f"{missing}; install it to visit the page with {request.param.__name__}")
-    yield page
-    opened.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            page = stack.enter_context(opened)
+        except FileNotFoundError as missing:
+            pytest.skip(f"{missing}; install it to visit the page with {request.param.__name__}")
+        yield page
 
 
 def wait(page: Driven, script: str) -> None:

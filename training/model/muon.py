@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adamw import adamw
 
 from training.model.painter import Parts
 from training.model.team import Team
@@ -25,62 +24,39 @@ SIZE_OF_ADAMW = 0.2
 EDGES = ("conv_in", "conv_out")
 
 
-class Muon(torch.optim.Optimizer):
-    """Groups of parameters with "matrices" go by Muon, shared out in the team; all others by AdamW, whose "betas" and
-    "weight_decay" each group may have for itself."""
+class Muon(torch.optim.AdamW):
+    """AdamW, but for groups of parameters with "matrices", which go by Muon, shared out in the team."""
 
     def __init__(self, groups: Iterable[dict[str, Any]], rate: float, team: Team) -> None:
-        defaults = {"lr": rate, "weight_decay": 1e-3, "betas": (0.9, 0.98), "matrices": False}
-        super().__init__(groups, defaults)
+        super().__init__([{"matrices": False, **each} for each in groups], rate, betas=(0.9, 0.98), weight_decay=1e-3)
         self.team = team
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Learn from the gradients that are there, which are the same in the whole team."""
+        """Learn from the gradients that are there, which are the same in the whole team; those of matrices are gone
+        afterwards."""
         for group in self.param_groups:
-            learning = [each for each in group["params"] if each.grad is not None]
             if group["matrices"]:
-                self._step_matrices(learning, group)
-            else:
-                self._step_others(learning, group)
+                self._step_matrices([each for each in group["params"] if each.grad is not None], group)
+        super().step()
 
     def _step_matrices(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
         updates = []
         whose = shared_out([each.numel() * len(each) for each in matrices], self.team.size)
         for matrix, rank in zip(matrices, whose, strict=True):
             assert matrix.grad is not None
-            momentum = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
-            momentum.lerp_(matrix.grad, 1 - MOMENTUM)
+            if not self.state[matrix]:
+                # AdamW reads "step" of all that it loads again.
+                self.state[matrix] = {"step": torch.zeros(()), "momentum": torch.zeros_like(matrix)}
+            momentum = self.state[matrix]["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
             if rank == self.team.rank:
                 updates.append(_update(matrix.grad.lerp(momentum, MOMENTUM)))
             else:
                 updates.append(torch.zeros_like(matrix))
+            matrix.grad = None
         self.team.add_up(updates)
         torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(matrices, updates, alpha=-group["lr"])
-
-    def _step_others(self, others: list[Tensor], group: dict[str, Any]) -> None:
-        for each in others:
-            if not self.state[each]:
-                moments = {name: torch.zeros_like(each) for name in ("exp_avg", "exp_avg_sq")}
-                self.state[each] = {"step": torch.zeros(()), **moments}
-        states = [self.state[each] for each in others]
-        adamw(
-            others,
-            [each.grad for each in others if each.grad is not None],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            [state["step"] for state in states],
-            foreach=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=1e-8,
-            maximize=False,
-        )
 
 
 def body_groups(parts: Parts, words_rate: float) -> list[dict[str, Any]]:
