@@ -34,7 +34,7 @@ KEEP_THE_SOCKET = """
   window.WebSocket = class extends WebSocket { constructor(...all) { super(...all); window.socket = this; } };
 """
 
-NO_CONNECTION = "window.WebSocket = class { constructor() { throw new Error(); } };"
+NO_CONNECTION = "window.WebSocket = class extends EventTarget { send() {} close() {} };"
 SHARING_DEVICE = """
   navigator.canShare = ({ files }) => files.every((each) => each.type === "image/png");
   navigator.share = async ({ files: [file], text }) => {
