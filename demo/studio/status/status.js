@@ -63,6 +63,12 @@ export function createStatus(studio) {
     return resting ? "idle" : "busy";
   }
 
+  // Milliseconds: no longer than until the page may be at rest.
+  function untilNextLook() {
+    const untilRest = pace.shownAt + REST_MS - performance.now();
+    return untilRest > 0 ? Math.min(Math.ceil(untilRest) + 1, REFRESH_MS) : REFRESH_MS;
+  }
+
   function wordOf(state, connection) {
     if (studio.wire.paused && connection === "open") return word("status.paused");
     if (studio.wire.asleep && connection === "open") return word("status.hidden");
@@ -105,7 +111,7 @@ export function createStatus(studio) {
     });
     // A page at rest sets no timer.
     clearTimeout(timer);
-    timer = state === "busy" ? setTimeout(show, REFRESH_MS) : null;
+    timer = state === "busy" ? setTimeout(show, untilNextLook()) : null;
     status.style.setProperty("--bank", pace.fill);
     fact("state", wordOf(state, connection));
     fact("fps", word("status.fps", { fps: pace.frames ? fps.toFixed(1) : "–" }));
