@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPTokenizer
 
+from pipeline.models.parts import DECODER_FILE
 from training.meaning.latents import write_latents
 from training.meaning.shards import SetPlan, write_shards
 from training.meaning.stage import Folders, MeaningPlan, train_meaning
@@ -32,7 +33,7 @@ from training.texture.features import write_features
 from training.texture.looking_back import LookingBack
 from training.texture.loop import Pace, train
 from training.texture.painting import Painting, PaintingPlan
-from training.texture.remembering import DECODER_FILE, Remembering
+from training.texture.remembering import Remembering
 from training.things.carried import unpack_icons
 from training.things.icons import load_icons, write_icons
 from training.things.phrases import subjects

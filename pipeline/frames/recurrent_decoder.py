@@ -77,11 +77,12 @@ def with_recurrent_decoder(vae: AutoencoderTiny, weights: Mapping[str, Tensor]) 
     """The same autoencoder with a decoder that remembers, of these weights, named as TAESDV's file names them or as
     `state_dict` does; those of an encoder are left out. Raises `ValueError` where they do not fit."""
     own = renamed(weights)
-    given = copy.deepcopy(vae)
-    places = remembering_places(given.decoder, own)
+    plain = AutoencoderTiny.from_config(vae.config).decoder
+    places = remembering_places(plain, own)
     if not places:
         raise ValueError("none of its blocks remembers")
-    given.decoder = RecurrentDecoder(given.decoder, places).to(vae.device, vae.dtype)
+    given = copy.deepcopy(vae)
+    given.decoder = RecurrentDecoder(plain, places).to(vae.device, vae.dtype)
     try:
         given.decoder.load_state_dict(own)
     except RuntimeError as error:

@@ -1,27 +1,34 @@
-"""A decoder that remembers in the place of a model's own, from a file of weights or from the hub."""
+"""Another decoder in the place of a model's own: one that remembers, from a file or from the hub, or the plain one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from os import PathLike
 
+import torch
 from diffusers import AutoencoderTiny
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pipeline.errors import ModelError
-from pipeline.frames.recurrent_decoder import with_recurrent_decoder
+from pipeline.frames.recurrent_decoder import remembers, with_recurrent_decoder
 from pipeline.models.hub import Hub
 from pipeline.models.load import Model
+from pipeline.models.parts import places, plain_autoencoder
+
+PLAIN = "plain"
 
 
 def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | None = None) -> Model:
     """The same model, which no engine has yet, with the decoder of a `.safetensors` file, or of one of the hub
     ("owner/name/file.safetensors"): TAESDV's, or another tiny one whose blocks remember, for the latents of the model.
+    "plain" is the model's own without any memory, where that has one.
 
     Without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold. Raises `ModelError`.
     """
     name = str(name_or_file)
+    if name == PLAIN:
+        return _with_plain_decoder(model, hub or Hub())
     if not isinstance(model.vae, AutoencoderTiny):
         raise ModelError(
             f"decoder {name!r} came for model {model.name!r}, whose own is {type(model.vae).__name__}; needed: a model "
@@ -36,3 +43,11 @@ def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | Non
             "blocks remember, for this model's latents. Check the file."
         ) from error
     return replace(model, vae=vae, decoder=name)
+
+
+def _with_plain_decoder(model: Model, hub: Hub) -> Model:
+    if not remembers(model.vae):
+        return model
+    vae = plain_autoencoder(places(model.entry, hub), model.dtype, model.entry.family)
+    vae.to(model.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return replace(model, vae=vae, decoder=PLAIN)

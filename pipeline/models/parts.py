@@ -20,11 +20,13 @@ from diffusers import (
 )
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
 from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.errors import ModelError
 from pipeline.frames.codec import Autoencoder
+from pipeline.frames.recurrent_decoder import with_recurrent_decoder
 from pipeline.models.catalogue import FAMILIES, EncoderParts, FamilyName, ModelEntry
 from pipeline.models.hub import INDEX, Hub, variant_of
 from pipeline.models.hub_names import is_file_name
@@ -32,6 +34,9 @@ from pipeline.prompts.encoder import TextEncoder
 
 AUTOENCODERS = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
 LORA_FILE = "pytorch_lora_weights.safetensors"
+DECODER_FILE = "decoder.safetensors"
+"""In a model's folder: a decoder that remembers, in the place of its tiny autoencoder's."""
+
 _FACTOR = re.compile(r"(?P<path>.+)\.lora_(?P<factor>[AB])\.weight")
 
 _HERE: dict[str, Any] = {"local_files_only": True}
@@ -182,7 +187,16 @@ def _of_file(kind: Any, at: Places, part: str, dtype: torch.dtype) -> Any:
 
 
 def _autoencoder(at: Places, dtype: torch.dtype, family: FamilyName) -> Autoencoder:
-    """The tiny autoencoder where there is one, else the model's own."""
+    """The tiny autoencoder where there is one, else the model's own, with the decoder that remembers if it has one."""
+    vae = plain_autoencoder(at, dtype, family)
+    file = at.model / DECODER_FILE
+    if at.tiny_vae is not None or not isinstance(vae, AutoencoderTiny) or not file.is_file():
+        return vae
+    return with_recurrent_decoder(vae, load_file(file))
+
+
+def plain_autoencoder(at: Places, dtype: torch.dtype, family: FamilyName) -> Autoencoder:
+    """The same autoencoder, whose decoder knows one frame alone; raises what `read_parts` does."""
     if at.tiny_vae is not None:
         return AutoencoderTiny.from_pretrained(
             at.tiny_vae, variant=variant_of(at.tiny_vae), torch_dtype=dtype, **_WEIGHTS

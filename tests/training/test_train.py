@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import training.train as training
-from pipeline import Engine, FrameSettings, load_model, with_decoder
+from pipeline import Engine, FrameSettings, load_model
+from pipeline.frames.recurrent_decoder import remembers
 from pipeline.models.load import find_entry
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
 from training.model.export import load_parts
 from training.texture.loop import Pace
-from training.texture.remembering import DECODER_FILE
 from training.train import PLANS, Run, Stage, main, train_all
 
 
@@ -61,8 +61,9 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
     assert all(not torch.equal(one, other) for one, other in zip(unets[1:], unets[2:], strict=False))
 
 
-def test_its_decoder_that_remembers_is_one_that_the_app_takes(work: Path) -> None:
-    model = with_decoder(load_model(work / "model", dtype=torch.float32), work / "model" / DECODER_FILE)
+def test_it_comes_with_a_decoder_that_remembers(work: Path) -> None:
+    model = load_model(work / "model", dtype=torch.float32)
+    assert remembers(model.vae)
     with Engine(model, size=(64, 64)) as engine:
         session = engine.open()
         first, second = (session.translate(np.full((64, 64, 3), 200, np.uint8)) for _ in range(2))

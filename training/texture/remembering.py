@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.frames.recurrent_decoder import RecurrentDecoder
+from pipeline.models.parts import DECODER_FILE
 from training.meaning.stage import Notes
 from training.model.export import load_parts
 from training.model.losses import edge_loss
@@ -35,7 +36,6 @@ FASTEST = 6
 SHAKEN = 0.15
 """Deviation of the latents that a UNet gets slightly wrong, otherwise in each frame."""
 STEADINESS = 1.5
-DECODER_FILE = "decoder.safetensors"
 
 
 @dataclass(frozen=True)

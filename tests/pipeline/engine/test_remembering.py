@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pipeline.calls import workshop
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.memory import create_memory
+from pipeline.models.parts import DECODER_FILE
 from pipeline.prompts.encoder import PromptEncoder
 from pipeline.recording.recording import FrameSent, Recording, packed, read_recording
 from pipeline.recording.replay import main, replayed
@@ -177,3 +179,38 @@ def test_what_is_no_decoder_gets_a_sentence(tiny_model: Model, name: str, words:
 def test_a_decoder_for_other_latents_is_refused(plain_model: Model, file: Path) -> None:
     with pytest.raises(ModelError, match="does not fit model .*needed: a tiny decoder whose blocks remember"):
         with_decoder(plain_model, file)
+
+
+@pytest.fixture
+def folder_with_decoder(tiny_folder: Path, file: Path, tmp_path: Path) -> Path:
+    """A model that comes with a decoder that remembers."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    shutil.copy2(file, folder / DECODER_FILE)
+    return folder
+
+
+def test_a_model_may_come_with_a_decoder_that_remembers(
+    engine: Engine, folder_with_decoder: Path, frames: list[Frame]
+) -> None:
+    model = load_model(folder_with_decoder, device="cpu", dtype=torch.float32)
+    with Engine(model) as own:
+        assert own.decoder_name is None
+        assert same(painted(own.open(), frames), painted(engine.open(), frames))
+
+
+def test_its_plain_decoder_or_another_can_be_had(folder_with_decoder: Path, file: Path, tiny_model: Model) -> None:
+    model = load_model(folder_with_decoder, device="cpu", dtype=torch.float32)
+    plain = with_decoder(model, "plain")
+    assert plain.decoder == "plain"
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(plain.vae.state_dict().values(), tiny_model.vae.state_dict().values(), strict=True)
+    )
+    assert with_decoder(model, file).decoder == str(file)
+    assert with_decoder(tiny_model, "plain") is tiny_model
+
+
+def test_a_damaged_decoder_of_a_model_is_said(folder_with_decoder: Path) -> None:
+    (folder_with_decoder / DECODER_FILE).write_bytes(b"none")
+    with pytest.raises(ModelError, match="cannot be loaded.*Check the files"):
+        load_model(folder_with_decoder, device="cpu")
