@@ -29,22 +29,25 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "i
 
 @dataclass(frozen=True)
 class Port:
-    """A tensor that goes in or comes out."""
+    """A tensor that goes in or comes out. Maps lie in memory as OpenVINO's convolutions have them, `channels_last`: to
+    turn one over takes longer than some of those."""
 
     type: str
     shape: tuple[int, ...]
+    channels_last: bool = False
 
     @classmethod
     def of(cls, tensor: Tensor) -> Port:
         """The port of this tensor; raises `TypeError` for a dtype that is not to be had."""
         for name, dtype in DTYPES.items():
             if dtype == tensor.dtype:
-                return cls(name, tuple(tensor.shape))
+                return cls(name, tuple(tensor.shape), tensor.ndim == len("NCHW"))
         raise TypeError(f"a tensor came as {tensor.dtype}; needed: one of {', '.join(DTYPES)}.")
 
     def place(self) -> Tensor:
         """Memory of its own for such a tensor."""
-        return torch.zeros(self.shape, dtype=DTYPES[self.type])
+        empty = torch.zeros(self.shape, dtype=DTYPES[self.type])
+        return empty.to(memory_format=torch.channels_last) if self.channels_last else empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +109,9 @@ def compile_to(stem: Path, model: Path, inputs: Sequence[Port], outputs: Sequenc
     read = _names(graph.inputs)
     for name, port in zip(input_names(len(inputs)), inputs, strict=True):
         if name in read:
-            shaped.input(name).tensor().set_element_type(_type(port))
+            _describe(shaped.input(name), port)
     for name, port in zip(output_names(len(outputs)), outputs, strict=True):
-        shaped.output(name).tensor().set_element_type(_type(port))
+        _describe(shaped.output(name), port)
     compiled = core.compile_model(shaped.build(), "CPU", how)
     blob = compiled.export_model()
     stem.with_suffix(BLOB).write_bytes(blob if isinstance(blob, bytes) else blob.getvalue())
@@ -118,8 +121,8 @@ def keep_facts(stem: Path, inputs: Sequence[Port], outputs: Sequence[Port], how:
     """Write what has to be known of a function that was compiled to `stem`, with `tree`, the outline of its outputs:
     from now on it counts as good."""
     facts = {
-        "inputs": [[each.type, each.shape] for each in inputs],
-        "outputs": [[each.type, each.shape] for each in outputs],
+        "inputs": [[each.type, each.shape, each.channels_last] for each in inputs],
+        "outputs": [[each.type, each.shape, each.channels_last] for each in outputs],
         "options": how,
         "tree": tree,
         "digest": digest_of(stem.with_suffix(BLOB)),
@@ -147,17 +150,17 @@ def read_call(stem: Path, inputs: Sequence[Port], outputs: Sequence[Port], how: 
     request = compiled.create_infer_request()
     taken, given = [each.place() for each in inputs], [each.place() for each in outputs]
     read = _names(compiled.inputs)
-    for name, tensor in zip(input_names(len(taken)), taken, strict=True):
+    for name, tensor, port in zip(input_names(len(taken)), taken, inputs, strict=True):
         if name in read:
-            request.set_tensor(name, _shared(tensor))
-    for name, tensor in zip(output_names(len(given)), given, strict=True):
-        request.set_tensor(name, _shared(tensor))
+            request.set_tensor(name, _shared(tensor, port))
+    for name, tensor, port in zip(output_names(len(given)), given, outputs, strict=True):
+        request.set_tensor(name, _shared(tensor, port))
     return Call(taken, given, request.infer)
 
 
 def ports_in(facts: Any) -> list[Port]:
-    """Ports as `keep_facts` wrote them."""
-    return [Port(kind, tuple(shape)) for kind, shape in facts]
+    """Ports as `keep_facts` wrote them; earlier files do not say how they lie."""
+    return [Port(kind, tuple(shape), *last) for kind, shape, *last in facts]
 
 
 def input_names(count: int) -> list[str]:
@@ -190,10 +193,20 @@ def _type(port: Port) -> Any:
     return getattr(openvino.Type, port.type)
 
 
-def _shared(tensor: Tensor) -> Any:
-    """A tensor of OpenVINO in the same memory."""
+def _describe(place: Any, port: Port) -> None:
+    """Tell OpenVINO's preprocessing how a port's tensor lies in memory."""
     import openvino
 
-    raw = tensor.view(torch.uint16) if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-    kind: Any = getattr(openvino.Type, Port.of(tensor).type)
-    return openvino.Tensor(raw.numpy(), openvino.Shape(list(tensor.shape)), kind)
+    place.tensor().set_element_type(_type(port))
+    if port.channels_last:
+        place.tensor().set_layout(openvino.Layout("NHWC"))
+        place.model().set_layout(openvino.Layout("NCHW"))
+
+
+def _shared(tensor: Tensor, port: Port) -> Any:
+    """A tensor of OpenVINO in the memory of a port's."""
+    import openvino
+
+    lying = tensor.permute(0, 2, 3, 1) if port.channels_last else tensor
+    raw = lying.view(torch.uint16) if tensor.dtype in (torch.bfloat16, torch.float16) else lying
+    return openvino.Tensor(raw.numpy(), openvino.Shape(list(lying.shape)), _type(port))

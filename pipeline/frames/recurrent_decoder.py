@@ -83,6 +83,7 @@ def with_recurrent_decoder(vae: AutoencoderTiny, weights: Mapping[str, Tensor]) 
         raise ValueError("none of its blocks remembers")
     given = copy.deepcopy(vae)
     given.decoder = RecurrentDecoder(plain, places).to(vae.device, vae.dtype)
+    given.to(memory_format=torch.channels_last)
     try:
         given.decoder.load_state_dict(own)
     except RuntimeError as error:
@@ -129,8 +130,7 @@ def joined(vae: AutoencoderTiny, latents: Tensor, before: Sequence[Remembered]) 
     left, empty where there was none."""
     if not remembers(vae):
         return ()
-    nothing: Remembered = vae.decoder.nothing(latents[:1].to(vae.dtype))
-    rows = [row or nothing for row in before]
+    rows = [row or vae.decoder.nothing(latents[:1].to(vae.dtype)) for row in before]
     return rows[0] if len(rows) == 1 else tuple(torch.cat(each) for each in zip(*rows, strict=True))
 
 

@@ -91,8 +91,9 @@ def _steps(path: np.ndarray) -> np.ndarray:
 
 
 def remembering(decoder: DecoderTiny) -> RecurrentDecoder:
-    """A decoder all of whose blocks remember, that draws what `decoder` draws: its weights for the past are 0."""
-    places = [place for place, layer in enumerate(decoder.layers) if hasattr(layer, "conv")]
+    """A decoder whose blocks remember, that draws what `decoder` draws: its weights for the past are 0. Not the last
+    block, the finest: remembering costs by the pixel, and that one's would cost as much as all others'."""
+    *places, _ = (place for place, layer in enumerate(decoder.layers) if hasattr(layer, "conv"))
     made = RecurrentDecoder(copy.deepcopy(decoder), places)
     with torch.no_grad():
         for place in places:

@@ -34,7 +34,7 @@ def test_at_first_it_draws_what_the_plain_one_draws_whatever_was_before() -> Non
     decoder = new_codec(8).decoder
     made, latents = remembering(decoder), torch.randn(2, 16, 4, 4)
     past = tuple(torch.randn_like(each) for each in made.nothing(latents))
-    assert len(past) == 7
+    assert len(past) == 6
     with torch.no_grad():
         torch.testing.assert_close(made.after(latents, past)[0], decoder(latents))
 
