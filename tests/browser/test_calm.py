@@ -80,6 +80,8 @@ def test_on_a_phone_drawing_and_picture_are_in_sight_together(
     with met(browser, quick_app, viewport=window, has_touch=True, is_mobile=True) as page:
         assert below(page, "#brush", "#more_tools", "#camera", "#canvas", "#picture") == {}
         assert bar_height(page) < TALLEST_ROW
+        for each in ("#brush", "#brush_size", '[data-colour="#1d1d1f"]', "#undo", "#clear"):
+            expect(page.locator(each)).to_be_in_viewport(ratio=1)
         assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]
         if window is PHONE:
             assert page.evaluate("document.documentElement.scrollHeight") < 3 * window["height"]
