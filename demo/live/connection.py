@@ -19,6 +19,7 @@ from demo.live.pace import TokenBucket
 from demo.live.visitor import Visitor, obey
 from demo.live.waiting_line import Ticket
 from demo.words import word
+from demo.words.engine import told
 from pipeline.errors import SessionClosedError
 
 logger = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ class Connection:
             reply = await visitor.translate(message)
         except SessionClosedError as error:
             visitor.departed = True
-            self.close(wire.CLOSE_AGAIN, str(error))
+            self.close(wire.CLOSE_AGAIN, told(error))
         except Exception:  # the page waits for an answer to each frame, and the log says what went wrong
             logger.exception("a frame of %s was not answered", visitor.guest.name)
             self._metrics.frame_failed("engine")

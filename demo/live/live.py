@@ -27,6 +27,7 @@ from demo.live.reception import COME_BACK_S, Reception
 from demo.live.visitor import Visitor, obey
 from demo.live.waiting_line import FullError, Ticket
 from demo.words import word
+from demo.words.engine import told
 from pipeline.errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Live:
             return await self._answer_post(visitor, body, is_frame)
         except SessionClosedError as error:
             self.reception.let_go(visitor)
-            return json_response(wire.error_reply(str(error)), 410)
+            return json_response(wire.error_reply(told(error)), 410)
         finally:
             if visitor.connection is None:
                 self.reception.leave_in(0.0 if visitor.departed else COME_BACK_S, visitor)

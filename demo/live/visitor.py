@@ -20,6 +20,7 @@ from demo.live.output import Output, Outputs, hidden_reply, output_reply, watche
 from demo.live.pace import TokenBucket
 from demo.live.rest import REST_S, Shown
 from demo.words import word, word_or
+from demo.words.engine import told
 from pipeline.calls.runtimes import PYTORCH
 from pipeline.errors import FrameError, ModelError, NoRoomError, PictureError, PromptError, SessionClosedError
 from pipeline.settings import FrameSettings, SettingsError, resting
@@ -160,7 +161,7 @@ class Visitor:
             try:
                 settings = settings.changed(**{name: value})
             except SettingsError as error:
-                refused.append(wire.error_reply(str(error), setting=name))
+                refused.append(wire.error_reply(told(error), setting=name))
         for name in unknown[:1]:
             sentence = f"{len(unknown)} settings came that nobody has, such as {wire.shortened(name, 40)!r}; needed: "
             refused.append(wire.error_reply(sentence + f"{', '.join(names)}.", setting=name[:40]))
@@ -212,13 +213,13 @@ class Visitor:
         if isinstance(error, SessionClosedError):
             raise error
         if isinstance(error, READABLE):
-            return self._refused(str(error), frame.sequence)
+            return self._refused(told(error), frame.sequence)
         if error is not None:
             logger.error("a frame of %s failed", self.guest.name, exc_info=error)
             self._metrics.frame_failed("engine")
             return wire.error_reply(word("live.failed"), sequence=frame.sequence)
         translation = future.result()
-        self._notice, self.runtime = translation.notice, translation.runtime
+        self._notice, self.runtime = told(translation.notice), translation.runtime
         if with_map:
             exists = translation.bank_map is not None
             self._map = wire.map_reply(exists, translation.bank_map, settings.fusion_threshold)
@@ -273,7 +274,7 @@ class Visitor:
                     return wire.stills_reply([])
                 pictures.append(jpeg)
         except READABLE as error:
-            return wire.error_reply(str(error))
+            return wire.error_reply(told(error))
         return wire.stills_reply(pictures)
 
     async def _still(self, shown: Shown, settings: FrameSettings) -> bytes | None:
@@ -314,7 +315,7 @@ class Visitor:
                 await self._apart(lambda: self._like(picture))
                 self._current = (self.revision + 1, self.settings)
         except (wire.WireError, PictureError, ModelError) as error:
-            return [wire.not_liked_reply(str(error))]
+            return [wire.not_liked_reply(told(error))]
         return [wire.liked_reply(picture is not None, self.revision), self._applied()]
 
     def _like(self, picture: Any) -> None:

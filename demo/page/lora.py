@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo.words import word
+from demo.words.engine import told
 from pipeline.errors import LoraError, RearviewError
 from pipeline.models.lora import SCALE, FusedLoras
 from pipeline.models.lora_files import LoraShelf
@@ -61,14 +62,14 @@ class Loras:
         try:
             self._check(name, scale)
         except (LoraError, SettingsError) as error:
-            return str(error)
+            return told(error)
         try:
             self._ask(name, scale).result()
         except CancelledError:
             return self.sentence()
         except RearviewError as error:
             self._ask_for_what_acts()
-            return str(error)
+            return told(error)
         except BaseException:
             self._ask_for_what_acts()
             raise

@@ -17,6 +17,7 @@ from PIL import Image
 
 from demo.page.shares import Shares
 from demo.words import word
+from demo.words.engine import told
 from pipeline.compute.host import give_freed_memory_back
 from pipeline.errors import RearviewError
 from pipeline.recording.archive import SUFFIX
@@ -81,7 +82,7 @@ def painted_again(
         with TemporaryDirectory(prefix="rearview-") as folder:
             yield from _painted_into(Path(folder), engine, recording, wanted, total, every_s, party)
     except READABLE as error:
-        yield View(str(error))
+        yield View(told(error))
     except Exception:  # the person gets a sentence, the log the rest
         logger.exception("a recording failed")
         yield View(word("render.failed"))

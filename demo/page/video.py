@@ -18,6 +18,7 @@ from PIL import Image
 from demo.live import wire
 from demo.page.video_jobs import MAXIMUM_FRAMES, READABLE, VideoJob, VideoJobs
 from demo.words import word
+from demo.words.engine import told
 from pipeline.settings import FrameSettings
 from pipeline.video.translate import outcome
 
@@ -58,7 +59,7 @@ def views(job: VideoJob, every_s: float = LOOK_EVERY_S) -> Iterator[View]:
 def last_view(job: VideoJob) -> View:
     """What is to be seen of a job that has ended."""
     if job.report is None:
-        return View(job.error or word("video.failed"))
+        return View(told(job.error) if job.error else word("video.failed"))
     sentences = [outcome(job.report, job.out or Path()), *(word("video.note", note=note) for note in job.report.notes)]
     if job.report.ending == "stopped" and job.frames >= job.maximum_frames:
         sentences.append(word("video.longest", frames=job.maximum_frames))
@@ -157,7 +158,7 @@ def wire_video_tab(
             like = wire.unpack_picture(picture) if picture else None
             job = jobs.start(str(request.session_hash), Path(source), wanted, address_of(request), like=like)
         except (*READABLE, wire.WireError) as error:
-            yield updates(tab, View(str(error)))
+            yield updates(tab, View(told(error)))
             return
         with closing(job):
             for view in views(job):

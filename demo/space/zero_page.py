@@ -16,6 +16,7 @@ from demo.live.live import Live
 from demo.space.lent.row import built_row, wire_row
 from demo.space.zero import READABLE, Calls, Outcome, check_video, frames_within_a_call
 from demo.words import word
+from demo.words.engine import told
 from pipeline.settings import FrameSettings
 from pipeline.video.translate import outcome as outcome_sentence
 
@@ -126,7 +127,7 @@ def asked(names: Mapping[str, Any], values: Sequence[Any]) -> FrameSettings:
     try:
         return FrameSettings(**dict(zip(names, values, strict=True)), fit="pad")
     except READABLE as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(told(error), print_exception=False) from error
 
 
 def answered(call: Callable[[], Outcome]) -> Outcome:
@@ -134,9 +135,9 @@ def answered(call: Callable[[], Outcome]) -> Outcome:
     try:
         came = call()
     except READABLE as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(told(error), print_exception=False) from error
     if came.error:
-        raise gr.Error(came.error, print_exception=False)
+        raise gr.Error(told(came.error), print_exception=False)
     return came
 
 

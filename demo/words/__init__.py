@@ -1,7 +1,8 @@
 """The words that a visitor reads, a file a language: `en.json`, by their path, such as "status.idle".
 
 Another language is another file, with all paths of `en.json`. Of settings, whose own words stand beside their ranges,
-it has `settings.NAME.label`, `.help` and `.unit`, and `resting.NAME` for those that do nothing now.
+it has `settings.NAME.label`, `.help` and `.unit`, and `resting.NAME` for those that do nothing now; of what the engine
+says, `engine` (`demo.words.engine`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ LANGUAGES: dict[str, dict[str, Any]] = {
     each.stem: json.loads(each.read_text(encoding="utf-8")) for each in Path(__file__).resolve().parent.glob("*.json")
 }
 WORDS = LANGUAGES[FIRST]
+ENGINE = "engine"
 
 _spoken: ContextVar[str] = ContextVar("spoken", default=FIRST)
 
@@ -32,15 +34,22 @@ def spoken(language: str) -> Iterator[None]:
         _spoken.reset(before)
 
 
+def language_spoken() -> str:
+    """The name of the language that is spoken."""
+    return _spoken.get()
+
+
 def words() -> dict[str, Any]:
-    """All words of the language that is spoken."""
-    return LANGUAGES[_spoken.get()]
+    """All words of the language that is spoken, but for what the engine says."""
+    return {name: group for name, group in LANGUAGES[language_spoken()].items() if name != ENGINE}
 
 
 def word(path: str, **values: object) -> str:
     """The text at `path`, with `{name}` filled from `values`; raises `KeyError` for a path that there is not."""
     found: Any = words()
     for name in path.split("."):
+        if not isinstance(found, dict):
+            raise KeyError(f"{path} goes on behind a word; needed: a path that ends with one")
         found = found[name]
     if not isinstance(found, str):
         raise KeyError(f"{path} is a group of words; needed: one of {', '.join(found)}")

@@ -14,6 +14,7 @@ from demo.live.live import Live
 from demo.space.lent.call import CALL_S, PAINTED_S
 from demo.space.lent.engine import Call, LentSession
 from demo.words import word
+from demo.words.engine import told
 from pipeline.errors import RearviewError
 
 DUPLICATE = "https://huggingface.co/spaces/{space}?duplicate=true"
@@ -65,7 +66,7 @@ def wire_row(row: Row, page: gr.Blocks, live: Live, call: Call, calls: int) -> N
             for sentence, is_live in sentences(session, call):
                 yield updates(row, sentence, runs=is_live, live=is_live)
         except RearviewError as error:
-            yield updates(row, str(error))
+            yield updates(row, told(error))
         except gr.Error as error:
             # Of the host: no time left for today, or no GPU within a minute. It shows that by itself as well.
             yield updates(row, str(error.message))
