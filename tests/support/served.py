@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +16,7 @@ import httpx
 import pytest
 
 from demo.live.limits import variable_of
+from tests.support.started import Fork, Program, Started, has_forks
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 240.0
@@ -35,37 +34,43 @@ class App:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`folder` holds the app, `environment` is added to ours; a model that it names is taken. Calls are compiled
-        only where `options` say so: each app would do it beside the test."""
+        only where `options` say so: each app would do it beside the test. With a folder or an environment of its own it
+        is a Python of its own, as a person starts it."""
         # A picture that comes by itself is one too many for who counts them: a test that wants it says so.
         still = {variable_of("finer_seconds"): "0"}
         self._folder, self._environment = folder, {**still, **os.environ, **(environment or {})}
-        self._command = [sys.executable, "app.py", *([] if "--graphs" in options else ["--graphs", "off"]), *options]
+        self._is_forked = has_forks() and folder == ROOT and environment is None
+        self._arguments = [*([] if "--graphs" in options else ["--graphs", "off"]), *options]
         if "REARVIEW_MODEL" not in self._environment:
-            self._command += ["--model", model or os.environ.get("REARVIEW_TEST_MODEL", "embedded")]
+            self._arguments += ["--model", model or os.environ.get("REARVIEW_TEST_MODEL", "embedded")]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
 
     def start(self) -> None:
         """Start the app and wait until its page and its wire answer."""
-        command = [*self._command, "--port", str(self.port)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self._folder, env=self._environment, stdout=log, stderr=subprocess.STDOUT
-            )
+        arguments = [*self._arguments, "--port", str(self.port)]
+        self._process = (
+            Fork(arguments, self._log, self._environment)
+            if self._is_forked
+            else Program(arguments, self._log, self._folder, self._environment)
+        )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(f"{self.url}healthz"):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.ended(0.1) is not None or time.monotonic() > deadline:
                 self.stop()
                 pytest.fail(f"the app did not start: {self.log()[-2000:]}")
-            time.sleep(0.2)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the app as a service manager does; its exit status."""
         assert self._process is not None
-        self._process.send_signal(how)
-        return self._process.wait(timeout=20)
+        status = self._process.ended(0)
+        if status is None:
+            self._process.send(how)
+            status = self._process.ended(20)
+        assert status is not None, "the app did not stop"
+        return status
 
     def log(self) -> str:
         """What the app has written."""
@@ -73,9 +78,7 @@ class App:
 
     def kill(self) -> None:
         """End the app without any goodbye, as a crash does."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(timeout=20)
+        self.stop(signal.SIGKILL)
 
 
 def free_port() -> int:
