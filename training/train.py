@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import CLIPTokenizer
@@ -31,7 +32,7 @@ from training.model.tokenizer import train_tokenizer
 from training.texture.decoding import Decoding
 from training.texture.features import write_features
 from training.texture.looking_back import LookingBack
-from training.texture.loop import Pace, train
+from training.texture.loop import Learner, Pace, train
 from training.texture.painting import Painting, PaintingPlan
 from training.texture.remembering import Remembering
 from training.things.carried import unpack_icons
@@ -41,15 +42,16 @@ from training.things.phrases import subjects
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training after the first meaning: its pace, the side of its pictures in px, and how many samples of
-    a batch are judged as pictures (0: in latents alone). The stage "codec" has no looks to paint."""
+    """A part of the training after the first meaning: its pace, the side of its pictures in px, and what learns. Where
+    looks are painted: how many samples of a batch are judged as pictures (0: in latents alone), and the share of them
+    that are later steps."""
 
     name: str
     pace: Pace
     side: int = 256
     judged: int = 0
     later: float = 0.15
-    looks_back: bool = False
+    learns: Literal["codec", "painting", "looking back", "remembering"] = "painting"
 
 
 @dataclass(frozen=True)
@@ -70,37 +72,37 @@ PLANS = {
         meaning=(SetPlan(128, 80), MeaningPlan()),
         sets=(SetPlan(128, 40, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(3_000, 6, 8e-4), 128),
+            Stage("codec", Pace(3_000, 6, 8e-4), 128, learns="codec"),
             Stage("looks_128", Pace(10_000, 12, 8e-4), 128),
             Stage("looks_256", Pace(5_000, 4, 5e-4)),
             Stage("pixels", Pace(6_000, 4, 4e-4), judged=2),
             Stage("steps", Pace(1_500, 4, 2e-4), judged=2, later=0.6),
-            Stage("looking_back", Pace(2_000, 4, 2e-4), judged=2, looks_back=True),
+            Stage("looking_back", Pace(2_000, 4, 2e-4), judged=2, learns="looking back"),
         ),
-        remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128),
+        remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128, learns="remembering"),
     ),
     "gpu": Plan(
         sets=(SetPlan(128, 96, looks=3), SetPlan(256, 64, 150, looks=3), SetPlan(256, 32, 60, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128),
+            Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128, learns="codec"),
             Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=7), 128),
             Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3)),
             Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), judged=32),
             Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=32, later=0.6),
-            Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=16, looks_back=True),
+            Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=16, learns="looking back"),
         ),
-        remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128),
+        remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128, learns="remembering"),
     ),
     "tiny": Plan(
         meaning=(SetPlan(32, 1, 6), MeaningPlan(steps=2, batch=2)),
         sets=(SetPlan(32, 1, 6, looks=2), SetPlan(64, 1, 4, looks=2), SetPlan(64, 1, 3, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(3, 2, 1e-3), 32),
+            Stage("codec", Pace(3, 2, 1e-3), 32, learns="codec"),
             Stage("looks_32", Pace(3, 2, 1e-3), 32),
             Stage("pixels", Pace(3, 2, 1e-3), 64, judged=1, later=0.6),
-            Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, looks_back=True),
+            Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
         ),
-        remembering=Stage("remembering", Pace(2, 2, 1e-3), 32),
+        remembering=Stage("remembering", Pace(2, 2, 1e-3), 32, learns="remembering"),
         channels=(16, 32, 32),
         codec_width=8,
     ),
@@ -181,7 +183,7 @@ def _trained(run: Run, stage: Stage, start: Path) -> Path:
     if (run.work / f"{stage.name}.done").exists():
         return out
     (run.work / "sheets").mkdir(exist_ok=True)
-    if stage.name not in ("codec", "remembering"):
+    if stage.learns in ("painting", "looking back"):
         codec = load_parts(start).codec.to(run.device, memory_format=torch.channels_last)
         scenes = run.scenes(stage.side)
         write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
@@ -193,23 +195,21 @@ def _trained(run: Run, stage: Stage, start: Path) -> Path:
 def _member(team: Team, run: Run, stage: Stage, start: Path, out: Path) -> None:
     """One process of a stage."""
     torch.manual_seed(run.seed)
+    train(team, _learner(run, stage, start, out), stage.pace, run.work / f"{stage.name}.safetensors", run.seed)
+
+
+def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     device, icons = torch.device(run.device), Folders(run.work).icons
-    checkpoint, largest = run.work / f"{stage.name}.safetensors", run.scenes(max(each.side for each in run.plan.sets))
-    if stage.name == "codec":
-        drawn = (start, largest, run.features, out, stage.pace.batch, stage.side)
-        train(team, Decoding(*drawn, encoder=not run.trained, device=device), stage.pace, checkpoint, run.seed)
-        return
-    if stage.name == "remembering":
-        learner = Remembering(start, largest, run.features, out, stage.pace.batch, stage.side, device)
-        train(team, learner, stage.pace, checkpoint, run.seed)
-        return
-    plan = PaintingPlan(stage.name, stage.pace.batch, stage.judged, stage.later)
+    batch, largest = stage.pace.batch, run.scenes(max(each.side for each in run.plan.sets))
+    if stage.learns == "codec":
+        return Decoding(start, largest, run.features, out, batch, stage.side, encoder=not run.trained, device=device)
+    if stage.learns == "remembering":
+        return Remembering(start, largest, run.features, out, batch, stage.side, device)
+    plan = PaintingPlan(stage.name, batch, stage.judged, stage.later)
     data = (run.scenes(stage.side), icons, run.features, out, device)
-    if stage.looks_back:
-        painting: Painting = LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
-    else:
-        painting = Painting(plan, start, *data)
-    train(team, painting, stage.pace, checkpoint, run.seed)
+    if stage.learns == "looking back":
+        return LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
+    return Painting(plan, start, *data)
 
 
 def new_model(plan: Plan, folder: Path, seed: int) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,14 @@ from training.model.losses import chroma_loss, edge_loss, latent_spread_loss
 from training.model.tensors import as_pictures, as_tensor, half_precision
 from training.texture.features import feature_losses, load_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss
+from training.texture.loop import Learner
 from training.texture.pictures import Pictures
 
 JUDGES_FROM = 0.3
 """Share of the stage after which the judge is listened to."""
 
 
-class Decoding:
+class Decoding(Learner):
     """The learner of the codec. With `encoder` it learns as well, and latents change their meaning."""
 
     def __init__(
@@ -52,15 +52,6 @@ class Decoding:
         if encoder:
             self.groups.insert(1, {"params": list(self.codec.encoder.parameters()), "times": 0.5})
         self.modules: dict[str, nn.Module] = {"codec": self.codec, "judge": self.judge}
-
-    def open(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def before_step(self) -> None:
-        """Nothing has to be made ready."""
-
-    def before_update(self) -> None:
-        """Gradients are where they belong."""
 
     def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
         """Of a batch of crops."""

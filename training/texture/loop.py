@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ class Pace:
 
 class Learner(Protocol):
     """A stage: what it trains, and what a step costs. Groups of parameters have "times" of the rate, "matrices"
-    where Muon takes them, and "judge" where they judge."""
+    where Muon takes them, and "judge" where they judge. Hooks that a stage has no use for do nothing."""
 
     name: str
     groups: list[dict[str, Any]]
@@ -51,6 +51,7 @@ class Learner(Protocol):
 
     def open(self) -> AbstractContextManager[object]:
         """Entered while the stage trains."""
+        return nullcontext()
 
     def before_step(self) -> None:
         """Called before each loss."""

@@ -8,7 +8,6 @@ and what the decoder itself changes there from frame to frame is what it loses b
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from training.model.losses import edge_loss
 from training.model.targets import moved
 from training.model.tensors import as_pictures, as_tensor, half_precision
 from training.texture.features import feature_losses, load_features
+from training.texture.loop import Learner
 from training.texture.pictures import Pictures
 
 FRAMES = 4
@@ -119,7 +119,7 @@ def unsteadiness(output: Tensor, before: Tensor, clips: list[ShortClip], time: i
     return total / (places + 1)
 
 
-class Remembering:
+class Remembering(Learner):
     """The learner of the decoder alone."""
 
     def __init__(
@@ -135,15 +135,6 @@ class Remembering:
         self.shipped = list(self.decoder.parameters())
         self.groups = [{"params": self.shipped, "times": 1.0}]
         self.modules: dict[str, nn.Module] = {"decoder": self.decoder}
-
-    def open(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def before_step(self) -> None:
-        """Nothing has to be made ready."""
-
-    def before_update(self) -> None:
-        """Gradients are where they belong."""
 
     def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
         """Of a batch of clips: each frame as it should be, and steady where it can be."""
