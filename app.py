@@ -223,6 +223,7 @@ def launched(build: Callable[[], Any], routes: Sequence[Any], arguments: argpars
     from demo.page import page
     from demo.page.opening import opened, sheltered
     from demo.page.translations import translations
+    from pipeline.compute.host import collect_from_now_on
 
     whose = {"limits": limits_of(arguments), "behind_proxy": arguments.behind_proxy}
     with sheltered():
@@ -247,6 +248,7 @@ def launched(build: Callable[[], Any], routes: Sequence[Any], arguments: argpars
         state_session_capacity=page.KEPT_PAGES,
         **page.launch_options(),
     )
+    collect_from_now_on()
     return blocks, address
 
 
@@ -320,8 +322,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Here, not above: a wrong word on the command line should not wait for torch.
     from demo.space.spacefile import is_zero
-    from pipeline.compute.host import give_freed_memory_back, hush, keep_freed_memory, now_and_then
+    from pipeline.compute.host import (
+        give_freed_memory_back,
+        hush,
+        keep_freed_memory,
+        now_and_then,
+        start_uncollected,
+    )
 
+    start_uncollected()
     if is_zero(os.environ):
         serve_calls(arguments, stopped)
         return

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+# Before the imports: what they and the tests are made of stays, and is not to be walked through for garbage.
+gc.disable()
+
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -71,6 +76,11 @@ TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {TESTS / name: place for place, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

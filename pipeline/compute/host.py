@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import gc
 import os
 import platform
 import time
@@ -52,6 +53,18 @@ def give_freed_memory_back() -> None:
     """Let the system have what the C library keeps of freed memory; the next frames fault their pages in once more."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(ctypes.util.find_library("c")).malloc_trim(0)
+
+
+def start_uncollected() -> None:
+    """Look for no garbage until `collect_from_now_on`: a start makes a million objects, nearly all of which stay, and
+    to walk through them again and again takes a sixth of it."""
+    gc.disable()
+
+
+def collect_from_now_on() -> None:
+    """Look for garbage again, and no more at what is there by now: a walk through all of it would stop the engine."""
+    gc.freeze()
+    gc.enable()
 
 
 def now_and_then(work: Callable[[], None], every_s: float = GIVE_BACK_EVERY_S) -> None:

@@ -8,8 +8,9 @@ import os
 def import_all() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
-    from pipeline.compute.host import hush
+    from pipeline.compute.host import hush, start_uncollected
 
+    start_uncollected()
     hush()
     from demo.live import live  # noqa: F401
     from demo.page import lora, page, translations  # noqa: F401

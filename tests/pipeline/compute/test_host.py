@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils import are_progress_bars_disabled
 
-from pipeline.compute.host import hush, in_passing_thread
+from pipeline.compute.host import collect_from_now_on, hush, in_passing_thread, start_uncollected
 
 
 def test_a_passing_thread_ends_with_its_work_and_returns_what_it_returns() -> None:
@@ -63,3 +64,15 @@ while resident() >= before + 16:
     time.sleep(0.05)
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_a_start_has_made_is_not_walked_through_again() -> None:
+    frozen = gc.get_freeze_count()
+    start_uncollected()
+    try:
+        assert not gc.isenabled()
+        collect_from_now_on()
+        assert gc.isenabled() and gc.get_freeze_count() > frozen
+    finally:
+        gc.enable()
+        gc.unfreeze()
