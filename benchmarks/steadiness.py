@@ -39,7 +39,8 @@ memory-off pictures of the same input from one noise, so that under fresh noise 
 name is as in `attention and fusion`, the paper's preset: a bank of one frame, renewed every fourth frame, fusion
 strength 0.75, threshold 0.9, no steadiness. Milliseconds are medians over all frames; variants take turns clip by
 clip; "first ms" is the median of the clips' first frames alone, which every memory paints at once. KiB: what a session
-holds at the end of a clip. `causal` is Live2Diff's memory, with this model's own weights."""
+holds at the end of a clip. `causal` is Live2Diff's memory, with this model's own weights. Where the model has a decoder
+that remembers, it draws every row but `memory off`; `decoder alone` is it without any other memory."""
 
 
 def study_of(options: argparse.Namespace, style: str) -> Study:

@@ -88,7 +88,7 @@ class Player:
 
 def player_of(model: Model, prompts: PromptEncoder, variant: Variant) -> Player:
     """The variant at work. Raises `ModelError` where the model has no weights for it."""
-    memory = variant.memory_for(model)
+    model, memory = variant.decoded_by(model), variant.memory_for(model)
     depth = depth_model_for([memory], model.device)
     return Player(variant, Translator(model, memory, prompts, model.schedule, depth=depth))
 
@@ -175,7 +175,8 @@ def scores_of(
     """The scores of each player by its variant's name, one a clip, the first of them with memory off; pictures of
     `study.pictures` go to files that begin with `stem`."""
     scores: dict[str, list[Score]] = {each.variant.name: [] for each in players}
-    with convolutions_packed(model.unet, model.vae):
+    plain = players[0].translator.model
+    with convolutions_packed(model.unet, *{each.translator.model.vae for each in players}):
         # The first frames of a process are slow: memory is new and kernels are chosen.
         first = draw_clip(study.clips[0], study.seed, FEWEST_FRAMES, model.native_size)
         translated(players[0], first.frames, study.settings)
@@ -184,7 +185,7 @@ def scores_of(
             runs = runs_of_clip(players, study, clip, turn)
             renderings = style_renderings(clip, study.style)
             off = runs[MEMORY_OFF.name].outputs
-            limit = {MEMORY_OFF.name: {"warp limit": warp_limit(model, clip, off)}}
+            limit = {MEMORY_OFF.name: {"warp limit": warp_limit(plain, clip, off)}}
             for variant, run in runs.items():
                 measures = measures_of(clip, run.outputs, off, renderings) | limit.get(variant, {})
                 scores[variant].append(score_of(clip, run, off, measures, study))

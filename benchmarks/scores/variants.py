@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
-from pipeline import FrameSettings, Model
+from pipeline import FrameSettings, Model, with_decoder
 from pipeline.compute.attention import choose_kernel
+from pipeline.frames.recurrent_decoder import remembers
 from pipeline.memory import TRAINED_MEMORIES, Memory, MemoryLayout, create_memory
 from pipeline.memory.bank import BankRow, LayerTokens, bank_size
 from pipeline.memory.feature_bank import BankCall, FeatureBank
 from pipeline.memory.none import NoMemory
+from pipeline.models.decoder import PLAIN
 from pipeline.settings import MEMORY_PRESETS
 
 
@@ -42,17 +45,25 @@ def newest(tokens: LayerTokens, bank_frames: float) -> LayerTokens:
 @dataclass(frozen=True)
 class Variant:
     """One way to remember: a memory, or the name of one that has weights beside the model, settings that differ from
-    the paper's, whether attention is extended, and whether each frame begins from noise of its own."""
+    the paper's, whether attention is extended, whether each frame begins from noise of its own, and what decodes: the
+    model's decoder as it comes, the plain one, or one that remembers and nothing else."""
 
     name: str
     settings: dict[str, float | str] = field(default_factory=dict)
     memory: type[Memory] | str = FeatureBank
     extends: bool = True
     fresh_noise: bool = False
+    decoder: Literal["own", "plain", "remembering"] = "own"
 
     def runs_with(self, model: Model) -> bool:
         """Whether the model has the weights that this memory needs."""
+        if self.decoder == "remembering" and not remembers(model.vae):
+            return False
         return not isinstance(self.memory, str) or weights_of(model, self.memory).is_dir()
+
+    def decoded_by(self, model: Model) -> Model:
+        """The model with the decoder of this variant."""
+        return with_decoder(model, PLAIN) if self.decoder == "plain" else model
 
     def memory_for(self, model: Model) -> Memory:
         """The memory; raises `ModelError` where the model has no weights for it."""
@@ -75,7 +86,7 @@ def weights_of(model: Model, memory: str) -> Path:
     return Path(model.entry.source) / memory
 
 
-MEMORY_OFF = Variant("memory off", memory=NoMemory)
+MEMORY_OFF = Variant("memory off", memory=NoMemory, decoder="plain")
 BOTH = Variant("attention and fusion")
 STEADY = Variant("preset steady", MEMORY_PRESETS["steady"])
 TRAINED = tuple(Variant(name, memory=name) for name in TRAINED_MEMORIES)
@@ -89,6 +100,7 @@ VARIANTS: tuple[Variant, ...] = (
     *PARTS,
     STEADY,
     *TRAINED,
+    Variant("decoder alone", memory=NoMemory, decoder="remembering"),
     *(Variant(f"{each.name}, steadiness 0.8", {"steadiness": 0.8}, each.name) for each in TRAINED),
     *(Variant(f"steadiness {share:g}, memory off", {"steadiness": share}, NoMemory) for share in (0.5, 0.8, 0.9)),
     Variant("fresh noise, memory off", memory=NoMemory, fresh_noise=True),
