@@ -42,10 +42,12 @@ from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import TaskCancelledError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
 from app import credentials
 from demo import assets
+from demo.live.doors.languages import Languages
 from demo.live.limits import limits_from
 from demo.live.live import SOCKET_PATH, Live
 from deploy.plan import AUTH_VARIABLE, Engines, Replica, planned, shared_secret
@@ -129,7 +131,8 @@ class EngineReplica(WithEngine):
     def __serve_build_asgi_app__(self) -> Starlette:
         """What Ray serves; it takes `ENGINES_PREFIX` off each path."""
         wire = WebSocketRoute(SOCKET_PATH.removeprefix(ENGINES_PREFIX), self._live.socket)
-        return Starlette(routes=[wire, *assets.routes(ENGINES_PREFIX)], lifespan=self._lifespan)
+        routes = [wire, *assets.routes(ENGINES_PREFIX)]
+        return Starlette(routes=routes, lifespan=self._lifespan, middleware=[Middleware(Languages)])
 
 
 class PageReplica(WithEngine):
@@ -147,20 +150,32 @@ class PageReplica(WithEngine):
         from gradio import mount_gradio_app
 
         from demo.live.doors.crowd import BoundedCrowd
+        from demo.live.doors.kept_pages import KeptPages
         from demo.live.doors.streams import EndedStreams
         from demo.live.doors.upload_names import BoundedUploadNames
         from demo.live.doors.uploads import BoundedBodies
         from demo.page import page as demo_page
+        from demo.page.translations import translations
 
         routes = self._live.routes()
         app = FastAPI(routes=routes, lifespan=self._lifespan, docs_url=None, redoc_url=None, openapi_url=None)
         blocks = demo_page.build(self._live)
-        options = demo_page.launch_options()
-        mount_gradio_app(app, blocks, path="/", auth=self._auth, ssr_mode=False, run_history=False, **options)
+        others = translations(lambda: demo_page.build(self._live), blocks)
+        mount_gradio_app(
+            app,
+            blocks,
+            path="/",
+            app_kwargs={"middleware": [Middleware(KeptPages, translations=others)]},
+            auth=self._auth,
+            ssr_mode=False,
+            run_history=False,
+            **demo_page.launch_options(),
+        )
         app.add_middleware(BoundedUploadNames)
         for each in (BoundedBodies, BoundedCrowd):
             app.add_middleware(each, limits=self._live.limits, behind_proxy=self._behind_proxy)
         app.add_middleware(EndedStreams)
+        app.add_middleware(Languages)
         app.add_middleware(SayingGoodbye)
         return app
 

@@ -38,10 +38,16 @@ def translations(build: Callable[[], gr.Blocks], first: gr.Blocks) -> dict[str, 
 
 def _parts(page: gr.Blocks) -> list[Mapping[str, Any]]:
     async def described() -> dict[str, Any]:
-        return json.loads(json.dumps(page.get_config_file(), default=str))  # type: ignore[no-any-return]
+        return page.get_config_file()
 
-    # In a running loop, because Gradio makes one that it never closes where there is none.
-    return [each["props"] for each in asyncio.run(described())["components"]]
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        # Gradio makes a loop that it never closes where none is running.
+        config = asyncio.run(described())
+    else:
+        config = page.get_config_file()
+    return [each["props"] for each in json.loads(json.dumps(config, default=str))["components"]]
 
 
 def _translator(language: str, differences: Differences) -> Callable[[bytes], bytes]:
@@ -58,6 +64,9 @@ def _translator(language: str, differences: Differences) -> Callable[[bytes], by
 
 
 def _with(config: dict[str, Any], differences: Differences) -> dict[str, Any]:
+    # Whoever has yet to sign in is told of no components.
+    if "components" not in config:
+        return config
     for at, name, value in differences:
         config["components"][at]["props"][name] = value
     return config

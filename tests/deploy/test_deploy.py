@@ -34,6 +34,7 @@ from websockets.exceptions import WebSocketException
 from demo.live import wire
 from demo.live.limits import variable_of
 from demo.live.live import SOCKET_PATH
+from demo.words import LANGUAGES
 from deploy.__main__ import cpus_of_each, environment, parse
 from deploy.plan import AUTH_VARIABLE, SECRET_VARIABLE, Engines, PlanError, Replica, planned, shared_secret
 from pipeline.engine.memory_choice import loadable_memories
@@ -199,6 +200,9 @@ def test_the_page_and_its_tokens(server: Server) -> None:
     assert script.headers["content-type"].startswith("text/javascript")
     token = token_of(server.address)
     assert wire.Tokens(SECRET.encode()).visitor(token) == "anna"
+    german = httpx.get(f"http://{server.address}/", headers={"accept-language": "de"}).raise_for_status()
+    assert LANGUAGES["de"]["page"]["video"] in german.text
+    assert LANGUAGES["de"]["page"]["video"] not in page.text
 
 
 def token_of(address: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from gradio.route_utils import get_root_url
 from jinja2.utils import htmlsafe_json_dumps
@@ -33,8 +34,8 @@ class Kept:
 
 
 class KeptPages:
-    """ASGI middleware around Gradio's app, innermost. Where visitors sign in, each has a page of their own, and nothing
-    is kept."""
+    """ASGI middleware around Gradio's app, innermost. Where visitors sign in, each has a page of their own, which is
+    translated, and nothing is kept."""
 
     def __init__(self, app: ASGIApp, translations: Mapping[str, Callable[[bytes], bytes]] | None = None) -> None:
         """`translations` make an answer in another language of one in the first."""
@@ -45,10 +46,13 @@ class KeptPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
-        if path not in KEPT or scope["app"].auth is not None or scope["app"].auth_dependency is not None:
+        if path not in KEPT:
             await self._app(scope, receive, send)
             return
         language = language_in(scope)
+        if scope["app"].auth is not None or scope["app"].auth_dependency is not None:
+            await self._told_in(language, scope, receive, send)
+            return
         kept = self._kept.get((path, language)) or await self._made_once(scope, path, language)
         if kept is None:
             await self._app(scope, receive, send)
@@ -56,6 +60,20 @@ class KeptPages:
         content = kept.content.replace(kept.root, root_in(scope, path))
         headers = {"vary": "accept-language"} if self._translations else None
         await Response(content, media_type=kept.media_type, headers=headers)(scope, receive, send)
+
+    async def _told_in(self, language: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """What Gradio answers to this visitor, in their language."""
+        translated = self._translations.get(language)
+        if translated is None:
+            await self._app(scope, receive, send)
+            return
+        begun, content = await self._heard(scope, receive)
+        if begun["status"] == HTTPStatus.OK:
+            content = translated(content)
+        own = [(name, value) for name, value in begun["headers"] if name != b"content-length"]
+        length = (b"content-length", str(len(content)).encode())
+        await send({**begun, "headers": [*own, length, (b"vary", b"accept-language")]})
+        await send({"type": "http.response.body", "body": content})
 
     async def _made_once(self, scope: Scope, path: str, language: str) -> Kept | None:
         async with self._making:
@@ -68,21 +86,25 @@ class KeptPages:
 
     async def _made(self, scope: Scope, path: str) -> Kept | None:
         """What Gradio answers to a visitor of `STAND_IN`; `None` where that is no page."""
-        said: list[Message] = []
 
         async def nothing() -> Message:
             return {"type": "http.request", "body": b"", "more_body": False}
 
+        asked = scope | {"method": "GET", "query_string": b"", "headers": [(b"host", STAND_IN)], "scheme": "http"}
+        begun, content = await self._heard(asked, nothing)
+        if begun["status"] != HTTPStatus.OK:
+            return None
+        return Kept(content, dict(begun["headers"])[b"content-type"].decode("latin-1"), root_in(asked, path))
+
+    async def _heard(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+        """What Gradio answers: how that begins, and its content."""
+        said: list[Message] = []
+
         async def hear(message: Message) -> None:
             said.append(message)
 
-        asked = scope | {"method": "GET", "query_string": b"", "headers": [(b"host", STAND_IN)], "scheme": "http"}
-        await self._app(asked, nothing, hear)
-        if said[0]["status"] != 200:
-            return None
-        headers = dict(said[0]["headers"])
-        content = b"".join(each.get("body", b"") for each in said[1:])
-        return Kept(content, headers[b"content-type"].decode("latin-1"), root_in(asked, path))
+        await self._app(scope, receive, hear)
+        return said[0], b"".join(each.get("body", b"") for each in said[1:])
 
 
 def path_of(scope: Scope) -> str:

@@ -88,3 +88,14 @@ def test_where_visitors_sign_in_nobody_gets_another_ones_page() -> None:
             anna.post("/login", data={"username": "anna", "password": "secret"})
             assert anna.get("/config").json()["username"] == "anna"
         assert httpx.get(f"{address}/config").status_code == 401
+
+
+def test_where_visitors_sign_in_a_page_is_told_in_their_language_all_the_same() -> None:
+    loud = Middleware(KeptPages, translations={"de": bytes.upper})
+    for address in served(loud, auth=("anna", "secret")):
+        with httpx.Client(base_url=address, headers={"accept-language": "de"}) as anna:
+            anna.post("/login", data={"username": "anna", "password": "secret"})
+            assert "A WORD" in anna.get("/config").text
+            assert "a word" in anna.get("/config", headers={"accept-language": "en"}).text
+        refused = httpx.get(f"{address}/config", headers={"accept-language": "de"})
+        assert refused.status_code == 401 and refused.json()
