@@ -37,14 +37,14 @@ def translations(build: Callable[[], gr.Blocks], first: gr.Blocks) -> dict[str, 
 
 
 def _parts(page: gr.Blocks) -> list[Mapping[str, Any]]:
-    async def described() -> dict[str, Any]:
+    async def described() -> Any:
         return page.get_config_file()
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         # Gradio makes a loop that it never closes where none is running.
-        config = asyncio.run(described())
+        config: Any = asyncio.run(described())
     else:
         config = page.get_config_file()
     return [each["props"] for each in json.loads(json.dumps(config, default=str))["components"]]
