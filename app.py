@@ -87,7 +87,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--decoder",
         metavar="FILE",
         help="a tiny decoder that remembers the frame before, against flicker, such as TAESDV: a .safetensors file, or "
-        "owner/name/file.safetensors of the hub; plain: the model's own, without what it remembers",
+        "owner/name/file.safetensors of the hub; steadier: the embedded model's; plain: the model's own, without any",
     )
     parser.add_argument(
         "--adapter",

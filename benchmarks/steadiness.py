@@ -15,7 +15,7 @@ from benchmarks.measuring import report
 from benchmarks.scores.scores import PICTURES, Study, player_of, scores_of
 from benchmarks.scores.tables import clip_table, draw_plots, main_table, style_table, together
 from benchmarks.scores.variants import VARIANTS, named
-from pipeline import FrameSettings, ModelError, SettingsError, load_model
+from pipeline import FrameSettings, ModelError, SettingsError, load_model, with_decoder
 from pipeline.compute.host import keep_freed_memory
 from pipeline.frames.quality_clip import MODEL
 from pipeline.prompts.encoder import PromptEncoder
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steadiness", description=__doc__)
     names = [each.name for each in VARIANTS]
     parser.add_argument("--model", default="embedded", help="a model of the catalogue, or a folder (default: embedded)")
+    parser.add_argument("--decoder", default="", metavar="FILE", help="as with app.py: a decoder that remembers")
     parser.add_argument("--clips", type=int, default=len(CLIPS), help=f"how many clips, of {len(CLIPS)} (default: all)")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames a clip, at least 4 (default: {FRAMES})")
     parser.add_argument("--steps", type=int, default=2, help="denoising steps (default: 2)")
@@ -96,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         studies = [study_of(options, style) for style in options.styles]
         model = load_model(options.model)
+        if options.decoder:
+            model = with_decoder(model, options.decoder)
         variants = named(options.variants or [each.name for each in VARIANTS if each.runs_with(model)])
         prompts = PromptEncoder(model.text_encoders)
         players = [player_of(model, prompts, each) for each in variants]
@@ -114,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"python -m benchmarks.steadiness --model {model.name} --clips {options.clips} --frames {options.frames} "
         f"--steps {options.steps} --styles {' '.join(options.styles)} --seed {options.seed}"
     )
+    if options.decoder:
+        command = f"{command} --decoder {Path(options.decoder).name}"
     if options.variants:
         command = f"{command} --variants {shlex.join(options.variants)}"
     machine = report.machine(model.device, model.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
@@ -22,6 +23,7 @@ PLAIN = "plain"
 def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | None = None) -> Model:
     """The same model, which no engine has yet, with the decoder of a `.safetensors` file, or of one of the hub
     ("owner/name/file.safetensors"): TAESDV's, or another tiny one whose blocks remember, for the latents of the model.
+    One that lies in the model's own folder has a name: "steadier" is `steadier.safetensors` there.
     "plain" is the model's own without any memory, where that has one.
 
     Without `hub`, the Hugging Face hub, asked for what its cache on this machine does not hold. Raises `ModelError`.
@@ -34,7 +36,9 @@ def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | Non
             f"decoder {name!r} came for model {model.name!r}, whose own is {type(model.vae).__name__}; needed: a model "
             "with a tiny autoencoder. Take one of the catalogue, or leave --decoder out."
         )
-    file = (hub or Hub()).weights("decoder", name, "a .safetensors file, or owner/name/file.safetensors of the hub")
+    file = _of_the_model(model, name) or (hub or Hub()).weights(
+        "decoder", name, "a .safetensors file, or owner/name/file.safetensors of the hub"
+    )
     try:
         vae = with_recurrent_decoder(model.vae, load_file(file))
     except (OSError, ValueError, SafetensorError) as error:
@@ -43,6 +47,13 @@ def with_decoder(model: Model, name_or_file: str | PathLike[str], hub: Hub | Non
             "blocks remember, for this model's latents. Check the file."
         ) from error
     return replace(model, vae=vae, decoder=name)
+
+
+def _of_the_model(model: Model, name: str) -> Path | None:
+    """The decoder of this name in the model's folder."""
+    source = model.entry.source
+    file = source / f"{name}.safetensors" if isinstance(source, Path) and name.isidentifier() else None
+    return file if file is not None and file.is_file() else None
 
 
 def _with_plain_decoder(model: Model, hub: Hub) -> Model:

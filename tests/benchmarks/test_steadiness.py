@@ -36,6 +36,7 @@ from pipeline.memory.bank import LayerTokens
 from pipeline.memory.motion import save_motion
 from pipeline.prompts.encoder import PromptEncoder
 from tests.conftest import memory_rows
+from tests.support.weights.decoder_files import save_decoder
 from tests.support.weights.motion import lively_motion
 from training.clips.clips import Clip, draw_clip
 
@@ -100,6 +101,30 @@ def test_tables_plots_and_filmstrips_are_written(
     for name in pictures:
         with Image.open(tmp_path / name) as picture:
             assert picture.size > (300, 50)
+
+
+def test_a_decoder_that_remembers_is_compared_with_the_plain_one(
+    tiny_folder: Path, tiny_model: Model, tmp_path: Path
+) -> None:
+    decoder = save_decoder(tmp_path, tiny_model.vae)
+    arguments = [
+        "--model",
+        str(tiny_folder),
+        "--decoder",
+        str(decoder),
+        "--clips",
+        "1",
+        "--frames",
+        "4",
+        "--steps",
+        "1",
+    ]
+    arguments += ["--variants", "decoder alone", "--pictures", "--results", str(tmp_path)]
+    assert steadiness.main(arguments) == 0
+    (table,) = tmp_path.glob("steadiness-variants-*.csv")
+    off, alone = rows_of(table)
+    assert (off["variant"], alone["variant"]) == ("memory off", "decoder alone")
+    assert float(alone["from memory off"]) > 0 and int(alone["KiB"]) > int(off["KiB"])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from pipeline import Engine, FrameSettings, Model, ModelError, Session, load_mod
 from pipeline.calls import workshop
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
+from pipeline.frames.recurrent_decoder import remembers
 from pipeline.memory import create_memory
 from pipeline.models.parts import DECODER_FILE
 from pipeline.prompts.encoder import PromptEncoder
@@ -208,6 +209,20 @@ def test_its_plain_decoder_or_another_can_be_had(folder_with_decoder: Path, file
     )
     assert with_decoder(model, file).decoder == str(file)
     assert with_decoder(tiny_model, "plain") is tiny_model
+
+
+def test_one_in_the_models_folder_has_a_name(folder_with_decoder: Path) -> None:
+    (folder_with_decoder / DECODER_FILE).rename(folder_with_decoder / "calm.safetensors")
+    model = load_model(folder_with_decoder, device="cpu", dtype=torch.float32)
+    assert not remembers(model.vae)
+    calm = with_decoder(model, "calm")
+    assert remembers(calm.vae) and calm.decoder == "calm"
+    with pytest.raises(ModelError, match="needed: a .safetensors file"):
+        with_decoder(model, "wild")
+
+
+def test_the_embedded_model_has_one() -> None:
+    assert remembers(with_decoder(load_model("embedded", device="cpu"), "steadier").vae)
 
 
 def test_a_damaged_decoder_of_a_model_is_said(folder_with_decoder: Path) -> None:
