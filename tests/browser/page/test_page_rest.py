@@ -79,9 +79,10 @@ def test_who_turns_it_off_keeps_the_live_picture(page: Page) -> None:
 
 def test_a_recording_knows_of_it(page: Page) -> None:
     page.click("#record")
+    # What begins a recording is painted as well, so that the picture may be the live one by now.
     page.evaluate(KEEP_SIDES)
     stroke(page)
-    page.wait_for_function(f"() => window.sides.length > 2 && window.sides.at(-1) === {2 * TINY_SIZE}")
+    page.wait_for_function(f"() => window.sides.includes({TINY_SIZE}) && window.sides.at(-1) === {2 * TINY_SIZE}")
     with page.expect_download() as download:
         page.click("#record")
     events = read_recording(Path(download.value.path()).read_bytes()).events
