@@ -39,6 +39,9 @@ from training.things.carried import unpack_icons
 from training.things.icons import load_icons, write_icons
 from training.things.phrases import subjects
 
+STEADIER_FILE = "steadier.safetensors"
+"""In the finished model: the decoder that remembers, which is softer and not taken unasked."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -151,7 +154,7 @@ def train_all(run: Run) -> Path:
     export(load_parts(last), model)
     name_subjects(model, subjects(list(load_icons(folders.icons).rows)))
     remembering = _trained(run, run.plan.remembering, model)
-    shutil.copy2(remembering / DECODER_FILE, model / DECODER_FILE)
+    shutil.copy2(remembering / DECODER_FILE, model / STEADIER_FILE)
     return model
 
 

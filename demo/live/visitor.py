@@ -121,7 +121,7 @@ class Visitor:
     def new_notice(self) -> str | None:
         """What the engine has to say since it was asked last: `None` for nothing new, empty where that is over."""
         before, self._told = self._told, self._notice
-        return self._told if self._told != before else None
+        return told(self._told) if self._told != before else None
 
     def new_runtime(self) -> str | None:
         """What paints, if that is another than when it was asked last."""
@@ -219,7 +219,7 @@ class Visitor:
             self._metrics.frame_failed("engine")
             return wire.error_reply(word("live.failed"), sequence=frame.sequence)
         translation = future.result()
-        self._notice, self.runtime = told(translation.notice), translation.runtime
+        self._notice, self.runtime = translation.notice, translation.runtime
         if with_map:
             exists = translation.bank_map is not None
             self._map = wire.map_reply(exists, translation.bank_map, settings.fusion_threshold)

@@ -62,7 +62,9 @@ def start_uncollected() -> None:
 
 
 def collect_from_now_on() -> None:
-    """Look for garbage again, and no more at what is there by now: a walk through all of it would stop the engine."""
+    """Look for garbage once, then no more at what is there by now: a walk through all of it would stop the engine."""
+    # What is frozen is never freed, and the start may have left weights behind.
+    gc.collect()
     gc.freeze()
     gc.enable()
 

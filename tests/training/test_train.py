@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import training.train as training
-from pipeline import Engine, FrameSettings, load_model
+from pipeline import Engine, FrameSettings, load_model, with_decoder
 from pipeline.frames.recurrent_decoder import remembers
 from pipeline.models.load import find_entry
 from tests.support.icons import simple_icons
@@ -62,7 +62,7 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
 
 
 def test_it_comes_with_a_decoder_that_remembers(work: Path) -> None:
-    model = load_model(work / "model", dtype=torch.float32)
+    model = with_decoder(load_model(work / "model", dtype=torch.float32), "steadier")
     assert remembers(model.vae)
     with Engine(model, size=(64, 64)) as engine:
         session = engine.open()

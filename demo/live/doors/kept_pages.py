@@ -68,7 +68,7 @@ class KeptPages:
             await self._app(scope, receive, send)
             return
         begun, content = await self._heard(scope, receive)
-        if begun["status"] == HTTPStatus.OK:
+        if begun["status"] == HTTPStatus.OK and content:
             content = translated(content)
         own = [(name, value) for name, value in begun["headers"] if name != b"content-length"]
         length = (b"content-length", str(len(content)).encode())
