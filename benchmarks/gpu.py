@@ -34,7 +34,7 @@ from benchmarks.card.visitors import (
 from benchmarks.measuring import plots, report
 from benchmarks.measuring.options import numbers
 from pipeline import Model
-from pipeline.calls.graphs import recorder_for
+from pipeline.calls.recordings import recorder_for
 from pipeline.compute.host import in_passing_thread
 
 VISITORS, STEPS, QUICK_STEPS = (1, 8, 4, 16), (2, 4, 1), (2,)

@@ -19,7 +19,9 @@ from benchmarks.card.shapes import recurrent_codec_of
 from benchmarks.measuring import report
 from benchmarks.measuring.drawing import moving_drawing
 from pipeline import Engine, FrameSettings, Model
-from pipeline.calls.graphs import RecordedUnet, recorder_for
+from pipeline.calls.graphs import RecordedCodec, RecordedUnet
+from pipeline.calls.plain_codec import PlainCodec
+from pipeline.calls.recordings import recorder_for
 from pipeline.calls.streams import streams_for
 from pipeline.compute.kernels import Kernels, choose_kernels
 from pipeline.engine.stream import StreamState
@@ -83,7 +85,8 @@ def drawn_frames(size: tuple[int, int], count: int = DRAWN_FRAMES) -> list[Frame
 def stage_row(model: Model, size: tuple[int, int], stage: Stage, ceilings: Ceilings, kernels: Kernels) -> report.Row:
     """Milliseconds of each stage for `stage.rows` frames at once, and what the UNet's call asks for."""
     device, frames = model.device, drawn_frames(size)
-    with translating(model, size, stage.memory, kernels) as translator, torch.inference_mode():
+    with translating(model, size, stage.memory, kernels) as eager, torch.inference_mode():
+        translator = replace(eager, codec=codec_of(model, stage.execution))
         pairs = full_pairs(translator, frames, stage)
         inputs, call = unet_inputs(translator, pairs)
         runner = runner_of(model, stage.execution)
@@ -110,7 +113,7 @@ def stage_row(model: Model, size: tuple[int, int], stage: Stage, ceilings: Ceili
         "rows": stage.rows,
         "memory": stage.memory,
         "bank": f"{stage.bank:g}",
-        "UNet calls": stage.execution,
+        "calls": stage.execution,
         "encode": encode_ms,
         "UNet": unet_ms,
         "renewal": renewal_ms,
@@ -155,6 +158,11 @@ def unet_inputs(translator: Translator, pairs: Sequence[Any]) -> tuple[UnetInput
 def runner_of(model: Model, execution: Execution) -> UnetRunner:
     """What makes the calls: "graphs" needs a device that records them."""
     return predicted if execution == "eager" else RecordedUnet(recorder_for(model.device), calls_before=1)
+
+
+def codec_of(model: Model, execution: Execution) -> PlainCodec:
+    """What decodes, as `runner_of`."""
+    return PlainCodec() if execution == "eager" else RecordedCodec(recorder_for(model.device), calls_before=1)
 
 
 def stages(quick: bool, rows: Sequence[int], ways: Sequence[Execution] = EXECUTIONS) -> list[Stage]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,12 +17,14 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from pipeline.calls.compiling import MemorySource
-from pipeline.calls.graphs import copy_all, inputs_read, kind_of
+from pipeline.calls.graphs import inputs_read, kind_of
+from pipeline.calls.plain_codec import PlainCodec
+from pipeline.calls.recordings import copy_all
 from pipeline.calls.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.calls.workshop import Order, Ready, Workshop, kind_name
 from pipeline.compute.trees import mapped, signature_of, tensors_in
-from pipeline.frames.codec import Autoencoder, encode
-from pipeline.frames.recurrent_decoder import Remembered, apart, decode_after, joined
+from pipeline.frames.codec import Autoencoder
+from pipeline.frames.recurrent_decoder import Remembered, joined
 from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
 
 log = logging.getLogger(__name__)
@@ -180,28 +182,6 @@ class CompiledUnet:
             return inputs.samples.new_zeros(len(inputs.samples), unet.config.out_channels, *inputs.samples.shape[2:])
 
         return run
-
-
-class PlainCodec:
-    """The codec as it is."""
-
-    def prepare(self, vae: Autoencoder, pixels: Tensor, latents: Tensor, later: bool) -> None:
-        """Have calls with these compiled before they come, where any are, as `Kinds.prepare` does."""
-
-    def encode(self, vae: Autoencoder, pixels: Tensor) -> Tensor:
-        """Pixels `[B, 3, H, W]` to latents in the UNet's scale, float32."""
-        return encode(vae, pixels).float()
-
-    def decode(
-        self, vae: Autoencoder, latents: Tensor, before: Sequence[Remembered]
-    ) -> tuple[Tensor, list[Remembered]]:
-        """Latents `[B, C, h, w]` to pixels, which the next call may overwrite, and what each row leaves for its next
-        frame; `before` is what each one's last frame has left."""
-        pixels, left = self._decoded(vae, latents, joined(vae, latents, before))
-        return pixels, apart(left, len(latents))
-
-    def _decoded(self, vae: Autoencoder, latents: Tensor, before: Remembered) -> tuple[Tensor, Remembered]:
-        return decode_after(vae, latents, before)
 
 
 class CompiledCodec(PlainCodec):

@@ -1,79 +1,28 @@
-"""UNet calls that are recorded once and then replayed: the CPU launches one thing instead of two thousand.
+"""UNet calls, and those of tiny decoders, that are recorded once and then replayed, where the device has recordings.
 
-A recording reads and writes fixed places in the device's memory. What a call takes is copied there, the memory's tokens
-too, which is little beside what the call itself moves. Calls of one kind share a recording: the same number of rows, of
-the same shapes, with banks of one size. All others, and the first calls of each kind, are made as ever, by the same
-code: so the page works from its first second, and a recording changes nothing but the time.
+Calls of one kind share a recording: the same number of rows, of the same shapes, with banks of one size. The memory's
+tokens are among what is copied into its places.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor
 
-from pipeline.compute.trees import mapped, signature_of, tensors_in
+from pipeline.calls.plain_codec import PlainCodec
+from pipeline.calls.recordings import CALLS_BEFORE, MOST_RECORDINGS, Recorder, Recordings, recorder_for
+from pipeline.compute.trees import signature_of
+from pipeline.frames.codec import Autoencoder
+from pipeline.frames.recurrent_decoder import Remembered
 from pipeline.models.unet_call import UnetInputs, UnetRunner, predicted
 
 Graphs = Literal["auto", "off"]
 GRAPHS: tuple[Graphs, ...] = ("auto", "off")
-CALLS_BEFORE = 4
-"""Calls of a kind that are made as ever before one is recorded: kernels are compiled and chosen in them, and what comes
-once does not come back."""
-MOST_RECORDINGS = 8
-MOST_KINDS = 256
-
-Result = TypeVar("Result")
-log = logging.getLogger(__name__)
-
-
-class Recorder(Protocol):
-    """A way to do some work again without the code that describes it."""
-
-    def recorded(self, work: Callable[[], Result]) -> tuple[Result, Callable[[], object]]:
-        """What `work` returns, whose tensors hold nothing yet, and what does that work: it reads what the tensors that
-        `work` read hold by then, and fills those that were returned."""
-
-
-class CudaRecorder:
-    """CUDA graphs, all in one pool: what one of them leaves is used up before the next is replayed."""
-
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def recorded(self, work: Callable[[], Result]) -> tuple[Result, Callable[[], object]]:
-        # Once as ever: nothing may be compiled, loaded or chosen while it is recorded.
-        work()
-        graph = torch.cuda.CUDAGraph()
-        # Sessions are parked from other threads, whose copies must not spoil the recording.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            result = work()
-        return result, graph.replay
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One recorded call: `inputs` are the places it reads, `prediction` and `present`, what a memory is left with,
-    those that it fills."""
-
-    inputs: UnetInputs
-    prediction: Tensor
-    present: dict[str, Any]
-    replay: Callable[[], object]
-
-    def predicted(self, inputs: UnetInputs) -> Tensor:
-        """The prediction for these inputs, `[B, C, h, w]` float32: good until the next call of any recording."""
-        copy_all(list(tensors_in(inputs_read(inputs))), list(tensors_in(inputs_read(self.inputs))))
-        self.replay()
-        if inputs.memory is not None:
-            inputs.memory.present.update(self.present)
-        return self.prediction
 
 
 class RecordedUnet:
@@ -82,58 +31,52 @@ class RecordedUnet:
     def __init__(
         self, recorder: Recorder, calls_before: int = CALLS_BEFORE, most_recordings: int = MOST_RECORDINGS
     ) -> None:
-        self._recorder = recorder
-        self._calls_before = calls_before
-        self._most_recordings = most_recordings
-        # Both hold the kind that was used last at their end; `None` where no recording could be made.
-        self._recordings: OrderedDict[Hashable, Recording | None] = OrderedDict()
-        self._seen: OrderedDict[Hashable, int] = OrderedDict()
+        self._recordings = Recordings(recorder, "a UNet call", calls_before, most_recordings)
 
     def __call__(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Tensor:
+        """`[B, C, h, w]` float32: good until the next call of any recording."""
         kind = kind_of(inputs)
         if kind is None:
             return predicted(unet, inputs)
-        if kind not in self._recordings and self._is_due(kind):
-            self._recordings[kind] = self._recorded(unet, inputs)
-            if len(self._recordings) > self._most_recordings:
-                self._recordings.popitem(last=False)
-        recording = self._recordings.get(kind)
+        read = inputs_read(inputs)
+        recording = self._recordings.of(kind, read, lambda places: left_by(unet, reading(inputs, places)))
         if recording is None:
             return predicted(unet, inputs)
-        self._recordings.move_to_end(kind)
-        return recording.predicted(inputs)
+        prediction, present = recording.done(read)
+        if inputs.memory is not None:
+            inputs.memory.present.update(present)
+        return prediction  # type: ignore[no-any-return]
 
     @property
     def recordings(self) -> int:
         """How many there are."""
-        return sum(each is not None for each in self._recordings.values())
+        return self._recordings.count
 
     def forget(self) -> None:
-        """Drop all recordings, and with them their memory: after weights were put to another place, they would read
-        the old ones. Weights that are changed in place are read as they are."""
-        self._recordings.clear()
-        self._seen.clear()
+        """Drop all recordings, as `Recordings.forget` does."""
+        self._recordings.forget()
 
-    def _is_due(self, kind: Hashable) -> bool:
-        count = self._seen.pop(kind, 0) + 1
-        self._seen[kind] = count
-        if len(self._seen) > MOST_KINDS:
-            self._seen.popitem(last=False)
-        return count > self._calls_before
 
-    def _recorded(self, unet: UNet2DConditionModel, inputs: UnetInputs) -> Recording | None:
-        rows = len(inputs.samples)
-        try:
-            places = placed(inputs)
-            (prediction, present), replay = self._recorder.recorded(lambda: left_by(unet, places))
-        except torch.OutOfMemoryError:
-            log.warning("no memory is left to record a UNet call of %d rows: all recordings are given up", rows)
-            self.forget()
-            return None
-        except RuntimeError as reason:
-            log.warning("a UNet call of %d rows cannot be recorded (%s): it is made as ever", rows, reason)
-            return None
-        return Recording(places, prediction, present, replay)
+class RecordedCodec(PlainCodec):
+    """The codec, whose tiny decoder is replayed: a large one is worth more than its launches. One thread at a time."""
+
+    def __init__(
+        self, recorder: Recorder, calls_before: int = CALLS_BEFORE, most_recordings: int = MOST_RECORDINGS
+    ) -> None:
+        """`recorder` is its own: it decodes beside the UNet's calls, whose memory it must not share."""
+        self._recordings = Recordings(recorder, "a decoder's call", calls_before, most_recordings)
+
+    @property
+    def recordings(self) -> int:
+        """How many there are."""
+        return self._recordings.count
+
+    def _decoded(self, vae: Autoencoder, latents: Tensor, before: Remembered) -> tuple[Tensor, Remembered]:
+        if not isinstance(vae, AutoencoderTiny):
+            return super()._decoded(vae, latents, before)
+        whole, inputs = super()._decoded, (latents, before)
+        recording = self._recordings.of(signature_of(inputs), inputs, lambda places: whole(vae, *places))
+        return whole(vae, latents, before) if recording is None else recording.done(inputs)
 
 
 def left_by(unet: UNet2DConditionModel, inputs: UnetInputs) -> tuple[Tensor, dict[str, Any]]:
@@ -153,17 +96,9 @@ def inputs_read(inputs: UnetInputs) -> UnetInputs:
     return replace(inputs, memory=None if inputs.memory is None else inputs.memory.reads)
 
 
-def placed(inputs: UnetInputs) -> UnetInputs:
-    """The same inputs in places of their own."""
-    own: UnetInputs = mapped(inputs_read(inputs), lambda tensor: tensor.clone())
-    return own if inputs.memory is None else replace(own, memory=inputs.memory.reading(own.memory))
-
-
-def copy_all(sources: list[Tensor], destinations: list[Tensor]) -> None:
-    """Copy each source into its destination, of its shape and dtype: one kernel for all tensors of a dtype."""
-    for dtype in {each.dtype for each in sources}:
-        pairs = [pair for pair in zip(destinations, sources, strict=True) if pair[0].dtype == dtype]
-        torch._foreach_copy_([place for place, _ in pairs], [tensor for _, tensor in pairs])
+def reading(inputs: UnetInputs, places: UnetInputs) -> UnetInputs:
+    """The inputs of `inputs_read` as those of a call again, whose memory is like that of `inputs`."""
+    return places if inputs.memory is None else replace(places, memory=inputs.memory.reading(places.memory))
 
 
 def unet_runner(device: torch.device, graphs: Graphs) -> UnetRunner:
@@ -172,6 +107,7 @@ def unet_runner(device: torch.device, graphs: Graphs) -> UnetRunner:
     return predicted if recorder is None or graphs == "off" else RecordedUnet(recorder)
 
 
-def recorder_for(device: torch.device) -> Any:
-    """The device's `Recorder`; `None` for one that has none."""
-    return CudaRecorder() if device.type == "cuda" else None
+def codec_runner(device: torch.device, graphs: Graphs) -> PlainCodec:
+    """What encodes and decodes for an engine on this device, as `unet_runner`."""
+    recorder = recorder_for(device)
+    return PlainCodec() if recorder is None or graphs == "off" else RecordedCodec(recorder)

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.calls.compiled import Compiled, CompiledCodec, CompiledUnet, Kinds, PlainCodec
+from pipeline.calls.compiled import Compiled, CompiledCodec, CompiledUnet, Kinds
 from pipeline.calls.compiling import MemorySource
-from pipeline.calls.graphs import Graphs, unet_runner
+from pipeline.calls.graphs import Graphs, codec_runner, unet_runner
+from pipeline.calls.plain_codec import PlainCodec
 from pipeline.calls.runtimes import OPENVINO, PYTORCH, Used
 from pipeline.calls.streams import streams_for
 from pipeline.calls.workshop import Workshop, can_compile
@@ -137,12 +138,16 @@ class Engine:
             adapter=adapter,
             depth=depth_model_for(loaded.values(), model.device, hub),
             runner=self._runner_with(self._compiled),
-            codec=CompiledCodec(self._kinds) if self._kinds else PlainCodec(),
+            codec=CompiledCodec(self._kinds) if self._kinds else codec_runner(model.device, graphs),
             used=self._kinds.used if self._kinds else Used(),
             streams=streams_for(model.device),
         )
         unrecorded = choice.running(predicted) if choice else predicted
-        self._finer = finer_translator(translator, translator.runner if self._kinds else unrecorded)
+        self._finer = finer_translator(
+            translator,
+            translator.runner if self._kinds else unrecorded,
+            translator.codec if self._kinds else PlainCodec(),
+        )
         self._observers: list[Observer] = []
         self._translator = translator
         self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room, self.size[0] * self.size[1])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.calls.plain_codec import PlainCodec
 from pipeline.calls.streams import OneStream
 from pipeline.compute.devices import settle
 from pipeline.engine.session import Session
@@ -51,10 +52,10 @@ def alone(settings: FrameSettings) -> FrameSettings:
     return settings.changed(bank_frames=0.0, steadiness=0.0, pipelined="off")
 
 
-def finer_translator(translator: Translator, runner: UnetRunner) -> Translator:
-    """A translator of the same parts whose UNet calls are made by `runner`, one after another. On a card nothing is
-    recorded for a size that comes now and then."""
-    return replace(translator, runner=runner, streams=OneStream())
+def finer_translator(translator: Translator, runner: UnetRunner, codec: PlainCodec) -> Translator:
+    """A translator of the same parts whose calls are made by `runner` and `codec`, one after another. On a card nothing
+    is recorded for a size that comes now and then."""
+    return replace(translator, runner=runner, codec=codec, streams=OneStream())
 
 
 def rested_picture(translator: Translator, resting: Resting, waits: Callable[[], bool]) -> Frame | None:

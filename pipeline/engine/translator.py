@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.calls.compiled import PlainCodec
+from pipeline.calls.plain_codec import PlainCodec
 from pipeline.calls.runtimes import Used
 from pipeline.calls.streams import Arriving, OneStream, Streams
 from pipeline.compute.devices import leaving, numbers_on, sent

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from pipeline import Engine, FrameSettings, Model, load_control
 from pipeline.calls import graphs as graphs_module
-from pipeline.calls.graphs import RecordedUnet, kind_of, unet_runner
+from pipeline.calls.graphs import RecordedCodec, RecordedUnet, codec_runner, kind_of, unet_runner
+from pipeline.calls.plain_codec import PlainCodec
+from pipeline.calls.recordings import CudaRecorder
 from pipeline.compute.trees import mapped, signature_of, tensors_in
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
@@ -207,6 +210,29 @@ def test_weights_changed_in_place_are_read_as_they_are(plain_model: Model, unet:
     assert runner.recordings == 0
 
 
+def test_a_tiny_decoder_is_recorded_too(tiny_model: Model) -> None:
+    recorder, nothing = Again(), [(), ()]
+    codec = RecordedCodec(recorder, calls_before=2)
+    with torch.inference_mode():
+        for call in range(5):
+            latents = torch.randn(2, int(tiny_model.vae.config.latent_channels), 4, 4)
+            pixels, _ = codec.decode(tiny_model.vae, latents, nothing)
+            assert torch.equal(pixels, PlainCodec().decode(tiny_model.vae, latents, nothing)[0])
+            assert recorder.recorded_works == (call >= 2) and recorder.replays == max(0, call - 1)
+        codec.decode(tiny_model.vae, latents[:1], nothing[:1])
+    assert recorder.recorded_works == codec.recordings == 1
+
+
+def test_a_large_decoder_is_not_recorded() -> None:
+    large = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, sample_size=8)
+    recorder, latents = Again(), torch.randn(1, 4, 4, 4)
+    codec = RecordedCodec(recorder, calls_before=0)
+    with torch.inference_mode():
+        pixels, left = codec.decode(large, latents, [()])
+        assert torch.equal(pixels, PlainCodec().decode(large, latents, [()])[0]) and left == [()]
+    assert recorder.recorded_works == 0
+
+
 def test_rows_with_banks_of_different_sizes_are_of_no_kind() -> None:
     @dataclass(frozen=True)
     class Call:
@@ -256,6 +282,7 @@ def test_the_switch(
 
 def test_a_processor_records_nothing() -> None:
     assert unet_runner(torch.device("cpu"), "auto") is predicted
+    assert type(codec_runner(torch.device("cpu"), "auto")) is PlainCodec
 
 
 def test_trees_are_walked_in_one_order_whatever_they_are_made_of() -> None:
@@ -286,7 +313,7 @@ def test_on_a_card_recordings_paint_what_calls_paint(tiny_folder: Any, way: Dist
     from pipeline import load_model
 
     model = in_the_way(load_model(tiny_folder, device="cuda", dtype=torch.float32), way)
-    runner = RecordedUnet(graphs_module.CudaRecorder(), calls_before=2)
+    runner = RecordedUnet(CudaRecorder(), calls_before=2)
     expected, pictures = painted(model, predicted), painted(model, runner)
     assert runner.recordings > 0
     for some, others in zip(pictures, expected, strict=True):

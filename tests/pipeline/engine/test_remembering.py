@@ -14,6 +14,10 @@ from PIL import Image
 
 from pipeline import Engine, FrameSettings, Model, ModelError, Session, load_model, with_decoder
 from pipeline.calls import workshop
+from pipeline.calls.graphs import RecordedCodec
+from pipeline.calls.plain_codec import PlainCodec
+from pipeline.calls.recordings import CudaRecorder
+from pipeline.calls.streams import streams_for
 from pipeline.engine.translator import Translator
 from pipeline.frames.codec import Frame
 from pipeline.frames.recurrent_decoder import remembers
@@ -24,6 +28,7 @@ from pipeline.recording.recording import FrameSent, Recording, packed, read_reco
 from pipeline.recording.replay import main, replayed
 from pipeline.recording.replay_files import encoded
 from tests.pipeline.calls.test_compiled import Here
+from tests.pipeline.calls.test_graphs import Again
 from tests.pipeline.engine.test_lanes import Ground, Visitor, alone, assert_alike
 from tests.support.weights.decoder_files import save_decoder
 
@@ -124,6 +129,40 @@ def test_pipelined_frames_are_those_of_one_after_another(fresh: Model) -> None:
         ground.flush()
     assert max(tick.rows for tick in ground.ticks) > 1
     assert_alike(visitor.pictures, expected)
+
+
+def pictures_of_two(model: Model, codec: PlainCodec) -> list[Frame]:
+    """Of visitors of whom the second comes later and goes earlier, on whatever device the model is."""
+    opened = create_memory("none", model.entry.memory_layout, "sdpa")
+    encoder = PromptEncoder(model.text_encoders)
+    translator = Translator(model, opened, encoder, model.schedule, codec=codec, streams=streams_for(model.device))
+    visitors = [Visitor(number, [SETTINGS]) for number in range(2)]
+    with opened.installed(model.unet):
+        ground = Ground(translator)
+        for turn in range(10):
+            for visitor in visitors if 2 <= turn < 7 else visitors[:1]:
+                ground.send(visitor)
+            ground.tick()
+        ground.flush()
+    return [picture for visitor in visitors for picture in visitor.pictures]
+
+
+def test_its_calls_are_recorded_bit_for_bit(fresh: Model) -> None:
+    codec = RecordedCodec(Again(), calls_before=1)
+    assert same(pictures_of_two(fresh, codec), pictures_of_two(fresh, PlainCodec()))
+    assert codec.recordings == 2
+
+
+@pytest.mark.gpu
+def test_on_a_card_its_recordings_draw_what_it_draws(tiny_folder: Path, file: Path) -> None:
+    """To the rounding of kernels that may be chosen differently: at most one value of 255."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    model = with_decoder(load_model(tiny_folder, device="cuda", dtype=torch.float32), file)
+    codec = RecordedCodec(CudaRecorder(), calls_before=1)
+    pairs = zip(pictures_of_two(model, codec), pictures_of_two(model, PlainCodec()), strict=True)
+    assert max(int(np.abs(one.astype(int) - other).max()) for one, other in pairs) <= 1
+    assert codec.recordings == 2
 
 
 @pytest.mark.skipif(not workshop.is_installed(), reason="needs openvino and onnx")
