@@ -45,7 +45,7 @@ def test_the_model_loads_and_paints(work: Path) -> None:
     assert picture.size == (64, 64)
 
 
-def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
+def test_every_stage_leaves_a_sheet_and_changes_the_model_and_the_first_alone_its_decoder(work: Path) -> None:
     stages = [stage.name for stage in PLANS["tiny"].stages]
     assert {file.name.rsplit("_", 1)[0] for file in (work / "sheets").iterdir() if file.name != "scores.txt"} == {
         "meaning",
@@ -56,7 +56,7 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model(work: Path) -> None:
     codecs = [each.codec.decoder.state_dict() for each in ends]
     unets = [each.unet.conv_in.weight for each in ends]
     assert not torch.equal(codecs[0]["layers.0.weight"], codecs[1]["layers.0.weight"])
-    assert torch.equal(codecs[1]["layers.0.weight"], codecs[2]["layers.0.weight"])
+    assert all(torch.equal(codecs[1]["layers.0.weight"], each["layers.0.weight"]) for each in codecs[2:])
     assert torch.equal(unets[0], unets[1])
     assert all(not torch.equal(one, other) for one, other in zip(unets[1:], unets[2:], strict=False))
 

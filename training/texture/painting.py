@@ -86,7 +86,9 @@ class Painting:
             module.to(device)
         self.parts.unet.to(memory_format=torch.channels_last)
         self.parts.codec.to(memory_format=torch.channels_last)
-        self.parts.codec.encoder.requires_grad_(False)
+        # A decoder that learned along would exaggerate what latents predicted in one step show too weakly: it would
+        # draw a weave where nothing is.
+        self.parts.codec.requires_grad_(False)
         self.halved = Halved(self.parts.unet)
         fast = Parts(self.halved.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
         self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
@@ -105,13 +107,8 @@ class Painting:
         self.pictures = Pictures(data)
         self.features: Features = load_features(features).to(self.device)
         self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
-        decoder = list(self.parts.codec.decoder.parameters())
-        self.shipped = [*self.shipped, *decoder]
-        self.groups += [
-            {"params": decoder, "times": 0.5},
-            {"params": list(self.judge.parameters()), "times": 0.5, "judge": True, "weight_decay": 0.0},
-        ]
-        self.modules |= {"codec": self.parts.codec, "judge": self.judge}
+        self.groups.append({"params": list(self.judge.parameters()), "times": 0.5, "judge": True, "weight_decay": 0.0})
+        self.modules["judge"] = self.judge
 
     def open(self) -> AbstractContextManager[object]:
         """The UNet takes calls with a memory, here one of nothing."""
@@ -186,8 +183,7 @@ class Painting:
     def _as_pictures(
         self, rng: np.random.Generator, sample: Sample, predicted: Tensor, share: float, notes: Notes
     ) -> Tensor:
-        """Crops of the first samples, decoded, against features, textures, judges; and the last one's true latents,
-        which the decoder has to go on drawing well."""
+        """Crops of the first samples, decoded, against features, textures and judges."""
         count = self.plan.judged
         height, width = predicted.shape[-2:]
         crop = min(CROP, height)
@@ -199,10 +195,8 @@ class Painting:
         target = as_tensor(np.stack([self.pictures.rendering(row, *places) for row in rows[:count]]), self.device)
         wanted = torch.lerp(source, target, share_of_style(sample.draw.strength[:count])[:, None, None, None])
         with half_precision(self.device):
-            anchored = torch.cat([predicted[:count], sample.targets[:1]])[window]
-            output = self.painter.decoded(anchored)
-        anchor = output[count:] - target[:1]
-        output, looks = output[:count], sample.looks[:count]
+            output = self.painter.decoded(predicted[:count][window])
+        looks = sample.looks[:count]
         ours = self.features(output)
         with torch.no_grad():
             theirs = self.features(wanted)
@@ -222,11 +216,10 @@ class Painting:
             texture=float(texture.detach()),
             judging=float(judging.detach()),
             sharpness=float(sharpness),
-            anchor=float(anchor.detach().abs().mean()) * 127.5,
         )
         heard = 0.09 * min(1.0, share / JUDGES_FROM)
         painted = 0.6 * plain + 0.3 * edge_loss(output, wanted) + 0.4 * content + 0.15 * texture
-        return painted + 0.5 * matching + heard * fooling + judging + 0.25 * anchor.abs().mean()
+        return painted + 0.5 * matching + heard * fooling + judging
 
 
 def known_parts(start: Path, things: list[str]) -> Parts:
