@@ -42,6 +42,8 @@ from training.things.phrases import phrase, vocabulary
 CROP = 16
 """Latents of a crop that is judged as a picture: decoding costs more than the UNet."""
 NAMING = 0.3
+HEARD, MATCHING = 0.25, 3.0
+"""How loud judges are beside what is measured, and in that how much the likeness of a judge's features counts."""
 JUDGES_FROM = 0.05
 """Share of the stage before judges are listened to: they have to learn first."""
 
@@ -107,7 +109,7 @@ class Painting:
         self.pictures = Pictures(data)
         self.features: Features = load_features(features).to(self.device)
         self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
-        self.groups.append({"params": list(self.judge.parameters()), "times": 0.5, "judge": True, "weight_decay": 0.0})
+        self.groups.append({"params": list(self.judge.parameters()), "times": 1.0, "judge": True, "weight_decay": 0.0})
         self.modules["judge"] = self.judge
 
     def open(self) -> AbstractContextManager[object]:
@@ -197,19 +199,19 @@ class Painting:
         with half_precision(self.device):
             output = self.painter.decoded(predicted[:count][window])
         looks = sample.looks[:count]
-        ours = self.features(output)
+        shown = output.detach().requires_grad_()
+        ours = self.features(shown)
         with torch.no_grad():
             theirs = self.features(wanted)
         content, texture = feature_losses(ours, theirs)
         with half_precision(self.device):
             with held(self.judge):
-                fooled, matched = self.judge(ours, output, source, looks)
+                fooled, matched = self.judge(ours, shown, source, looks)
             true, goal = self.judge(theirs, wanted, source, looks)
-            seen, _ = self.judge([each.detach() for each in ours], output.detach(), source, looks)
-            matching = matching_loss(matched, goal)
-        fooling, judging = fooling_loss(fooled), judging_loss(true, seen)
-        plain = (output - wanted).abs().mean()
-        sharpness = edge_strength(output.detach()) / (edge_strength(wanted) + 1e-6)
+            seen, _ = self.judge([each.detach() for each in ours], shown.detach(), source, looks)
+        judging = judging_loss(true, seen)
+        plain = (shown - wanted).abs().mean()
+        sharpness = edge_strength(shown.detach()) / (edge_strength(wanted) + 1e-6)
         notes.add(
             plain=float(plain.detach()) * 127.5,
             content=float(content.detach()),
@@ -217,9 +219,18 @@ class Painting:
             judging=float(judging.detach()),
             sharpness=float(sharpness),
         )
-        heard = 0.09 * min(1.0, share / JUDGES_FROM)
-        painted = 0.6 * plain + 0.3 * edge_loss(output, wanted) + 0.4 * content + 0.15 * texture
-        return painted + 0.5 * matching + heard * fooling + judging
+        painted = 0.6 * plain + 0.3 * edge_loss(shown, wanted) + 0.4 * content + 0.15 * texture
+        heard = HEARD * min(1.0, share / JUDGES_FROM)
+        judged = fooling_loss(fooled) + MATCHING * matching_loss(matched, goal)
+        return (output * balanced_gradient(shown, painted, judged, heard)).sum() + judging
+
+
+def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, heard: float) -> Tensor:
+    """The gradient of `painted` at the pictures, and that of `judged` at `heard` of its norm, as in VQGAN (Esser et
+    al., CVPR 2021, equation 7): a judge's grows and shrinks with what it has learnt."""
+    (first,) = torch.autograd.grad(painted, pictures, retain_graph=True)
+    (second,) = torch.autograd.grad(judged, pictures)
+    return first + second * (heard * first.norm() / (second.norm() + 1e-12))
 
 
 def known_parts(start: Path, things: list[str]) -> Parts:

@@ -16,6 +16,7 @@ from training.meaning.shards import SetPlan, write_shard
 from training.texture.features import feature_losses, load_features, write_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
 from training.texture.loop import Halved, Pace
+from training.texture.painting import balanced_gradient
 from training.texture.pictures import Pictures
 from training.things.carried import pack_icons, unpack_icons
 from training.things.icons import load_icons
@@ -70,6 +71,14 @@ def test_a_judge_learns_to_tell_and_is_left_alone_while_it_is_held() -> None:
     (fooling_loss(scores) + matching_loss(matched, [each.detach() + 1 for each in matched])).backward()
     assert picture.grad.abs().sum() > 0
     assert all(each.grad is None for each in judge.parameters())
+
+
+def test_a_judge_is_as_loud_as_it_is_said_whatever_it_gives() -> None:
+    pictures = torch.rand(2, 3, 4, 4, requires_grad=True)
+    (measured,) = torch.autograd.grad(pictures.square().sum(), pictures)
+    for heard, size in ((0.25, 1e-4), (0.25, 1.0), (0.25, 1e4), (0.0, 1.0)):
+        both = balanced_gradient(pictures, pictures.square().sum(), size * pictures.sin().sum(), heard)
+        assert float((both - measured).norm() / measured.norm()) == pytest.approx(heard, rel=1e-4)
 
 
 def test_a_pace_ends_by_steps_or_minutes_and_its_rate_falls_at_the_end() -> None:
