@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 FEW_STEPS = ("auto", "lcm", "turbo", "euler", "tcd", "none")
+PRECISIONS = ("auto", "float16", "bfloat16", "float32")
 DEFAULT_PORT = 7860
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
@@ -94,6 +95,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="let visitors give a picture that theirs are to be like: like-sd15, like-plus-sd15, like-sdxl, ..., or a "
         ".safetensors file or owner/name/file.safetensors of the hub with the folder image_encoder beside it",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="what the networks compute in: auto (float16 on CUDA, bfloat16 on a CPU with instructions for it, else "
+        "float32), or one of these, such as float32 where pictures come out black",
     )
     parser.add_argument(
         "--graphs",
@@ -350,6 +358,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipeline.engine.memory_choice import loadable_memories
     from pipeline.errors import RearviewError
     from pipeline.models.hub import Hub
+    from pipeline.models.load import dtype_of
 
     keep_freed_memory()
     now_and_then(give_freed_memory_back)
@@ -362,7 +371,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             from demo.live.live import Live
             from demo.page import page
             from demo.page.lora import Loras, Styles
-        model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
+        dtype = dtype_of(arguments.precision)
+        model = load_model(arguments.model, dtype=dtype, hub=hub, few_steps=arguments.few_steps)
         say(f"Rearview paints with {model.credit}{': ' if model.reason else '.'}{model.reason}")
         words = read_embeddings(hub.places(arguments.embeddings), model) if arguments.embeddings else None
         model = with_embeddings(model, words.embeddings if words else ())

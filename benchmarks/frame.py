@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline
@@ -43,6 +43,7 @@ from pipeline.engine.stream import generator_for
 from pipeline.frames.codec import as_frame, as_picture, as_pixels, decode, encode, fitted
 from pipeline.memory import Memory, MemoryRow, create_memory
 from pipeline.models.conditioning import conditioning_channels
+from pipeline.models.load import Precision, dtype_of
 from pipeline.prompts.encoder import PromptEncoder
 
 STEPS = (1, 2, 4)
@@ -64,15 +65,15 @@ NOTE = (
 )
 
 
-def stage_rows(source: str | Path, rounds: int) -> list[report.Row]:
+def stage_rows(source: str | Path, rounds: int, dtype: torch.dtype | None = None) -> list[report.Row]:
     """Milliseconds of each stage of a frame, for the model at `source`."""
-    plain, banked = load_model(source), load_model(source)
+    plain, banked, renewed = (load_model(source, dtype=dtype) for _ in range(3))
     with ExitStack() as stack, torch.inference_mode():
         stack.enter_context(convolutions_packed(plain.vae))
         tasks = _codec_tasks(plain) | _prompt_tasks(plain)
         tasks["UNet, one step"] = _unet_task(stack, plain, "none")
         tasks["UNet, one step, with the bank"] = _unet_task(stack, banked, "feature-bank")
-        tasks["bank renewal, one step"] = _renewal_task(stack, load_model(source))
+        tasks["bank renewal, one step"] = _renewal_task(stack, renewed)
         measured = milliseconds_in_turns(tasks, rounds)
     return [
         {"stage": name, "ms": median(values), "ms, 90 %": percentile(values, 90)} for name, values in measured.items()
@@ -157,9 +158,11 @@ def engine_measure(model: Model, memory: str, settings: FrameSettings, compiled:
     return measure
 
 
-def diffusers_task(folder: Path, steps: int) -> tuple[Task, StableDiffusionImg2ImgPipeline]:
+def diffusers_task(
+    folder: Path, steps: int, dtype: torch.dtype | None = None
+) -> tuple[Task, StableDiffusionImg2ImgPipeline]:
     """The same with diffusers' own pipeline, called as its users call it; and that pipeline."""
-    model = load_model(folder)
+    model = load_model(folder, dtype=dtype)
     pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(folder, local_files_only=True)
     pipeline.to(model.device, model.dtype)
     pipeline.set_progress_bar_config(disable=True)
@@ -181,33 +184,43 @@ def diffusers_task(folder: Path, steps: int) -> tuple[Task, StableDiffusionImg2I
 
 
 def comparison_rows(
-    folder: Path, rounds: int, steps_list: Sequence[int] = STEPS, compiled: Compiled = "off"
+    folder: Path,
+    rounds: int,
+    steps_list: Sequence[int] = STEPS,
+    compiled: Compiled = "off",
+    dtype: torch.dtype | None = None,
 ) -> list[report.Row]:
     """Our engine, memory off and on, against diffusers' pipeline with the same weights, steps, size and dtype."""
     rows: list[report.Row] = []
     for steps in steps_list:
         settings = SETTINGS.changed(steps=steps)
-        theirs, _ = in_passing_thread(diffusers_task, folder, steps)
+        theirs, _ = in_passing_thread(diffusers_task, folder, steps, dtype)
         measures: dict[str, Measure] = {
             DIFFUSERS: partial(in_passing_thread, warm_milliseconds, theirs, settings.bank_interval)
         }
-        rows += _rows(measured_in_turns(measures | _memory_measures(folder, settings, compiled), rounds), steps)
+        rows += _rows(measured_in_turns(measures | _memory_measures(folder, settings, compiled, dtype), rounds), steps)
     return rows
 
 
 def memory_rows(
-    source: str | Path, rounds: int, steps_list: Sequence[int] = STEPS, compiled: Compiled = "off"
+    source: str | Path,
+    rounds: int,
+    steps_list: Sequence[int] = STEPS,
+    compiled: Compiled = "off",
+    dtype: torch.dtype | None = None,
 ) -> list[report.Row]:
     """Memory off and on, for the model at `source`."""
     rows: list[report.Row] = []
     for steps in steps_list:
-        measures = _memory_measures(source, SETTINGS.changed(steps=steps), compiled)
+        measures = _memory_measures(source, SETTINGS.changed(steps=steps), compiled, dtype)
         rows += _rows(measured_in_turns(measures, rounds), steps)
     return rows
 
 
-def _memory_measures(source: str | Path, settings: FrameSettings, compiled: Compiled) -> dict[str, Measure]:
-    model = load_model(source)
+def _memory_measures(
+    source: str | Path, settings: FrameSettings, compiled: Compiled, dtype: torch.dtype | None
+) -> dict[str, Measure]:
+    model = load_model(source, dtype=dtype)
     return {
         MEMORY_OFF: engine_measure(model, "none", settings, compiled),
         MEMORY_ON: engine_measure(model, "feature-bank", settings, compiled),
@@ -260,6 +273,7 @@ def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_lay
     parser.add_argument("--rounds", type=int, default=15, help="measured rounds, at least 1 (default: 15)")
     parser.add_argument("--steps", type=numbers, default=STEPS, help="denoising steps (default: 1,2,4)")
     parser.add_argument("--graphs", choices=GRAPHS, default="auto", help="as of app.py: off leaves all to PyTorch")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="as of app.py")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for the tables")
     parser.add_argument("--name", default="frame", help="the name of the files there (default: frame)")
     options = parser.parse_args(arguments)
@@ -267,8 +281,9 @@ def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_lay
         library.set_verbosity_error()
         library.disable_progress_bar()
     keep_freed_memory()  # as app.py does; all contenders gain
+    dtype = dtype_of(options.precision)
     try:
-        model = load_model(options.model)
+        model = load_model(options.model, dtype=dtype)
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1
@@ -278,13 +293,13 @@ def main(arguments: Sequence[str] | None = None, sizes: sd_layout.Sizes = sd_lay
     with TemporaryDirectory() as folder:
         same = sd_layout.save_model(Path(folder) / "model", sizes)
         tables = {
-            f"Stages of a frame, {model.name}": in_passing_thread(stage_rows, options.model, rounds),
-            f"Memory on and off, {model.name}": memory_rows(options.model, rounds, steps_list, compiled),
-            "Beside diffusers, random weights of one size": comparison_rows(same, rounds, steps_list, compiled),
+            f"Stages of a frame, {model.name}": in_passing_thread(stage_rows, options.model, rounds, dtype),
+            f"Memory on and off, {model.name}": memory_rows(options.model, rounds, steps_list, compiled, dtype),
+            "Beside diffusers, random weights of one size": comparison_rows(same, rounds, steps_list, compiled, dtype),
         }
     steps = ",".join(map(str, steps_list))
     command = f"python -m benchmarks.frame --model {model.name} --rounds {rounds} --steps {steps}"
-    command += f" --graphs {options.graphs}"
+    command += f" --graphs {options.graphs} --precision {options.precision}"
     report.publish(options.name, command, report.machine(model.device, model.dtype), tables, NOTE, options.results)
     return 0
 

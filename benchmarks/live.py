@@ -8,12 +8,12 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import torch
@@ -26,7 +26,7 @@ from benchmarks.visitors.serving import LoadError, name_and_machine, serving, to
 from demo.live import wire
 from demo.live.live import SOCKET_PATH
 from pipeline import ModelError
-from pipeline.models.load import default_device, default_dtype
+from pipeline.models.load import Precision, default_device, default_dtype, dtype_of
 
 WARM_UP_PICTURES = 6
 DRAWN_FRAMES = 32
@@ -115,13 +115,13 @@ async def _json_of(connection: ClientConnection, kind: str) -> dict[str, Any]:
 
 
 def live_rows(
-    model: str, seconds: float, warm_up: float, arguments: Sequence[str] = (), steps_list: Sequence[int] = STEPS
+    model: str, seconds: float, warm_up: float, arguments: Sequence[str], targets: Mapping[int, float]
 ) -> list[report.Row]:
-    """One row for each number of denoising steps, of an app that is started with more `arguments`."""
+    """One row for each number of denoising steps, of an app that is started with more `arguments`, beside the frames a
+    second that are wanted at so many steps."""
     rows: list[report.Row] = []
-    targets = TARGETS.get(default_dtype(default_device()), {})
     with serving(model, arguments=arguments) as server:
-        for steps in steps_list:
+        for steps in STEPS:
             counts = asyncio.run(measured(server.address, steps, seconds, warm_up))
             if not counts.latencies:
                 raise LoadError(f"no picture came in {seconds:g} s. Measure for longer.")
@@ -146,17 +146,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each measurement takes (default: 20)")
     parser.add_argument("--warm-up", type=float, default=WARM_UP_S, help="seconds before each (default: 10)")
     parser.add_argument("--app", type=shlex.split, default=[], metavar="WORDS", help="more arguments for app.py")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="as of app.py")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for the table")
     parser.add_argument("--name", default="live", help="the name of the files there (default: live)")
     options = parser.parse_args(arguments)
     try:
-        model_name, machine_line = name_and_machine(options.model)
-        rows = live_rows(options.model, options.seconds, options.warm_up, options.app)
+        model_name, machine_line = name_and_machine(options.model, options.precision)
+        dtype = dtype_of(options.precision) or default_dtype(default_device())
+        words = [*options.app, "--precision", options.precision]
+        rows = live_rows(options.model, options.seconds, options.warm_up, words, TARGETS.get(dtype, {}))
         tables = {f"Socket to socket, {model_name}": rows}
     except (LoadError, ModelError) as error:
         print(error, file=sys.stderr)
         return 1
     command = f"python -m benchmarks.live --model {model_name} --seconds {options.seconds:g}"
+    command += f" --precision {options.precision}" if options.precision != "auto" else ""
     command += f' --app "{shlex.join(options.app)}"' if options.app else ""
     report.publish(options.name, command, machine_line, tables, NOTE, options.results)
     return 0

@@ -86,6 +86,12 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
         default="auto",
         help="as with app.py: what makes a model of no catalogue fast",
     )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float16", "bfloat16", "float32"),
+        default="auto",
+        help="as with app.py: what the networks compute in",
+    )
     parser.add_argument("--offline", action="store_true", help="never ask the hub; what is in its cache is used")
     parser.add_argument(
         "--memory",
@@ -137,10 +143,11 @@ def opened_engine(arguments: argparse.Namespace, compiled: Compiled) -> Engine:
     from pipeline.guides.control_load import load_control
     from pipeline.models.decoder import with_decoder
     from pipeline.models.hub import Hub
-    from pipeline.models.load import load_model
+    from pipeline.models.load import dtype_of, load_model
 
     hub = Hub(offline=arguments.offline)
-    model = load_model(arguments.model, hub=hub, few_steps=arguments.few_steps)
+    dtype = dtype_of(arguments.precision)
+    model = load_model(arguments.model, dtype=dtype, hub=hub, few_steps=arguments.few_steps)
     if arguments.decoder:
         model = with_decoder(model, arguments.decoder, hub)
     control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None

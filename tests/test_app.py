@@ -21,6 +21,7 @@ from demo.live import wire
 from demo.live.live import HEALTH_PATH, SOCKET_PATH
 from demo.page import page
 from pipeline.models.catalogue import FewSteps
+from pipeline.models.load import Precision
 from tests.support.served import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (arguments.control, arguments.control_picture) == (None, None)
     assert arguments.few_steps == "auto"
     assert [app.parse(["--few-steps", each]).few_steps for each in get_args(FewSteps)] == list(get_args(FewSteps))
+    assert arguments.precision == "auto"
+    assert [app.parse(["--precision", each]).precision for each in get_args(Precision)] == list(get_args(Precision))
     assert arguments.graphs == "auto" and app.parse(["--graphs", "off"]).graphs == "off"
 
 
@@ -64,6 +67,7 @@ def test_credentials_may_hold_a_colon() -> None:
         (["--auth", ":secret"], "USER:PASSWORD"),
         (["--colour", "red"], "unrecognized arguments"),
         (["--graphs", "on"], "invalid choice"),
+        (["--precision", "int8"], "invalid choice"),
     ],
 )
 def test_a_wrong_argument_gets_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

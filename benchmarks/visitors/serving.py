@@ -17,7 +17,7 @@ import httpx
 
 from benchmarks.measuring import report
 from demo.live.limits import DEFAULTS
-from pipeline.models.load import default_device, default_dtype, find_entry
+from pipeline.models.load import Precision, default_device, default_dtype, dtype_of, find_entry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
@@ -77,10 +77,10 @@ def complaints(log: Path) -> list[str]:
     return [line for line in lines if _COMPLAINT.search(line)]
 
 
-def name_and_machine(source: str) -> tuple[str, str]:
+def name_and_machine(source: str, precision: Precision = "auto") -> tuple[str, str]:
     """The model's name and the machine's line; the model itself is loaded by the app alone. Raises `ModelError`."""
     device = default_device()
-    return find_entry(source).name, report.machine(device, default_dtype(device))
+    return find_entry(source).name, report.machine(device, dtype_of(precision) or default_dtype(device))
 
 
 def limits(visitors: int) -> dict[str, str]:

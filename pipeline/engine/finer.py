@@ -79,7 +79,7 @@ def rested_picture(translator: Translator, resting: Resting, waits: Callable[[],
     if painted is None:
         raise FrameError(
             "the model gave NaN or infinity for this picture; needed: numbers. Lower guidance or prompt weights, "
-            "or load the model with dtype=torch.float32."
+            "or load the model in float32 (--precision float32)."
         )
     if painted.flagged:
         return None

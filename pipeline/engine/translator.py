@@ -340,7 +340,7 @@ class Translator:
         if painted is None:
             raise FrameError(
                 "the model gave NaN or infinity for this frame; needed: numbers. Lower guidance or prompt weights, "
-                "or load the model with dtype=torch.float32."
+                "or load the model in float32 (--precision float32)."
             )
         settings = frame.asked.settings
         fill = min(self.memory.fill(row, settings) for row in frame.rows.values())

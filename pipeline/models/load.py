@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import torch
 from diffusers import LCMScheduler, UNet2DConditionModel
@@ -33,6 +34,9 @@ AUTO = "auto"
 BEST, ALWAYS = "sd15-lcm", "embedded"
 ROUGH = "nothing made it fast, so its pictures are rough after a few steps; those of distilled models are not."
 GIB = 1 << 30
+
+Precision = Literal["auto", "float16", "bfloat16", "float32"]
+"""What to compute in, by name; "auto" is the fastest that the device computes natively."""
 
 _LOAD_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError, SingleFileComponentError)
 
@@ -203,6 +207,16 @@ def check_memory(entry: ModelEntry, device: torch.device) -> None:
 def default_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dtype_of(precision: Precision) -> torch.dtype | None:
+    """The dtype of this name; `None` for "auto", which `load_model` takes for the device's."""
+    named: dict[Precision, torch.dtype] = {
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+        "float32": torch.float32,
+    }
+    return named.get(precision)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:

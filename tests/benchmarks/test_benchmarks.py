@@ -33,10 +33,11 @@ def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
 
 def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model", str(tiny_model), "--rounds", "1", "--results", str(tmp_path), "--graphs", "off"]
+    arguments += ["--precision", "float32"]
     assert frame.main(arguments, sizes=sd_layout.TINY) == 0
     page = (tmp_path / "frame.md").read_text()
     assert page in capsys.readouterr().out
-    for words in ("command: `python -m benchmarks.frame", "torch 2", "UNet, one step", frame.MEMORY_ON):
+    for words in ("command: `python -m benchmarks.frame", "torch 2", ", float32, ", "UNet, one step", frame.MEMORY_ON):
         assert words in page
     assert str(tiny_model.parent) not in page
     with (tmp_path / "frame-beside-diffusers-random-weights-of-one-size.csv").open() as file:
@@ -49,9 +50,10 @@ def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pyte
 
 def test_live_measures_the_real_app(tiny_model: Path, tmp_path: Path) -> None:
     arguments = ["--model", str(tiny_model), "--seconds", "0.5", "--results", str(tmp_path)]
-    arguments += ["--warm-up", "0", "--app", "--graphs off"]
+    arguments += ["--warm-up", "0", "--app", "--graphs off", "--precision", "float32"]
     assert live.main(arguments) == 0
-    assert "Socket to socket, tiny" in (tmp_path / "live.md").read_text()
+    page = (tmp_path / "live.md").read_text()
+    assert "Socket to socket, tiny" in page and ", float32, " in page
 
 
 def test_first_has_a_row_for_each_cache_which_is_new_in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from pipeline import FrameSettings, Model, ModelError, load_model
 from pipeline.memory import MemoryLayout
 from pipeline.models.catalogue import FAMILIES
 from pipeline.models.hub import is_repository
-from pipeline.models.load import CATALOGUE, default_dtype, find_entry
+from pipeline.models.load import CATALOGUE, Precision, default_dtype, dtype_of, find_entry
 from tests.conftest import FULL_CONDITIONING, TINY_SIZE
 
 
@@ -48,6 +49,10 @@ def test_default_dtypes() -> None:
     assert default_dtype(torch.device("cuda")) == torch.float16
     assert default_dtype(torch.device("cpu")) in (torch.bfloat16, torch.float32)
     assert default_dtype(torch.device("mps")) == torch.float32
+
+
+def test_a_precision_has_a_dtype_or_leaves_it_to_the_device() -> None:
+    assert [dtype_of(each) for each in get_args(Precision)] == [None, torch.float16, torch.bfloat16, torch.float32]
 
 
 def test_every_entry_of_the_catalogue_says_what_a_person_must_know() -> None:
