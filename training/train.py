@@ -88,10 +88,10 @@ PLANS = {
         sets=(SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
         stages=(
             Stage("codec", Pace(1_000_000, 6, 8e-4, minutes=10), 128, learns="codec"),
-            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=80), judged=3),
-            Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=8), judged=2, learns="looking back"),
+            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=54), judged=3),
+            Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=2, learns="looking back"),
         ),
-        remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=14), 128, learns="remembering"),
+        remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=10), 128, learns="remembering"),
     ),
     "gpu": Plan(
         sets=(SetPlan(128, 96, looks=3), SetPlan(256, 64, 150, looks=3), SetPlan(256, 32, 60, looks=2, moving=True)),
