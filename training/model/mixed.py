@@ -24,8 +24,8 @@ SHARES = {
     "steadier.safetensors": 0.6,
     "text_encoder": 0.4,
 }
-"""How much of each part, by its folder or file, is the later model's, 0..1: found by `benchmarks.pictures`. What colours
-are called, which the text encoder knows, was forgotten most; a decoder sharpens by what it had before."""
+"""How much of each part, by its folder or file, is the later model's, 0..1: found by `benchmarks.pictures`. Colours'
+names, which the text encoder knows, were forgotten most; a decoder sharpens by what it had before."""
 
 
 def mixed(before: Path, after: Path, out: Path, shares: Mapping[str, float] = SHARES) -> None:
