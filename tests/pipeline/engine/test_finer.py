@@ -144,7 +144,7 @@ def test_calls_without_layers_are_given_up_between_each_other(tiny_model: Model,
 
     frame = fitted(frames[0], (TINY_SIZE, TINY_SIZE), "crop")
     resting = Resting(cast(Session, None), Asked(frame, alone(LIVELY.changed(steps=FINER_STEPS)), 7), frame, Future())
-    waiting = finer_translator(translator, counted)
+    waiting = finer_translator(translator, counted, translator.codec)
     assert rested_picture(waiting, resting, lambda: len(calls) == 2) is None
     assert len(calls) == 2
     assert rested_picture(waiting, resting, lambda: False) is not None
