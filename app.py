@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 FEW_STEPS = ("auto", "lcm", "turbo", "euler", "tcd", "none")
-PRECISIONS = ("auto", "float16", "bfloat16", "float32")
 DEFAULT_PORT = 7860
 LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
@@ -29,6 +28,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     # Here, not above: importing this module imports nothing of ours.
     from demo.live.limits import add_options
     from demo.space.spacefile import MODEL_VARIABLE, SAFETY_VARIABLE, SpaceError, space_environment
+    from pipeline.options import PRECISIONS
 
     try:
         environment = space_environment(os.environ)

@@ -24,6 +24,8 @@ FILE_SETTINGS = {name: each for name, each in DECLARATIONS.items() if name not i
 at rest. `--memory` says what the engine is started with."""
 OF_THE_MODEL = ("steps", "strength", "guidance")
 """The settings of which each model has defaults of its own."""
+PRECISIONS = ("auto", "float16", "bfloat16", "float32")
+"""The names of `Precision` in `pipeline/models/load.py`, here for those who do not wait for torch."""
 METAVARS = {Range: "NUMBER", Text: "TEXT", Choice: "NAME"}
 
 
@@ -88,7 +90,7 @@ def add_painter(parser: argparse.ArgumentParser, *, model: str | None, memory: s
     )
     parser.add_argument(
         "--precision",
-        choices=("auto", "float16", "bfloat16", "float32"),
+        choices=PRECISIONS,
         default="auto",
         help="as with app.py: what the networks compute in",
     )
