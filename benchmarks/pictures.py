@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.measuring import report
@@ -307,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         icons = icons_of(options.work)
         file = options.work / "carried" / "features.safetensors"
         write_features(file)
-        features = load_features(file)
+        features = load_features(file, torch.device("cpu"))
         models = [load_model(each) for each in options.models]
     except (ModelError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)

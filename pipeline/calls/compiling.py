@@ -36,6 +36,9 @@ from pipeline.settings import FrameSettings
 
 NETWORK = "network"
 TIMESTEPS = 1000
+NICENESS = 5
+"""Visitors go first; but cores that they keep full must leave enough for a call to be compiled within `LIMIT_S`, or all
+would be painted at half the speed for as long as somebody comes."""
 LIMIT_S = 240
 LIMIT_BYTES = 8 << 30
 ROUNDING = {"f32": 1e-3, "bf16": 2e-2}
@@ -224,7 +227,7 @@ def error(tensor: Tensor, right: Tensor) -> float:
 def be_humble(limit_bytes: int) -> None:
     """Let others go first, and take no more memory than this, where the system knows how."""
     if hasattr(os, "nice"):
-        os.nice(19)
+        os.nice(NICENESS)
     try:
         import resource
     except ImportError:

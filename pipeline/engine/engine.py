@@ -56,8 +56,9 @@ from pipeline.settings import MAXIMUM_SEED, OWN_MEMORY, FrameSettings, SettingsE
 
 TOGETHER = 4
 """Visitors whose frames are likely to go together."""
-MAXIMUM_ROWS = 16
-"""Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows."""
+MAXIMUM_ROWS, MAXIMUM_ROWS_OF_CPU = 16, TOGETHER
+"""Rows of a UNet call: beyond it a call gets longer without getting cheaper for each of its rows. Two cores are full
+with one row, and calls of more than `TOGETHER` rows are not compiled before somebody has waited for them."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Engine:
         model: Model,
         memory: str = "feature-bank",
         size: tuple[int, int] | None = None,
-        maximum_rows: int = MAXIMUM_ROWS,
+        maximum_rows: int | None = None,
         byte_budget: int | None = None,
         safety: SafetyChecker | None = None,
         control: Control | None = None,
@@ -87,18 +88,17 @@ class Engine:
         compiled: Compiled = "off",
     ) -> None:
         """`size` is (width, height) in pixels, by default the model's own; a UNet call has at most `maximum_rows` rows,
-        or those of one frame; all sessions together hold at most `byte_budget` bytes, by default any number. Pictures
-        that `safety` flags come out blurred; `control` and `adapter`, which lets pictures be like another, were loaded
-        for this very model. `graphs` says whether the UNet
-        calls that come again and again are recorded and replayed: "auto" where a device can. A memory that has weights
-        reads them from the folder `memory_weights`, by default the one of its name in the model's. `memories` are those
-        that sessions may choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those
-        that read depth name a depth model, a folder or one that comes from `hub`, by default the Hugging Face hub.
-        Sessions may work at `largest_area` times the area of `size`, by default at any: while a frame of theirs passes
-        a step, everybody waits. `compiled` says whether calls on a CPU are OpenVINO's: "auto" once they are compiled,
-        in the background and in a process of their own, "wait" from their first on, which waits until they are; where
-        OpenVINO is not to be had, they are PyTorch's. A program says so, not the default: that process loads the
-        weights once more.
+        by default as many as pay on the device, or those of one frame; all sessions together hold at most `byte_budget`
+        bytes, by default any number. Pictures that `safety` flags come out blurred; `control` and `adapter`, which lets
+        pictures be like another, were loaded for this very model. `graphs` says whether the UNet calls that come again
+        and again are recorded and replayed: "auto" where a device can. A memory that has weights reads them from the
+        folder `memory_weights`, by default the one of its name in the model's. `memories` are those that sessions may
+        choose beside it with `FrameSettings.memory`; their weights lie in the model's folder. Those that read depth
+        name a depth model, a folder or one that comes from `hub`, by default the Hugging Face hub. Sessions may work at
+        `largest_area` times the area of `size`, by default at any: while a frame of theirs passes a step, everybody
+        waits. `compiled` says whether calls on a CPU are OpenVINO's: "auto" once they are compiled, in the background
+        and in a process of their own, "wait" from their first on, which waits until they are; where OpenVINO is not to
+        be had, they are PyTorch's. A program says so, not the default: that process loads the weights once more.
 
         Raises `ModelError`, `MemoryNameError` or `SettingsError`.
         """
@@ -150,7 +150,8 @@ class Engine:
         )
         self._observers: list[Observer] = []
         self._translator = translator
-        self._lanes = Lanes(translator, maximum_rows, self._observe, self._make_room, self.size[0] * self.size[1])
+        rows = maximum_rows or (MAXIMUM_ROWS_OF_CPU if model.device.type == "cpu" else MAXIMUM_ROWS)
+        self._lanes = Lanes(translator, rows, self._observe, self._make_room, self.size[0] * self.size[1])
         self._budget = None if byte_budget is None else ByteBudget(byte_budget)
         self._holdings = None if self._budget is None else Holdings(self._budget)
         self._parks_beside = model.device.type == "cpu"

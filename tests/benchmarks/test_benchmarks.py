@@ -33,7 +33,7 @@ def test_the_layout_is_one_that_our_engine_loads(tiny_model: Path) -> None:
 
 def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model", str(tiny_model), "--rounds", "1", "--results", str(tmp_path), "--graphs", "off"]
-    arguments += ["--precision", "float32"]
+    arguments += ["--precision", "float32", "--steps", "1,2"]
     assert frame.main(arguments, sizes=sd_layout.TINY) == 0
     page = (tmp_path / "frame.md").read_text()
     assert page in capsys.readouterr().out
@@ -43,8 +43,11 @@ def test_frame_writes_every_table(tiny_model: Path, tmp_path: Path, capsys: pyte
     with (tmp_path / "frame-beside-diffusers-random-weights-of-one-size.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["steps"], row["what"]) for row in rows] == [
-        (str(steps), what) for steps in frame.STEPS for what in (frame.DIFFUSERS, frame.MEMORY_OFF, frame.MEMORY_ON)
+        (steps, what)
+        for steps in ("1", "2")
+        for what in (frame.DIFFUSERS, frame.MEMORY_OFF, frame.DEFAULT_BANK, frame.MEMORY_ON)
     ]
+    assert [bool(row["of memory off"]) for row in rows] == [False, False, True, True] * 2
     assert all(float(row["ms"]) > 0 and float(row["of diffusers"]) > 0 for row in rows)
 
 

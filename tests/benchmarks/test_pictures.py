@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks import pictures
@@ -70,7 +71,7 @@ def test_half_the_contrast_is_a_quarter_of_the_energy() -> None:
 
 def test_a_judge_names_the_style_that_a_picture_is_in(tmp_path: Path) -> None:
     write_small_features(tmp_path / "features.safetensors")
-    features = load_features(tmp_path / "features.safetensors")
+    features = load_features(tmp_path / "features.safetensors", torch.device("cpu"))
     learnt = {"thin": [stripes(2), stripes(2, 230)], "broad": [stripes(8), stripes(8, 230)]}
     judge = learnt_from(features, learnt)
     seen = {"thin": [stripes(2, 240), flat(9, 9, 9)], "broad": [stripes(8, 240), stripes(2, 245)]}

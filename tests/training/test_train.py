@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import torch
 import training.train as training
 from pipeline import Engine, FrameSettings, load_model, with_decoder
 from pipeline.frames.recurrent_decoder import remembers
-from pipeline.models.load import find_entry
+from pipeline.models.load import cpu_computes_bfloat16, find_entry
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
+from training.model import tensors
 from training.model.export import load_parts
 from training.texture.loop import Pace
 from training.train import PLANS, Run, Stage, main, train_all
@@ -84,6 +86,20 @@ def test_the_model_says_which_things_it_was_taught(work: Path) -> None:
 def test_a_finished_run_trains_nothing_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "run_team", None)
     main(["--plan", "tiny", "--work", str(work), "--workers", "1"])
+
+
+def test_it_trains_in_the_precision_that_this_cpu_lacks_or_need_not_take(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = prepared(tmp_path / "work")
+    for each in work.glob("*_*px"):
+        shutil.copytree(each, other / each.name)
+    monkeypatch.setattr(tensors, "cpu_computes_bfloat16", lambda: not cpu_computes_bfloat16())
+    judged = [stage for stage in PLANS["tiny"].stages if stage.learns == "codec" or stage.judged]
+    once = tuple(replace(stage, pace=replace(stage.pace, steps=1)) for stage in judged)
+    run = Run(replace(PLANS["tiny"], meaning=None, stages=once), other, work / "model", True, "cpu", 0, 1)
+    before, after = load_parts(work / "model").unet, load_parts(train_all(run)).unet
+    assert after.conv_in.weight.isfinite().all() and not torch.equal(before.conv_in.weight, after.conv_in.weight)
 
 
 def test_from_a_trained_model_the_encoder_stays_and_a_stage_goes_on_from_its_checkpoint(

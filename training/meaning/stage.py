@@ -26,7 +26,7 @@ from training.model.export import export, load_parts
 from training.model.muon import Muon, body_groups
 from training.model.painter import Painter, Parts
 from training.model.team import Team
-from training.model.tensors import half_precision
+from training.model.tensors import fast_precision, half_precision
 from training.things.icons import Icons, load_icons
 from training.things.phrases import phrase, vocabulary
 
@@ -166,7 +166,7 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
     parts.codec.requires_grad_(False)
     width = parts.unet.config.block_out_channels[-1]
     head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(numbers)))
-    fast = copy.deepcopy(parts.unet).to(torch.bfloat16)
+    fast = copy.deepcopy(parts.unet).to(fast_precision(torch.device("cpu")))
     middle = Middle(fast)
     shipped = [*parts.unet.parameters(), *parts.text_encoder.parameters()]
     body = [*shipped, *head.parameters()]
@@ -187,7 +187,7 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
     with painter.memory.installed(fast), looking.memory.installed(parts.unet):
         for step in range(first, plan.steps):
             with torch.no_grad():
-                torch._foreach_copy_([half for _, half in copied], [whole for whole, _ in copied])
+                torch._foreach_copy_([quick for _, quick in copied], [whole for whole, _ in copied])
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate_at(step) * group["times"]
             loss = batch_loss(
@@ -195,8 +195,8 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            for whole, half in copied:
-                whole.grad, half.grad = None if half.grad is None else half.grad.float(), None
+            for whole, quick in copied:
+                whole.grad, quick.grad = None if quick.grad is None else quick.grad.float(), None
             team.average(body)
             torch.nn.utils.clip_grad_norm_(body, 1.0)
             optimizer.step()

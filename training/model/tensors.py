@@ -9,10 +9,15 @@ from torch import Tensor
 from pipeline.models.load import cpu_computes_bfloat16
 
 
+def fast_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes it; float32 elsewhere, where emulating it takes many times as long."""
+    return torch.bfloat16 if device.type != "cpu" or cpu_computes_bfloat16() else torch.float32
+
+
 def half_precision(device: torch.device, cache_enabled: bool = True) -> torch.autocast:
-    """bfloat16 where the device computes it; nothing elsewhere, where emulating it takes many times as long."""
-    computed = device.type != "cpu" or cpu_computes_bfloat16()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=computed, cache_enabled=cache_enabled)
+    """Autocast to the fast precision; where that is float32, nothing."""
+    halves = fast_precision(device) is torch.bfloat16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=halves, cache_enabled=cache_enabled)
 
 
 def as_tensor(pictures: np.ndarray, device: torch.device) -> Tensor:

