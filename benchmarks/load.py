@@ -237,6 +237,7 @@ def command_of(options: argparse.Namespace, model_name: str) -> str:
         words += ["--soak", f"{options.soak:g}", "--seed", options.seed]
     else:
         words += ["--seconds", f"{options.seconds:g}", "--rounds", options.rounds]
+        words += ["--warm-up", f"{options.warm_up:g}"]
     return " ".join(map(str, words))
 
 

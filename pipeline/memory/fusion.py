@@ -28,7 +28,7 @@ def fuse(features: Tensor, bank: Tensor, strength: float | Tensor, threshold: fl
         from pipeline.memory import fusion_kernel
 
         return fusion_kernel.fuse(features, bank, _one_a_row(strength, features), _one_a_row(threshold, features))
-    similarity, matched = (_matched_by_products if is_in_onnx_export() else _matched)(features, bank)
+    similarity, matched = (_matched_by_comparing if is_in_onnx_export() else _matched)(features, bank)
     if isinstance(strength, Tensor):
         # In float32, as PyTorch computes it by itself with one number for all rows.
         blend = torch.lerp(features.float(), matched.float(), strength).to(features.dtype)
@@ -43,14 +43,16 @@ def _matched(features: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     return similarity, tokens_at(bank, index)
 
 
-def _matched_by_products(features: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+def _matched_by_comparing(features: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """The same for a compiled call: OpenVINO takes twice a UNet's time to find where a row's largest number is, and
-    next to none to find that number. Where several tokens are equally near, it gives their mean."""
+    next to none to find that number, and then which place where it stands is the first."""
     products = directions(features) @ directions(bank).transpose(1, 2)
     largest = products.amax(dim=-1, keepdim=True)
-    hits = (products >= largest).to(bank.dtype)
-    matched = (hits @ bank) / hits.sum(dim=-1, keepdim=True)
-    return largest[..., 0].float(), matched
+    count = bank.shape[1]
+    # Places count from the end, so that the first is the largest; as integers, since bfloat16 knows none above 256.
+    places = torch.arange(count, 0, -1, dtype=torch.int32)
+    first = torch.where(products >= largest, places, torch.ones((), dtype=torch.int32)).amax(dim=-1)
+    return largest[..., 0].float(), tokens_at(bank, count - first.long())
 
 
 def _one_a_row(value: float | Tensor, features: Tensor) -> Tensor:

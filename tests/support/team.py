@@ -12,12 +12,12 @@ from training.model.muon import Muon
 from training.model.team import Team
 
 
-def share_gradient(team: Team, folder: str) -> None:
+def share_gradient(team: Team, folder: Path) -> None:
     """Each member's gradient is its number; writes the mean and the agreed value into a file of its own."""
     weight = nn.Parameter(torch.zeros(3))
     weight.grad = torch.full((3,), float(team.rank))
     team.average([weight])
-    Path(folder, f"{team.rank}.txt").write_text(f"{weight.grad.tolist()} {team.agreed(float(team.rank + 5))}")
+    (folder / f"{team.rank}.txt").write_text(f"{weight.grad.tolist()} {team.agreed(float(team.rank + 5))}")
 
 
 def learnt(team: Team, rate: float) -> list[nn.Parameter]:
@@ -32,7 +32,8 @@ def learnt(team: Team, rate: float) -> list[nn.Parameter]:
     return [*weights, *biases]
 
 
-def leave_learnt(team: Team, folder: Path) -> None:
-    """Each member writes what it has learnt into a file of its own."""
+def leave_shared_and_learnt(team: Team, folder: Path) -> None:
+    """Each member writes what it was given and what it has learnt into files of its own."""
+    share_gradient(team, folder)
     kept = {str(number): each.detach().contiguous() for number, each in enumerate(learnt(team, 0.01))}
     save_file(kept, folder / f"{team.rank}.safetensors")

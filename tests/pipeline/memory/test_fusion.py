@@ -72,7 +72,7 @@ def test_half_precision_stays_half() -> None:
     torch.testing.assert_close(fused.double(), slow_fuse(features, bank, 0.75, 0.2), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("held", [0, 1, 40])
+@pytest.mark.parametrize("held", [0, 1, 40, 400])
 def test_a_call_that_is_exported_is_fused_as_any(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(3)
     features, bank = torch.randn(2, 30, 8, generator=generator), torch.randn(2, held, 8, generator=generator)
@@ -80,3 +80,11 @@ def test_a_call_that_is_exported_is_fused_as_any(held: int, monkeypatch: pytest.
     expected = fuse(features, bank, strength, threshold)
     monkeypatch.setattr(fusion, "is_in_onnx_export", lambda: True)
     torch.testing.assert_close(fuse(features, bank, strength, threshold), expected)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_of_tokens_that_are_equally_near_the_first_is_taken(exported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "is_in_onnx_export", lambda: exported)
+    far, near = torch.tensor([[-1.0, 0.0]]), torch.tensor([[2.0, 0.0], [4.0, 0.0]])
+    bank = torch.cat([far.expand(300, 2), near, far.expand(9, 2)])[None].bfloat16()
+    assert fuse(torch.tensor([[[1.0, 0.0]]]).bfloat16(), bank, 1.0, 0.5).tolist() == [[[2.0, 0.0]]]

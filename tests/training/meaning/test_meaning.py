@@ -1,4 +1,4 @@
-"""Stage "meaning": latents on disk, a team that trains as one, words as tokens, scores, and a run that resumes."""
+"""Stage "meaning": latents on disk, words as tokens, scores, and a run that resumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tests.support.icons import simple_icons
-from tests.support.team import share_gradient
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
 from training.meaning.outlines import Outline, colour_score, held_out_outlines
 from training.meaning.shards import SetPlan, looks_of, write_shard
@@ -21,7 +20,7 @@ from training.model.export import export, load_parts
 from training.model.model import new_codec, new_text_encoder, new_unet
 from training.model.muon import body_groups
 from training.model.painter import Parts
-from training.model.team import Team, run_team
+from training.model.team import Team
 from training.model.tokenizer import train_tokenizer
 from training.things.icons import write_icons
 
@@ -147,14 +146,6 @@ def test_held_out_outlines_are_of_the_second_drawing_on_white() -> None:
     for each in held_out_outlines(icons, 64):
         assert each.picture[0, 0].tolist() == [255, 255, 255]
         assert each.picture.min() < 120
-
-
-@pytest.mark.parametrize("size", [1, 2])
-def test_a_team_shares_the_mean_of_its_gradients(size: int, tmp_path: Path) -> None:
-    run_team(size, tmp_path, share_gradient, str(tmp_path))
-    mean = (size - 1) / 2
-    said = {(tmp_path / f"{rank}.txt").read_text() for rank in range(size)}
-    assert said == {f"{[mean] * 3} 5.0"}
 
 
 def test_a_run_learns_exports_and_resumes_where_it_stopped(

@@ -1,4 +1,4 @@
-"""How matrices learn: by directions of one size, in one process or shared out."""
+"""How matrices learn: by directions of one size, in one process or shared out in a team that trains as one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.team import learnt, leave_learnt
+from tests.support.team import learnt, leave_shared_and_learnt
 from training.model.muon import orthogonal, shared_out
 from training.model.team import Team, run_team
 
@@ -29,11 +29,23 @@ def test_work_is_shared_out_evenly() -> None:
     assert loads == [12, 12]
 
 
-def test_a_team_learns_what_one_process_learns(tmp_path: Path) -> None:
-    run_team(2, tmp_path, leave_learnt, tmp_path)
+@pytest.fixture(scope="module", params=[1, 2])
+def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What each member of a team of one or two has left, without the endings of its files."""
+    folder = tmp_path_factory.mktemp("team")
+    run_team(request.param, folder, leave_shared_and_learnt, folder)
+    return [folder / str(rank) for rank in range(request.param)]
+
+
+def test_a_team_shares_the_mean_of_its_gradients(left: list[Path]) -> None:
+    mean = (len(left) - 1) / 2
+    assert {each.with_suffix(".txt").read_text() for each in left} == {f"{[mean] * 3} 5.0"}
+
+
+def test_a_team_learns_what_one_process_learns(left: list[Path]) -> None:
     alone = learnt(Team(0, 1), 0.01)
-    for rank in (0, 1):
-        in_a_team = load_file(tmp_path / f"{rank}.safetensors")
+    for each in left:
+        in_a_team = load_file(each.with_suffix(".safetensors"))
         for number, weight in enumerate(alone):
             torch.testing.assert_close(weight.detach(), in_a_team[str(number)])
 
