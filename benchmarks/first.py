@@ -137,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rounds", type=int, default=3, help="starts with an empty and with a filled cache (default: 3)"
     )
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="the folder for the table")
+    parser.add_argument("--name", default="first", help="the name of the files there (default: first)")
     options = parser.parse_args(arguments)
     try:
         name, machine_line = name_and_machine(options.model)
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     command = f"python -m benchmarks.first --model {name} --rounds {options.rounds}"
-    report.publish("first", command, machine_line, {f"A start, {name}": rows}, NOTE, options.results)
+    report.publish(options.name, command, machine_line, {f"A start, {name}": rows}, NOTE, options.results)
     return 0
 
 

@@ -58,8 +58,8 @@ def pictures() -> list[np.ndarray]:
 
 
 def with_prompts(pictures: list[np.ndarray], *prompts: str) -> list[tuple[np.ndarray, str]]:
-    """Each picture with two of the prompts, by turns."""
-    return list(zip(2 * pictures, cycle(prompts), strict=False))
+    """Each picture with one of the prompts, by turns."""
+    return list(zip(pictures, cycle(prompts), strict=False))
 
 
 def mean_change(engine: Engine, pictures: list[np.ndarray], one: FrameSettings, other: FrameSettings) -> float:
