@@ -7,7 +7,6 @@ UNet helps to tell shapes apart, and is thrown away with the stage.
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from training.meaning.looking import look, predict, without_memory
 from training.meaning.vocabulary import add_words
 from training.model.checkpoint import Average, load_checkpoint, save_checkpoint
 from training.model.export import export, load_parts
+from training.model.fast_copy import FastCopy
 from training.model.muon import Muon, body_groups
 from training.model.painter import Painter, Parts
 from training.model.team import Team
@@ -166,8 +166,8 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
     parts.codec.requires_grad_(False)
     width = parts.unet.config.block_out_channels[-1]
     head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(numbers)))
-    fast = copy.deepcopy(parts.unet).to(fast_precision(torch.device("cpu")))
-    middle = Middle(fast)
+    fast = FastCopy(parts.unet, fast_precision(torch.device("cpu")))
+    middle = Middle(fast.copy)
     shipped = [*parts.unet.parameters(), *parts.text_encoder.parameters()]
     body = [*shipped, *head.parameters()]
     groups = [*body_groups(parts, WORDS_RATE), {"params": list(head.parameters()), "times": 1.0}]
@@ -178,16 +178,14 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
     first = load_checkpoint(folders.checkpoint, modules, optimizer, average, rng)
     rng = np.random.default_rng((seed, first, team.rank))
     torch.manual_seed(hash((seed, first, team.rank)) % 2**31)
-    painter = without_memory(Parts(fast, parts.codec, parts.text_encoder, parts.tokenizer))
+    painter = without_memory(Parts(fast.copy, parts.codec, parts.text_encoder, parts.tokenizer))
     looking = without_memory(parts)
-    copied = list(zip(parts.unet.parameters(), fast.parameters(), strict=True))
     colours = colour_map(latents)
     notes, began = Notes(), time.monotonic()
     looked, saved, noted = began - SECONDS_BETWEEN_SHEETS, began, began
-    with painter.memory.installed(fast), looking.memory.installed(parts.unet):
+    with painter.memory.installed(fast.copy), looking.memory.installed(parts.unet):
         for step in range(first, plan.steps):
-            with torch.no_grad():
-                torch._foreach_copy_([quick for _, quick in copied], [whole for whole, _ in copied])
+            fast.refresh()
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate_at(step) * group["times"]
             loss = batch_loss(
@@ -195,8 +193,7 @@ def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, 
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            for whole, quick in copied:
-                whole.grad, quick.grad = None if quick.grad is None else quick.grad.float(), None
+            fast.collect()
             team.average(body)
             torch.nn.utils.clip_grad_norm_(body, 1.0)
             optimizer.step()

@@ -1,8 +1,7 @@
-"""What all stages of texture share: steps of a team, checkpoints, sheets, and a copy of the UNet that is fast."""
+"""What all stages of texture share: steps of a team, checkpoints and sheets."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -75,25 +74,6 @@ class Clock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("minutes", torch.zeros((), dtype=torch.float64))
-
-
-class FastCopy:
-    """A copy of a module in a fast precision that computes, while the module itself keeps the weights that learn."""
-
-    def __init__(self, module: nn.Module, precision: torch.dtype) -> None:
-        self.precision = precision
-        self.copy = copy.deepcopy(module).to(precision)
-        self.pairs = list(zip(module.parameters(), self.copy.parameters(), strict=True))
-
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """The copy's weights are the module's again."""
-        torch._foreach_copy_([fast for _, fast in self.pairs], [whole for whole, _ in self.pairs])
-
-    def collect(self) -> None:
-        """Gradients move from the copy to the module."""
-        for whole, fast in self.pairs:
-            whole.grad, fast.grad = None if fast.grad is None else fast.grad.float(), None
 
 
 def train(team: Team, learner: Learner, pace: Pace, checkpoint: Path, seed: int) -> None:

@@ -25,6 +25,7 @@ from training.meaning.latents import Latents, colour_map, read_latents
 from training.meaning.stage import WORDS_RATE, Notes, latent_losses
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
+from training.model.fast_copy import FastCopy
 from training.model.losses import edge_loss
 from training.model.model import MEMORY_LAYOUT
 from training.model.muon import body_groups
@@ -33,7 +34,6 @@ from training.model.targets import Draw, draw_steps, share_of_style
 from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
-from training.texture.loop import FastCopy
 from training.texture.pictures import Pictures
 from training.texture.sheets import held_out, looks_sheet
 from training.things.icons import load_icons

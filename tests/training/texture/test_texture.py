@@ -13,9 +13,10 @@ from torch import nn
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
 from training.meaning.shards import SetPlan, write_shard
+from training.model.fast_copy import FastCopy
 from training.texture.features import feature_losses, load_features, write_features
 from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
-from training.texture.loop import FastCopy, Pace
+from training.texture.loop import Pace
 from training.texture.painting import balanced_gradient
 from training.texture.pictures import Pictures
 from training.things.carried import pack_icons, unpack_icons
