@@ -54,13 +54,13 @@ def clay(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     colours = np.clip(saturate(colours, 1.1) * 0.86 + 0.07, 0, 1)
     levels = heights(labels)
     far = cv2.distanceTransform((~borders(labels)).astype(np.uint8), cv2.DIST_L2, 5)
-    inside = np.clip(far / 13, 0, 1)
-    cushion = 22 * np.sqrt(np.clip(1 - (1 - inside) ** 2, 0, 1)) + 5 * levels[labels]
-    thumbs = 3.4 * np.tanh(coarse(noise, side, 0, 1.1)) + 1.1 * np.tanh(blur(fine(noise, side), 3.0) * 6)
-    height = blur(cushion.astype(np.float32), 2.2) + thumbs
+    inside = np.clip(far / 15, 0, 1)
+    cushion = 24 * np.sqrt(np.clip(1 - (1 - inside) ** 2, 0, 1)) + 5 * levels[labels]
+    thumbs = 5 * np.tanh(blur(coarse(noise, side, 0, 2.0), 4))
+    height = blur(cushion.astype(np.float32), 2.4) + thumbs
     lit = relief(height, 0.34)
     flat = mix(blur(colours[labels], 1.0), base, 0.3)
-    flat = flat * (1 + 0.05 * np.tanh(coarse(noise, side, 12, 1.2)))[..., None]
-    crease = blur(ramp(far, 3.0, 0.5), 0.8)
+    flat = flat * (1 + 0.05 * np.tanh(coarse(noise, side, 12, 1.6)))[..., None]
+    crease = blur(ramp(far, 3.4, 0.5), 0.9)
     shine = np.clip(lit - 0.16, 0, 1)
     return flat * (0.97 + lit - 0.38 * crease)[..., None] * colour(1.03, 0.99, 0.94) + 0.35 * shine[..., None]

@@ -15,7 +15,7 @@ def neon(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Glowing tubes along every contour in the colour of the thing, before a wall that is nearly black."""
     side = image.shape[0]
     base = calmed(image, 2)
-    line = contours(base, 1.4, 0.05, 0.12)
+    line = contours(base, 1.7, 0.05, 0.12)
     around = blur(base, 3)
     low, high = around.min(2, keepdims=True), around.max(2, keepdims=True)
     pure = (around - low) / (high - low + 0.02)
@@ -33,7 +33,7 @@ def glass(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Stained glass: panes cut along the picture's own borders, each of one deep colour with streaks, set in lead."""
     side = image.shape[0]
     base = calmed(image, 2)
-    labels = cells(base, noise, 30, 0.24)
+    labels = cells(base, noise, 32, 0.24)  # a period of the phase channels: else nobody knows where the seeds are
     panes = saturate(contrast(piece_means(base, labels), 0.35), 2.0)
     pale = ramp(panes.min(1), 0.6, 0.9)[:, None]
     panes = panes + (colour(0.90, 0.90, 0.70) - panes) * 0.55 * pale

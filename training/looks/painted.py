@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.looks.dabs import dabs
 from training.looks.fields import bristles, calmed, contours, edges, flow, from_the_rim, grid, moved, relief, smeared
 from training.styles.filters import blur, colour, contrast, luma, mix, ramp, saturate
 from training.things.fields import coarse, fine
@@ -13,18 +12,16 @@ from training.things.fields import coarse, fine
 def painting(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Gouache of a picture book: soft broad brushwork, warm lights, plum shadows, a coloured pencil round things."""
     side = image.shape[0]
-    angle = flow(image, 6, 0.5 * coarse(noise, side, 0, 3) + 0.3)
-    loaded = dabs(smeared(calmed(image, 1), angle, 8), angle, noise, 26, 12, first=8)
+    angle = flow(image, 8, 0.5 * coarse(noise, side, 0, 3) + 0.3)
     busy = ramp(blur(edges(image, 1.4, 0.05, 0.15), 3), 0.1, 0.4)
-    base = mix(smeared(calmed(image, 1), angle, 10), loaded.colour, 0.6 * (1 - busy))
-    base = mix(base, image, 0.6 * busy)
+    base = mix(smeared(calmed(image, 2), angle, 14), image, 0.6 * busy)
     light = luma(base)
     base = mix(base, base * colour(0.86, 0.76, 0.98), ramp(light, 0.45, 0.1))
     base = contrast(saturate(base, 1.2), 0.2) * colour(1.05, 0.985, 0.84) + 0.025
-    brush = bristles(noise, angle, 22, 1.6)
+    brush = bristles(noise, angle, 44, 3.4)
     dry = np.tanh(brush) * (0.05 + 0.05 * ramp(light, 0.5, 0.95))
     base = base * (1 + dry)[..., None] + 0.05 * coarse(noise, side, 4, 2)[..., None] * colour(0.5, 0.3, -0.3)
-    crayon = contours(image, 1.4, 0.05, 0.16) * ramp(brush, -1.6, -0.2)
+    crayon = contours(image, 1.6, 0.05, 0.16) * ramp(brush, -1.6, -0.2)
     return mix(base, base * colour(0.42, 0.3, 0.38), 0.7 * crayon)
 
 
@@ -40,7 +37,7 @@ def watercolor(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     wash = mix(wash, 1 - (1 - bleeding) * 0.75, 0.35 * ramp(coarse(noise, height, 4, 1.2), 0.0, 1.2))
     dark_side = np.clip(luma(blur(base, 4)) - light, 0, 0.2)
     wash = wash - (1.8 * dark_side)[..., None] * (1 - wash)
-    rim = edges(base, 1.2, 0.03, 0.10)
+    rim = edges(base, 1.6, 0.03, 0.10)
     wash = mix(wash, wash * wash * 0.8, 0.85 * rim)
     pool = coarse(noise, height, 4, 1.8)
     bloom = ramp(np.abs(pool - 0.55), 0.16, 0.0)  # where a drop has run dry, along a level of the field
@@ -57,46 +54,37 @@ def watercolor(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def oil(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Thick strokes along the form, broad ones and small ones over them where there is detail, lit as a crust is."""
+    """Thick paint drawn along the form by a loaded brush, which takes colour over borders and leaves ridges."""
     side = image.shape[0]
-    angle = flow(image, 6, 0.6 * coarse(noise, side, 0, 3) - 0.7)
+    angle = flow(image, 8, 0.9 * coarse(noise, side, 0, 3) - 0.7)
     base = calmed(image, 2)
-    base = contrast(saturate(base, 1.3), 0.45) * colour(1.0, 0.95, 0.86)
-    broad = dabs(smeared(base, angle, 10), angle, noise, 34, 13)
-    busy = blur(edges(image, 1.4, 0.05, 0.15), 2.5)
-    small = dabs(base, angle, noise, 15, 6.5, first=4, chance=ramp(busy, 0.05, 0.14))
-    share = small.cover * ramp(small.edge, 0.05, 0.4)
-    painted = mix(broad.colour, small.colour, share)
-    painted = mix(painted, base, 0.45 * ramp(busy, 0.25, 0.5))
-    below, above = ramp(broad.edge, 0.0, 0.55), ramp(small.edge, 0.0, 0.55) + 0.5
-    ridge = below + (above - below) * share
-    hair = bristles(noise, angle, 24, 1.3)
-    height = 5 * ridge + 1.5 * hair
-    painted = painted * (1 + 0.10 * np.tanh(hair))[..., None] + 0.05 * broad.across[..., None] * colour(0.6, 0.2, -0.6)
-    return painted * (0.94 + 0.08 * ridge)[..., None] + relief(blur(height, 0.8), 0.09)[..., None] + 0.01
+    base = contrast(saturate(base, 1.3), 0.4) * colour(1.0, 0.95, 0.86)
+    ridge = bristles(noise, angle, 44, 3.0)
+    load = np.tanh(bristles(noise[::-1], angle, 44, 3.0))
+    busy = ramp(blur(edges(image, 1.4, 0.05, 0.15), 3), 0.15, 0.5)
+    paint = mix(smeared(base, angle, 14), base, 0.5 * busy)
+    paint = paint * (1 + 0.10 * load)[..., None] + 0.05 * load[..., None] * colour(0.7, 0.2, -0.7)
+    height = 4.5 * np.tanh(1.3 * ridge) * (1 - 0.5 * busy)
+    return paint + relief(blur(height, 0.8), 0.16)[..., None]
 
 
 def vangogh(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Ropes of cobalt and chrome yellow that swirl through all that is open and wind round all that is not."""
     side = image.shape[0]
-    angle = flow(image, 6, 2.0 * coarse(noise, side, 0, 4.5))
-    base = smeared(calmed(image, 2), angle, 14)
+    angle = flow(image, 8, 2.2 * coarse(noise, side, 0, 4.5))
+    base = smeared(calmed(image, 2), angle, 16)
     light = luma(base)
-    cool = mix(colour(0.03, 0.10, 0.38), colour(0.42, 0.70, 0.92), ramp(light, 0.2, 0.85))
-    warm = mix(colour(0.35, 0.16, 0.06), colour(1.0, 0.86, 0.32), ramp(light, 0.15, 0.9))
+    cool = mix(colour(0.03, 0.10, 0.40), colour(0.45, 0.74, 0.95), ramp(light, 0.2, 0.85))
+    warm = mix(colour(0.36, 0.16, 0.06), colour(1.0, 0.86, 0.30), ramp(light, 0.15, 0.9))
     bluish = ramp(base[..., 2] - base[..., 0], -0.06, 0.14)
     rich = mix(contrast(saturate(base, 1.6), 0.4), mix(warm, cool, bluish), 0.5)
-    strokes = dabs(rich, angle, noise, 36, 9, first=4)
-    tone = strokes.colour + 0.22 * np.tanh(1.2 * bristles(noise, angle, 34, 2.2))[..., None] * mix(
-        colour(0.9, 0.75, 0.1), colour(0.55, 0.75, 0.9), bluish
-    )
-    rope = ramp(1 - np.abs(strokes.across), 0.0, 0.7)
-    tone = tone * (0.82 + 0.22 * rope)[..., None]
-    contour = contours(image, 1.7, 0.06, 0.15)
     busy = ramp(blur(edges(image, 1.4, 0.05, 0.15), 3), 0.15, 0.5)
-    tone = mix(tone, rich, 0.45 * busy)
-    tone = mix(tone, colour(0.03, 0.05, 0.20), 0.8 * contour)
-    return tone + relief(blur(6 * rope, 0.9), 0.10)[..., None]
+    rope = np.tanh(1.6 * bristles(noise, angle, 56, 3.0)) * (1 - 0.55 * busy)
+    lit = mix(colour(1.0, 0.85, 0.35), colour(0.75, 0.92, 1.0), bluish) * np.clip(rope, 0, 1)[..., None]
+    dark = mix(colour(0.2, 0.35, 0.2), colour(0.3, 0.25, -0.05), bluish) * np.clip(-rope, 0, 1)[..., None]
+    tone = rich * (1 + 0.16 * rope)[..., None] + 0.13 * (lit - dark)
+    tone = mix(tone, colour(0.03, 0.05, 0.20), 0.8 * contours(image, 1.9, 0.06, 0.15))
+    return tone + relief(blur(4 * rope, 0.8), 0.12)[..., None]
 
 
 def photo(image: np.ndarray, noise: np.ndarray) -> np.ndarray:

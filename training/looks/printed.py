@@ -43,7 +43,7 @@ def anime(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
         y / side, 0.9, 0.1
     )
     flat = flat + (0.10 * shaft)[..., None] * colour(1.0, 0.97, 0.8) * (1 - flat)
-    return mix(flat, colour(0.12, 0.06, 0.19), contours(image, 1.2, 0.05, 0.10))
+    return mix(flat, colour(0.12, 0.06, 0.19), contours(image, 1.6, 0.05, 0.10))
 
 
 @cache
@@ -76,20 +76,15 @@ def comic(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def pixel(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """A game of the eighties: blocks of 8 px on their grid in few colours, dark borders, dithered between tones."""
+    """A game of the eighties: blocks of 8 px in few colours, with dark borders."""
     height, width = image.shape[:2]
     size = (width // BLOCK, height // BLOCK)
     blocks = cv2.resize(contrast(saturate(image, 1.3), 0.3), size, interpolation=cv2.INTER_AREA)
     line = cv2.resize(edges(image, 1.2, 0.06, 0.14), size, interpolation=cv2.INTER_AREA)
     blocks = blocks + 0.5 * (blocks - blur(blocks, 1.0))
-    x, y = grid(*blocks.shape[:2])
-    blocks = blocks + 0.014 * (2 * ((x + y) % 2) - 1)[..., None]
     blocks = np.clip(blocks * (1 - 0.5 * ramp(line, 0.25, 0.6))[..., None], 0, 1)
     blocks = 0.85 * in_palette(blocks, PIXEL_COLOURS, 900.0) + 0.15 * blocks
-    big = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
-    x, y = grid(height, width)
-    inner = np.minimum(np.minimum(x % BLOCK, BLOCK - 1 - x % BLOCK), np.minimum(y % BLOCK, BLOCK - 1 - y % BLOCK))
-    return big * (1 - 0.07 * (inner < 1))[..., None]
+    return cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def ukiyoe(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -100,11 +95,11 @@ def ukiyoe(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     inks = blur(cv2.resize(in_palette(small, PRINT_INKS, 260.0), (width, height), interpolation=cv2.INTER_LINEAR), 0.8)
     flat = 0.82 * inks + 0.18 * saturate(base, 1.2) * colour(1.0, 0.94, 0.80)
     _, y = grid(height, width)
-    key = contours(base, 1.35, 0.045, 0.11)
+    key = contours(base, 1.6, 0.045, 0.11)
     open_above = ramp(np.cumsum(blur(key, 3), axis=0), 7.0, 1.0)
     fading = ramp(y / height + 0.02 * coarse(noise, height, 0, 2), 0.34, 0.0)
     flat = mix(flat, colour(0.10, 0.22, 0.42), 0.9 * fading * open_above)
-    grain = smeared(blur(fine(noise, height), 1.1), 0.06 * coarse(noise, height, 4, 4), 44)
+    grain = smeared(blur(fine(noise, height), 1.8), 0.06 * coarse(noise, height, 4, 4), 44)
     grain = np.tanh(grain / (grain.std() + 1e-6))
     paper = colour(1.0, 0.975, 0.915) * (1 + 0.03 * grain)[..., None]
     return mix(flat * paper, colour(0.08, 0.09, 0.16), 0.93 * key * (0.92 + 0.08 * grain))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from demo.page.presets import STYLES, TIMES
-from training.looks.dabs import dabs
-from training.looks.fields import flow
+from training.looks.fields import bristles, flow
 from training.looks.looks import DEFAULT_LOOK, GRADES, LOOKS, looked
 from training.looks.regions import cells, flat_pieces, heights
 
@@ -97,13 +96,14 @@ def test_strokes_run_along_a_stripe_and_where_nothing_is_as_they_are_told() -> N
     assert angle[64, 8] == pytest.approx(0.3, abs=0.02)
 
 
-def test_a_dab_has_the_colour_of_the_place_it_was_laid_at() -> None:
-    picture = np.zeros((64, 64, 3), np.float32)
-    picture[:, 32:] = (1, 0, 0)
-    laid = dabs(picture, np.full((64, 64), np.pi / 2, np.float32), noise(0, 64), 20, 8)
-    assert laid.cover.mean() > 0.95
-    assert laid.colour[:, 48:, 0].mean() > 0.9 and laid.colour[:, :16, 0].mean() == 0
-    assert not dabs(picture, picture[..., 0], noise(0, 64), 20, 8, chance=np.zeros((64, 64))).cover.any()
+def test_a_brush_s_streaks_are_wide_enough_for_the_codec_and_run_where_it_goes() -> None:
+    across = np.full((SIDE, SIDE), np.pi / 2, np.float32)
+    laid = bristles(noise(0), across, 44, 3.0)
+    along, over = (np.abs(np.diff(laid, axis=axis)).mean() for axis in (0, 1))
+    assert laid.std() == pytest.approx(1, abs=0.01)
+    assert along < 0.5 * over  # long lines
+    turns = (np.diff(np.sign(laid), axis=1) != 0).sum(1).mean()
+    assert SIDE / turns > 5  # what is finer the codec does not keep
 
 
 def test_cells_end_where_colours_do() -> None:
