@@ -81,17 +81,17 @@ PLACES: dict[str, tuple[str, ...]] = {
         "house house houses derelict-house house-with-garden hut castle church classical-building japanese-castle "
         "hotel school office-building factory tent circus-tent deciduous-tree deciduous-tree evergreen-tree "
         "christmas-tree palm-tree cactus automobile taxi bus delivery-truck tractor motorcycle motor-scooter "
-        "bicycle racing-car locomotive police-car fire-engine ambulance sport-utility-vehicle pickup-truck dog "
-        "dog cat cat black-cat rabbit horse cow pig ewe ram goat rooster chicken duck deer moose bison giraffe "
-        "lion tiger bear panda koala kangaroo zebra elephant camel llama monkey gorilla hedgehog squirrel "
-        "chipmunk mouse hamster turtle snail sauropod t-rex unicorn dragon sunflower rose tulip tulip blossom "
-        "hibiscus hyacinth mushroom snowman robot fountain mountain snow-capped-mountain mount-fuji volcano "
-        "potted-plant four-leaf-clover herb poodle ox swan goose peacock flamingo penguin owl ferris-wheel moai "
-        "wood rock hatching-chick baby-chick frog snake leopard raccoon skunk sloth otter beaver wolf fox tokyo- "
-        "tower statue-of-liberty man-standing woman-standing person-standing man-dancing woman-dancing man- "
-        "running woman-running man-walking woman-walking man-farmer woman-farmer man-mage woman-mage man- "
-        "superhero woman-superhero man-fairy woman-fairy ninja santa-claus man-biking woman-biking lady-beetle "
-        "ant caterpillar bug spider kick-scooter".split()
+        "bicycle racing-car locomotive police-car fire-engine ambulance sport-utility-vehicle pickup-truck dog dog "
+        "cat cat black-cat rabbit horse cow pig ewe ram goat rooster chicken duck deer moose bison giraffe lion "
+        "tiger bear panda koala kangaroo zebra elephant camel llama monkey gorilla hedgehog squirrel chipmunk mouse "
+        "hamster turtle snail sauropod t-rex unicorn dragon sunflower rose tulip tulip blossom hibiscus hyacinth "
+        "mushroom snowman robot fountain mountain snow-capped-mountain mount-fuji volcano potted-plant "
+        "four-leaf-clover herb poodle ox swan goose peacock flamingo penguin owl ferris-wheel moai wood rock "
+        "hatching-chick baby-chick frog snake leopard raccoon skunk sloth otter beaver wolf fox tokyo-tower "
+        "statue-of-liberty man-standing woman-standing person-standing man-dancing woman-dancing man-running "
+        "woman-running man-walking woman-walking man-farmer woman-farmer man-mage woman-mage man-superhero "
+        "woman-superhero man-fairy woman-fairy ninja santa-claus man-biking woman-biking lady-beetle ant "
+        "caterpillar bug spider kick-scooter".split()
     ),
     "sea": tuple(
         "sailboat sailboat ship ferry speedboat motor-boat passenger-ship canoe swan duck spouting-whale dolphin "
@@ -99,7 +99,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     ),
     "under water": tuple(
         "fish fish tropical-fish tropical-fish blowfish shark dolphin whale spouting-whale octopus squid jellyfish "
-        " crab lobster shrimp turtle seal coral spiral-shell oyster man-merpeople woman-merpeople anchor".split()
+        "crab lobster shrimp turtle seal coral spiral-shell oyster man-merpeople woman-merpeople anchor".split()
     ),
     "space": tuple(
         "rocket rocket ringed-planet alien alien-monster robot comet satellite full-moon star glowing-star "
@@ -109,14 +109,29 @@ PLACES: dict[str, tuple[str, ...]] = {
         "green-apple red-apple red-apple pear peach lemon tangerine banana watermelon grapes strawberry cherries "
         "pineapple mango tomato eggplant avocado carrot bread croissant cheese-wedge hamburger pizza hot-dog taco "
         "birthday-cake cupcake shortcake pie cookie doughnut ice-cream soft-ice-cream hot-beverage hot-beverage "
-        "teacup-without-handle wine-glass cocktail-glass tropical-drink beer-mug amphora bouquet bouquet potted- "
-        "plant tulip rose books open-book candle teapot jar honey-pot egg pancakes waffle sushi rice-ball glass- "
-        "of-milk bottle-with-popping-cork teddy-bear alarm-clock telephone camera guitar violin wrapped-gift "
+        "teacup-without-handle wine-glass cocktail-glass tropical-drink beer-mug amphora bouquet bouquet "
+        "potted-plant tulip rose books open-book candle teapot jar honey-pot egg pancakes waffle sushi rice-ball "
+        "glass-of-milk bottle-with-popping-cork teddy-bear alarm-clock telephone camera guitar violin wrapped-gift "
         "chess-pawn crystal-ball trophy hourglass-done light-bulb desktop-computer laptop mobile-phone television "
         "radio".split()
     ),
 }
 """Where a thing stands by itself; a name that comes twice is drawn twice as often."""
+
+FIRST_DRAWN = frozenset(
+    "house house-with-garden castle deciduous-tree evergreen-tree palm-tree cactus sun sun-with-face cloud "
+    "rainbow star crescent-moon mountain snow-capped-mountain blossom sunflower tulip rose mushroom cat cat-face "
+    "dog dog-face bear panda rabbit rabbit-face pig pig-face cow cow-face horse elephant lion tiger-face fox frog "
+    "monkey-face mouse-face owl duck penguin chicken bird snail turtle snake spider butterfly honeybee "
+    "lady-beetle t-rex dragon unicorn fish tropical-fish whale dolphin shark octopus crab automobile bus taxi "
+    "tractor fire-engine locomotive bicycle airplane rocket sailboat ship robot alien ghost snowman "
+    "jack-o-lantern red-apple green-apple pear banana lemon strawberry cherries grapes watermelon pineapple "
+    "avocado tomato carrot eggplant pizza hamburger ice-cream cupcake birthday-cake doughnut hot-beverage teapot "
+    "candle light-bulb guitar umbrella balloon wrapped-gift teddy-bear crown anchor red-heart "
+    "slightly-smiling-face grinning-face man-standing woman-standing person-standing man woman boy girl person "
+    "baby".split()
+)
+"""What people draw who are asked to draw something: learnt more often than the rest."""
 
 SKY = tuple(
     "sun sun sun-with-face cloud crescent-moon full-moon star glowing-star rainbow airplane helicopter bird eagle "

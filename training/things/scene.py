@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.things.catalogue import ANIMAL_HEADS, DEFAULT_TONE, PLACES, SKY, base_and_tone, people
+from training.things.catalogue import ANIMAL_HEADS, DEFAULT_TONE, FIRST_DRAWN, PLACES, SKY, base_and_tone, people
 from training.things.colours import COLOURS, in_colour
 from training.things.fields import canvas_grid, over, ramp, smooth_noise
 from training.things.hands import fill, outline, wobbled
@@ -17,6 +17,8 @@ from training.things.places import BACKDROPS, LIGHT_ON_THINGS, Backdrop, Setting
 PLACE_SHARES = {"meadow": 0.33, "sea": 0.08, "under water": 0.09, "space": 0.05, "table": 0.13, "studio": 0.32}
 HAND_SHARES = {"line": 0.44, "both": 0.22, "flat": 0.10, "mixed": 0.14, "render": 0.10}
 """How the sketch is drawn: outlines; outlines and fills; fills; some of each; or the rendering itself (a photo)."""
+FIRST_DRAWN_SHARE = 0.45
+"""Of the things that stand alone or together: what people draw first, among those that may stand there."""
 INKS = ((0.06, 0.06, 0.08),) * 6 + (
     (0.10, 0.20, 0.55),
     (0.70, 0.10, 0.12),
@@ -117,7 +119,7 @@ def _things(rng: np.random.Generator, icons: Icons, place: str, hand: str, held_
     things: list[Placed] = []
     for number in range(count):
         aloft = number > 0 and not twins and place in ("meadow", "sea") and rng.random() < 0.45
-        name = things[0].name if twins and things else _name(rng, icons, place, hand, aloft)
+        name = things[0].name if twins and things else chosen_name(rng, icons, place, aloft)
         large = (rng.uniform(110, 210), rng.uniform(85, 150), rng.uniform(65, 115))[min(count, 3) - 1]
         if count == 1 and rng.random() < 0.15:
             large *= 0.5
@@ -141,7 +143,8 @@ def _colour(rng: np.random.Generator) -> str:
     return str(rng.choice(list(COLOURS))) if rng.random() < 0.3 else ""
 
 
-def _name(rng: np.random.Generator, icons: Icons, place: str, hand: str, aloft: bool) -> str:
+def chosen_name(rng: np.random.Generator, icons: Icons, place: str, aloft: bool) -> str:
+    """A thing that may stand in a place, or fly there."""
     if aloft:
         pool = [name for name in SKY if name in icons.rows]
     elif place == "studio":
@@ -151,6 +154,9 @@ def _name(rng: np.random.Generator, icons: Icons, place: str, hand: str, aloft: 
         pool = people(everything) if kind < 0.2 else heads if kind < 0.35 else everything
     else:
         pool = [name for name in PLACES[place] if name in icons.rows]
+    usual = [name for name in pool if name in FIRST_DRAWN]
+    if usual and rng.random() < FIRST_DRAWN_SHARE:
+        pool = usual
     name = pool[int(rng.integers(len(pool)))]
     base, tone = base_and_tone(name)
     if not tone and f"{base}-{DEFAULT_TONE}" in icons.rows:

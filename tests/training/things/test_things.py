@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from tests.support.icons import NAMES, simple_icon, simple_icons
-from training.things.catalogue import base_and_tone, said, wanted
+from training.things.catalogue import (
+    ANIMAL_HEADS,
+    FIRST_DRAWN,
+    HELD_OUT,
+    PLACES,
+    SKY,
+    base_and_tone,
+    said,
+    wanted,
+)
 from training.things.colours import COLOURS, in_colour
 from training.things.hands import fill, outline
-from training.things.icons import SIDE, colour_difference, laid_over
+from training.things.icons import SIDE, Icons, colour_difference, laid_over
 from training.things.phrases import Facts, as_json, facts_of, from_json, phrase, vocabulary
-from training.things.scene import HAND_SHARES, Scene, draw_scene
+from training.things.scene import HAND_SHARES, Scene, chosen_name, draw_scene
 from training.things.shading import inflated
 
 STYLE = ("toy",)
@@ -137,6 +149,22 @@ def test_facts_come_back_from_json(scenes: list[Scene]) -> None:
     for each in scenes:
         facts = facts_of(each)
         assert from_json(as_json(facts)) == facts
+
+
+def test_every_name_of_the_lists_is_whole_and_has_a_word() -> None:
+    names = {*SKY, *ANIMAL_HEADS, *FIRST_DRAWN, *HELD_OUT, *(name for several in PLACES.values() for name in several)}
+    for name in names:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name), name  # a line that is broken at a hyphen leaves half a name
+        assert all(said(name))
+
+
+def test_what_people_draw_first_is_drawn_more_often_than_what_may_stand_there_as_well() -> None:
+    icons = simple_icons()
+    known = Icons(icons.pictures, icons.rows | {name: icons.rows["sailboat"] for name in ("ship", "ferry")})
+    rng = np.random.default_rng(0)
+    chosen = Counter(chosen_name(rng, known, "sea", aloft=False) for _ in range(400))
+    assert PLACES["sea"].count("ship") == PLACES["sea"].count("ferry")
+    assert chosen["ship"] > 1.5 * chosen["ferry"] > 0
 
 
 def test_names_are_said_as_people_say_them() -> None:
