@@ -37,10 +37,12 @@ from benchmarks.painting.judging import (
 )
 from benchmarks.painting.sheets import save_sheet, sheet
 from benchmarks.painting.steering import bank_measures, movements
+from benchmarks.scores.scores import recoded
 from pipeline import Engine, Model, ModelError, load_model
 from pipeline.compute.host import keep_freed_memory
 from training.clips.clips import CLIPS, FEWEST_FRAMES
 from training.looks.looks import DEFAULT_LOOK, LOOKS
+from training.meaning.outlines import by_the_hands_colours
 from training.texture.features import Features, load_features, write_features
 from training.things.icons import Icons, load_icons
 
@@ -54,8 +56,9 @@ Every picture is painted by the engine in one step at strength 1, without a past
 otherwise. Nothing was trained on: drawings made by hand on the page (`examples/drawings`), outlines of {outlines}
 things in another hand than the training's, {scenes} composed scenes of a seed of their own, three photographs.
 
-- Colour nearest: how often the mean colour inside an outline is nearer to the wanted thing's than to those of nine
-  others; chance is 0.10.
+- Colour nearest: how often the mean colour inside an outline is nearer to the wanted thing's, as it was taught, than to
+  those of nine others; chance is 0.10. By the other hand's own colours, which nobody told the model: in brackets what
+  somebody gets who paints everything exactly as it was taught.
 - Hue within 30 degrees: of {coloured} outlines as red, blue, yellow and green things; what is nearly grey has missed,
   and whoever paints everything in one of these colours gets 25 %.
 - Closest two styles: mean |difference| over the hand drawings.
@@ -66,7 +69,8 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
   brackets what it gets right of the targets themselves, and so the most that can be asked for.
 - Feature distance: relative L1 of the trainer's own features and of their Gram matrices, in brackets before it is
   divided by the first model's. Features are those of the middle five eighths of a picture.
-- Sharpness: gradient energy as a share of the targets', the mean over styles and its range.
+- Sharpness: gradient energy as a share of the targets', the mean over styles and its range. What the model's codec
+  keeps of it is what perfect latents would give.
 - Movements and warp errors are of 255. The bank is the paper's preset, at two steps, on {clips},
   in {textured}.
 
@@ -123,6 +127,8 @@ def measured(model: Model, name: str, inputs: Inputs, judges: Judges, asking: As
         numbers, sheets = _words(engine, inputs, asking)
         print(f"{name}: words", file=sys.stderr)
         styles, more_sheets = _styles(engine, inputs, judges, asking)
+        coded = {style: [recoded(model, each) for each in several] for style, several in judges.targets.items()}
+        styles["codec"] = float(np.mean(list(sharpness(coded, judges.targets).values())))
         print(f"{name}: styles", file=sys.stderr)
         phrases = [phrase_of(each) for each in asking.styles if each in TEXTURED] or [phrase_of(asking.styles[0])]
         moved = movements(engine, evenly_drawn(inputs.drawings), phrases)
@@ -143,6 +149,8 @@ def _words(engine: Engine, inputs: Inputs, asking: Asking) -> tuple[Numbers, She
     some = evenly(inputs.outlines, COLOURED_THINGS)
     coloured = in_colours(engine, some, style)
     numbers: Numbers = {name: each.nearest for name, each in told.items()}
+    by_hand, best = by_the_hands_colours(inputs.outlines, pictures["its word"])
+    numbers["by hand"] = f"{by_hand:.2f} ({best:.2f})"
     numbers |= {"fruit": fruit_difference(engine, side, style), "hue": share_named(some, coloured)}
     return numbers, {
         "words": (64, 4, rows_of([each.picture for each in inputs.outlines], pictures)),
@@ -203,6 +211,7 @@ def table_of(models: Sequence[Measured]) -> list[report.Row]:
         row(what, wanted, [" / ".join(_said(each.numbers[n], digits, times) + unit for n in names) for each in models])
 
     plain("outlines: colour nearest, with their word", "0.80", "its word", digits=2)
+    plain("outlines: by the other hand's own colours", "", "by hand")
     plain("outlines: with another's word, to that thing's", "0.60", "another's word", digits=2)
     plain("outlines: without a word", "0.40", "no word", digits=2)
     plain("an orange against a green apple on one circle", "60", "fruit")
@@ -212,6 +221,7 @@ def table_of(models: Sequence[Measured]) -> list[report.Row]:
     cells = [f"{each.numbers['distance'] / first['distance']:.2f} ({each.numbers['distance']:.3f})" for each in models]  # type: ignore[operator]
     row("feature distance to the targets, of the first model's", "0.6", cells)
     plain("sharpness, of the targets'", "0.85 to 1.1", "sharpness")
+    plain("sharpness of the targets through the model's codec", "", "codec", digits=2)
     plain("from the input, strength 0.3 / 1", "seen", "strength 0.3", "strength 1")
     plain("1 against 4 steps", "seen", "steps")
     plain("guidance 1 against 2", "seen", "guidance")

@@ -45,14 +45,16 @@ def test_a_hue_goes_round_and_what_is_nearly_grey_has_none() -> None:
 def test_named_colours_are_counted_inside_the_outline_alone() -> None:
     mask = np.zeros((SIDE, SIDE), bool)
     mask[8:24, 8:24] = True
-    outline = Outline("ghost", flat(255, 255, 255), mask, np.zeros(3))
+    outline = Outline("ghost", flat(255, 255, 255), mask, np.zeros(3), np.zeros(3))
     blue_inside = np.where(mask[..., None], flat(30, 60, 220), flat(220, 30, 30))
     asked = {"blue": [blue_inside], "green": [blue_inside]}
     assert share_named([outline], asked) == 0.5
 
 
 def test_some_outlines_are_spread_over_all() -> None:
-    outlines = [Outline(str(number), flat(0, 0, 0), np.ones((1, 1), bool), np.zeros(3)) for number in range(9)]
+    outlines = [
+        Outline(str(number), flat(0, 0, 0), np.ones((1, 1), bool), np.zeros(3), np.zeros(3)) for number in range(9)
+    ]
     assert [each.name for each in evenly(outlines, 3)] == ["0", "4", "8"]
     assert evenly(outlines, 20) == outlines
 
@@ -118,10 +120,10 @@ def test_models_of_one_name_are_told_apart() -> None:
 
 
 def test_feature_distances_are_those_of_the_first_model() -> None:
-    texts = ("closest", "named", "sharpness")
+    texts = ("closest", "named", "sharpness", "by hand")
     values = (
         *("its word", "another's word", "no word", "fruit", "hue", "strength 0.3", "strength 1", "steps", "guidance"),
-        *("fusion", "bank", "warp", "warp off", "all weights", "largest file"),
+        *("codec", "fusion", "bank", "warp", "warp off", "all weights", "largest file"),
     )
     common: dict[str, float | str] = {**dict.fromkeys(texts, "said"), **dict.fromkeys(values, 0.5)}
     models = [Measured(name, common | {"distance": far}, {}) for name, far in (("first", 0.8), ("second", 0.4))]

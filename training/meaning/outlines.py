@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,12 +19,14 @@ Paint = Callable[[Sequence[np.ndarray], Sequence[str]], list[np.ndarray]]
 
 @dataclass(frozen=True)
 class Outline:
-    """picture uint8 `[S, S, 3]`, mask bool `[S, S]` of its inside, and the thing's own mean colour, RGB 0..255."""
+    """picture uint8 `[S, S, 3]`, mask bool `[S, S]` of its inside; mean colours, RGB 0..255, of the thing as it was
+    taught, and as this hand has it, which no training saw."""
 
     name: str
     picture: np.ndarray
     mask: np.ndarray
     colour: np.ndarray
+    hands_colour: np.ndarray
 
     @property
     def word(self) -> str:
@@ -33,8 +35,8 @@ class Outline:
 
 @dataclass(frozen=True)
 class ColourScore:
-    """nearest: how often the painted colour is nearer to the wanted thing's than to those of nine others (chance 0.1);
-    error and chroma of 255."""
+    """nearest: how often the painted colour is nearer to the wanted thing's, as it was taught, than to those of nine
+    others (chance 0.1); error and chroma of 255."""
 
     nearest: float
     error: float
@@ -49,12 +51,25 @@ def held_out_outlines(icons: Icons, side: int, share: float = 0.7) -> list[Outli
 
 def _outline(icons: Icons, name: str, side: int, share: float, rng: np.random.Generator) -> Outline:
     drawing, rendering = (_placed(each, side, share) for each in icons.pair(name, 1))
+    _, taught = (_placed(each, side, share) for each in icons.pair(name, 0))
     lines = outline(drawing, rng, 3.5 * side / 256)
     picture = 1 - lines[..., None] * (1 - np.float32([0.06, 0.06, 0.06]))
-    mask = rendering[..., 3] > 0.9
-    white = np.ones((side, side, 3), np.float32)
-    colour = over(white, rendering)[mask].mean(0) * 255
-    return Outline(name, (picture * 255 + 0.5).astype(np.uint8), mask, colour)
+    return Outline(
+        name,
+        (picture * 255 + 0.5).astype(np.uint8),
+        _inside(rendering),
+        _mean_colour(taught),
+        _mean_colour(rendering),
+    )
+
+
+def _inside(rendering: np.ndarray) -> np.ndarray:
+    return rendering[..., 3] > 0.9
+
+
+def _mean_colour(rendering: np.ndarray) -> np.ndarray:
+    """RGB 0..255 of the inside of a premultiplied `[S, S, 4]`."""
+    return over(np.ones((*rendering.shape[:2], 3), np.float32), rendering)[_inside(rendering)].mean(0) * 255
 
 
 def _placed(icon: np.ndarray, side: int, share: float) -> np.ndarray:
@@ -81,6 +96,14 @@ def colour_score(outlines: Sequence[Outline], wanted: Sequence[Outline], painted
             hits += int(np.linalg.norm(own[among] - got[index], axis=1).argmin() == 0)
     chroma = float((got.max(1) - got.min(1)).mean())
     return ColourScore(hits / (trials * len(wanted)), float(np.abs(got - own).mean()), chroma)
+
+
+def by_the_hands_colours(outlines: Sequence[Outline], painted: Sequence[np.ndarray]) -> tuple[float, float]:
+    """How often the painted colour is nearer to what the thing has in this other hand than to nine others' there; and
+    how often it would be for somebody who paints everything exactly as it was taught."""
+    as_drawn = [replace(each, colour=each.hands_colour) for each in outlines]
+    as_taught = [np.broadcast_to(each.colour, each.picture.shape) for each in outlines]
+    return tuple(colour_score(as_drawn, as_drawn, each).nearest for each in (painted, as_taught))  # type: ignore[return-value]
 
 
 def scores(outlines: Sequence[Outline], paint: Paint, style: str) -> dict[str, ColourScore]:

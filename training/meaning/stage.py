@@ -141,15 +141,16 @@ def mean_over_rows(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1)
 
 
-def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor) -> Tensor:
-    """`[B]`: L1 and squares of latents `[B, 16, h, w]`, and of the colours that the linear map `colours` reads there.
+def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor, plain: float = 1.0) -> Tensor:
+    """`[B]`: `plain` times L1 and squares of latents `[B, 16, h, w]`, and L1 of the colours that the linear map
+    `colours` reads there.
 
     Chroma counts again: grey is what a net says when it does not know.
     """
     difference = predicted - wanted
     shown = conv2d(difference, colours)
     chroma = shown - shown.mean(1, keepdim=True)
-    return mean_over_rows(difference.abs() + 0.5 * difference.square()) + 1.5 * (
+    return plain * mean_over_rows(difference.abs() + 0.5 * difference.square()) + 1.5 * (
         mean_over_rows(shown.abs()) + mean_over_rows(chroma.abs())
     )
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.support.icons import simple_icons
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
-from training.meaning.outlines import Outline, colour_score, held_out_outlines
+from training.meaning.outlines import Outline, by_the_hands_colours, colour_score, held_out_outlines
 from training.meaning.shards import SetPlan, looks_of, write_shard
 from training.meaning.stage import Folders, MeaningPlan, latent_losses, train_meaning
 from training.meaning.vocabulary import add_words
@@ -106,6 +106,7 @@ def test_equal_latents_cost_nothing_and_grey_costs_most() -> None:
     brighter[:, :3] += 1 / 3
     assert latent_losses(wanted, wanted, colours).tolist() == [0.0]
     assert latent_losses(grey, wanted, colours) > latent_losses(brighter, wanted, colours)
+    assert latent_losses(grey, wanted, colours, plain=0.25) < latent_losses(grey, wanted, colours)
 
 
 def test_each_word_becomes_one_token_and_known_ones_stay(start: Path) -> None:
@@ -126,7 +127,8 @@ def _outlines() -> list[Outline]:
     rng = np.random.default_rng(0)
     mask = np.ones((4, 4), bool)
     return [
-        Outline(f"thing-{index}", np.zeros((4, 4, 3), np.uint8), mask, rng.uniform(0, 255, 3)) for index in range(20)
+        Outline(f"thing-{index}", np.zeros((4, 4, 3), np.uint8), mask, *rng.uniform(0, 255, (2, 3)))
+        for index in range(20)
     ]
 
 
@@ -137,6 +139,17 @@ def test_right_colours_are_all_nearest_and_one_grey_is_nearest_by_chance() -> No
     assert colour_score(outlines, outlines, right).nearest == 1.0
     assert colour_score(outlines, outlines, grey).nearest < 0.3
     assert colour_score(outlines, outlines, grey).chroma == 0
+
+
+def test_who_paints_as_it_was_taught_gets_the_most_that_the_other_hands_colours_allow() -> None:
+    outlines = _outlines()
+    as_taught, as_drawn = (
+        [np.broadcast_to(each, (4, 4, 3)) for each in colours]
+        for colours in ([each.colour for each in outlines], [each.hands_colour for each in outlines])
+    )
+    found, best = by_the_hands_colours(outlines, as_taught)
+    assert found == best < 0.4
+    assert by_the_hands_colours(outlines, as_drawn) == (1.0, best)
 
 
 def test_held_out_outlines_are_of_the_second_drawing_on_white() -> None:
