@@ -46,15 +46,21 @@ STEADIER_FILE = "steadier.safetensors"
 @dataclass(frozen=True)
 class Stage:
     """A part of the training after the first meaning: its pace, the side of its pictures in px, and what learns. Where
-    looks are painted: how many samples of a batch are judged as pictures (0: in latents alone), and the share of them
-    that are later steps."""
+    looks are painted: a smaller side that takes turns with it (0: none), how many samples of a batch are judged as
+    pictures (0: in latents alone), and the share of them that are later steps."""
 
     name: str
     pace: Pace
     side: int = 256
+    beside: int = 0
     judged: int = 0
     later: float = 0.15
     learns: Literal["codec", "painting", "looking back", "remembering"] = "painting"
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """From small to large."""
+        return (self.beside, self.side) if self.beside else (self.side,)
 
 
 @dataclass(frozen=True)
@@ -78,18 +84,19 @@ PLANS = {
             Stage("codec", Pace(3_000, 6, 8e-4), 128, learns="codec"),
             Stage("looks_128", Pace(10_000, 12, 8e-4), 128),
             Stage("looks_256", Pace(5_000, 4, 5e-4)),
-            Stage("pixels", Pace(6_000, 4, 4e-4), judged=2),
-            Stage("steps", Pace(1_500, 4, 2e-4), judged=2, later=0.6),
-            Stage("looking_back", Pace(2_000, 4, 2e-4), judged=2, learns="looking back"),
+            Stage("pixels", Pace(6_000, 4, 4e-4), beside=128, judged=12),
+            Stage("steps", Pace(1_500, 4, 2e-4), judged=4, later=0.6),
+            Stage("looking_back", Pace(2_000, 4, 2e-4), judged=4, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128, learns="remembering"),
     ),
     "further": Plan(
-        sets=(SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
+        sets=(SetPlan(128, 30, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(1_000_000, 6, 8e-4, minutes=10), 128, learns="codec"),
-            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=54), judged=3),
-            Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=2, learns="looking back"),
+            Stage("codec", Pace(1_000_000, 16, 4e-4, minutes=12), 96, learns="codec"),
+            Stage("looks_128", Pace(1_000_000, 12, 8e-4, minutes=45), 128),
+            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=56), beside=128, judged=12),
+            Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=4, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=10), 128, learns="remembering"),
     ),
@@ -99,9 +106,9 @@ PLANS = {
             Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128, learns="codec"),
             Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=7), 128),
             Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3)),
-            Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), judged=32),
-            Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=32, later=0.6),
-            Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=16, learns="looking back"),
+            Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), beside=128, judged=96),
+            Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=48, later=0.6),
+            Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=32, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128, learns="remembering"),
     ),
@@ -111,7 +118,7 @@ PLANS = {
         stages=(
             Stage("codec", Pace(3, 2, 1e-3), 32, learns="codec"),
             Stage("looks_32", Pace(3, 2, 1e-3), 32),
-            Stage("pixels", Pace(3, 2, 1e-3), 64, judged=1, later=0.6),
+            Stage("pixels", Pace(3, 2, 1e-3), 64, beside=32, judged=1, later=0.6),
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(2, 2, 1e-3), 32, learns="remembering"),
@@ -197,8 +204,8 @@ def _trained(run: Run, stage: Stage, start: Path) -> Path:
     (run.work / "sheets").mkdir(exist_ok=True)
     if stage.learns in ("painting", "looking back"):
         codec = load_parts(start).codec.to(run.device, memory_format=torch.channels_last)
-        scenes = run.scenes(stage.side)
-        write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
+        for scenes in (run.scenes(each) for each in stage.sides):
+            write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
     run_team(run.team, run.work, _member, run, stage, start, out)
     (run.work / f"{stage.name}.done").touch()
     return out
@@ -218,7 +225,7 @@ def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     if stage.learns == "remembering":
         return Remembering(start, largest, run.features, out, batch, stage.side, device)
     plan = PaintingPlan(stage.name, batch, stage.judged, stage.later)
-    data = (run.scenes(stage.side), icons, run.features, out, device)
+    data = ([run.scenes(each) for each in stage.sides], icons, run.features, out, device)
     if stage.learns == "looking back":
         return LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
     return Painting(plan, start, *data)

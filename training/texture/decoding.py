@@ -12,15 +12,19 @@ from torch import Tensor, nn
 
 from training.meaning.stage import Notes
 from training.model.export import export, load_parts
-from training.model.losses import chroma_loss, edge_loss, latent_spread_loss
+from training.model.losses import chroma_loss, contrast_loss, edge_loss, edge_strength, latent_spread_loss
 from training.model.tensors import as_pictures, as_tensor, half_precision
 from training.texture.features import feature_losses, load_features
-from training.texture.judges import Judge, fooling_loss, held, judging_loss
+from training.texture.judges import Judge, balanced_gradient, fooling_loss, heard, held, judging_loss, matching_loss
 from training.texture.loop import Learner
 from training.texture.pictures import Pictures
 
-JUDGES_FROM = 0.3
-"""Share of the stage after which the judge is listened to."""
+CONTRAST = 1.0
+LOUDEST, MATCHING = 1.0, 3.0
+"""How loud a judge is that errs never, beside what is measured; and in that how much the likeness of its features
+counts."""
+FEATURED = 8
+"""One crop in so many is judged by its features as well, which cost more than all else."""
 
 
 class Decoding(Learner):
@@ -37,7 +41,8 @@ class Decoding(Learner):
         encoder: bool,
         device: torch.device,
     ) -> None:
-        self.name, self.out, self.device, self.batch, self.side = "codec", out, device, batch, side
+        self.name, self.out, self.device = "codec", out, device
+        self.samples, self.batch, self.side = batch, batch, side
         self.parts = load_parts(start)
         self.codec = self.parts.codec.to(device, memory_format=torch.channels_last)
         self.codec.encoder.requires_grad_(encoder)
@@ -47,13 +52,13 @@ class Decoding(Learner):
         self.shipped = [each for each in self.codec.parameters() if each.requires_grad]
         self.groups = [
             {"params": list(self.codec.decoder.parameters()), "times": 1.0},
-            {"params": list(self.judge.parameters()), "times": 0.3, "judge": True, "weight_decay": 0.0},
+            {"params": list(self.judge.parameters()), "times": 2.0, "judge": True, "weight_decay": 0.0},
         ]
         if encoder:
             self.groups.insert(1, {"params": list(self.codec.encoder.parameters()), "times": 0.5})
         self.modules: dict[str, nn.Module] = {"codec": self.codec, "judge": self.judge}
 
-    def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
+    def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """Of a batch of crops."""
         picture = as_tensor(self.pictures.crops(rng, self.batch, self.side), self.device)
         with half_precision(self.device):
@@ -61,24 +66,36 @@ class Decoding(Learner):
             # A little noise makes the decoder forgive what the UNet gets slightly wrong.
             shaken = latents + torch.randn_like(latents) * torch.rand(self.batch, 1, 1, 1, device=self.device) * 0.15
             output = self.codec.decoder(shaken.contiguous(memory_format=torch.channels_last)).float()
-        ours = self.features(output)
+        shown = output.detach().requires_grad_()
+        few = math.ceil(self.batch / FEATURED)
+        ours = self.features(shown[:few])
         with torch.no_grad():
-            theirs = self.features(picture)
+            theirs = self.features(picture[:few])
         content, texture = feature_losses(ours, theirs)
         blank, none = torch.zeros_like(picture), torch.zeros(self.batch, dtype=torch.long, device=self.device)
         with half_precision(self.device):
             with held(self.judge):
-                fooled, _ = self.judge(ours, output, blank, none)
-            true, _ = self.judge(theirs, picture, blank, none)
-            seen, _ = self.judge([each.detach() for each in ours], output.detach(), blank, none)
+                fooled, matched = self.judge(ours, shown, blank, none)
+            true, goal = self.judge(theirs, picture, blank, none)
+            seen, _ = self.judge([each.detach() for each in ours], shown.detach(), blank, none)
         judging = judging_loss(true, seen)
-        plain, square = (output - picture).abs().mean(), (output - picture).square().mean()
+        plain, square = (shown - picture).abs().mean(), (shown - picture).square().mean()
         decibels = 10 * math.log10(4 / max(float(square.detach()), 1e-9))
-        notes.add(decibels=decibels, content=float(content.detach()), judging=float(judging.detach()))
-        heard = 0.04 * float(np.clip((share - JUDGES_FROM) * 10, 0, 1))
-        loss = plain + 0.6 * edge_loss(output, picture) + 0.5 * square + 0.2 * chroma_loss(output, picture).mean()
-        spread = 0.03 * latent_spread_loss(latents.float())
-        return loss + spread + 0.3 * content + 0.12 * texture + heard * fooling_loss(fooled) + judging
+        sharpness = edge_strength(shown.detach()) / (edge_strength(picture) + 1e-6)
+        drawn = plain + 0.6 * edge_loss(shown, picture) + 0.5 * square + 0.2 * chroma_loss(shown, picture).mean()
+        contrast = contrast_loss(shown, picture)
+        drawn = drawn + 0.3 * content + 0.12 * texture + CONTRAST * contrast
+        notes.add(
+            decibels=decibels,
+            content=float(content.detach()),
+            texture=float(texture.detach()),
+            judging=float(judging.detach()),
+            sharpness=float(sharpness),
+            contrast=float(contrast.detach()) * 127.5,
+        )
+        judged = fooling_loss(fooled) + MATCHING * matching_loss(matched, goal)
+        gradient = balanced_gradient(shown, drawn, judged, LOUDEST * heard(notes))
+        return (output * gradient).sum() + 0.03 * latent_spread_loss(latents.float()) + judging
 
     @torch.no_grad()
     def look(self, step: int) -> None:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
+from training.meaning.stage import Notes
+
 HEAD = 48
 
 
@@ -40,13 +42,14 @@ class Judge(nn.Module):
     def forward(
         self, features: list[Tensor], picture: Tensor, source: Tensor, look: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Scores, and the features of patches; features are those of the picture, look `[B]` its number."""
+        """Scores, and the features of patches; features are those of the picture, of all rows or of the first few only;
+        look `[B]` its number."""
         scores = []
         for found, layers, out, looks in zip(features[1:], self.heads, self.outs, self.looks, strict=True):
             values = found * (1 / 60)
             for layer in layers:
                 values = leaky_relu(layer(values), 0.2)
-            scores.append(out(values) + _projected(values, looks(look)))
+            scores.append(out(values) + _projected(values, looks(look[: len(values)])))
         values, matched = torch.cat([picture, source], 1), []
         for layer in self.patches:
             values = leaky_relu(layer(values), 0.2)
@@ -73,6 +76,20 @@ def fooling_loss(painted: list[Tensor]) -> Tensor:
 def matching_loss(painted: list[Tensor], true: list[Tensor]) -> Tensor:
     """How far a judge's features of the painted picture are from those of the true one, a scalar."""
     return torch.stack([(a - b.detach()).abs().float().mean() for a, b in zip(painted, true, strict=True)]).mean()
+
+
+def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, loudness: float) -> Tensor:
+    """The gradient of `painted` at the pictures, and that of `judged` at `loudness` of its norm, as in VQGAN (Esser et
+    al., CVPR 2021, equation 7): a judge's grows and shrinks with what it has learnt."""
+    (first,) = torch.autograd.grad(painted, pictures, retain_graph=True)
+    (second,) = torch.autograd.grad(judged, pictures)
+    return first + second * (loudness * first.norm() / (second.norm() + 1e-12))
+
+
+def heard(notes: Notes) -> float:
+    """How far a judge is listened to, 0..1: as far as it can tell. Its hinge loss, of which `notes` keep the mean as
+    "judging", is 2 for who cannot; what such a one says is noise."""
+    return min(1.0, max(0.0, 1 - notes.means.get("judging", 2.0) / 2))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ only the bank can tell where they were. Every second step is of single frames, l
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,12 @@ from pipeline.settings import FrameSettings
 from training.looks.looks import GRADES, LOOKS
 from training.meaning.shards import looks_of
 from training.meaning.stage import Notes, latent_losses
-from training.model.losses import edge_loss
 from training.model.model import MEMORY_LAYOUT
 from training.model.painter import Painter, training_kernel
 from training.model.targets import moved
 from training.model.tensors import as_tensor, half_precision
 from training.texture.features import feature_losses
-from training.texture.painting import Painting, PaintingPlan
+from training.texture.painting import PLAIN_WHERE_JUDGED, Painting, PaintingPlan, painting_loss
 from training.texture.pictures import Pictures
 from training.things.phrases import Facts, from_json, phrase
 
@@ -41,7 +41,7 @@ class LookingBack(Painting):
         plan: PaintingPlan,
         start: Path,
         pairs: Path,
-        data: Path,
+        data: Sequence[Path],
         icons: Path,
         features: Path,
         out: Path,
@@ -60,11 +60,11 @@ class LookingBack(Painting):
         self.side = self.frames.sketches[0].shape[1]
         self.steps = 0
 
-    def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
+    def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """Of single frames and of pairs in turn."""
         self.steps += 1
         if self.steps % 2:
-            return super().loss(rng, share, notes)
+            return super().loss(rng, notes)
         return self._pairs_loss(rng, notes)
 
     def _pairs_loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
@@ -96,10 +96,8 @@ class LookingBack(Painting):
             wanted = self._encoded(target)
         content, texture = feature_losses(self.features(output), self.features(target))
         notes.add(unsteady=float(unsteady.detach()) * 127.5)
-        painted = (
-            0.6 * (output - target).abs().mean() + 0.3 * edge_loss(output, target) + 0.4 * content + 0.15 * texture
-        )
-        return painted + 0.25 * latent_losses(predicted, wanted, self.colours).mean() + STEADINESS * unsteady
+        rows = latent_losses(predicted, wanted, self.scenes[-1].colours, PLAIN_WHERE_JUDGED)
+        return painting_loss(output, target, content, texture) + rows.mean() + STEADINESS * unsteady
 
     def _frame(self, rows: np.ndarray, chosen: list[int], number: int) -> tuple[Tensor, Tensor]:
         """Sketches and renderings `[B, 3, S, S]` of the first frames (0) or the second ones (1)."""

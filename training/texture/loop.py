@@ -40,10 +40,12 @@ class Pace:
 
 
 class Learner(Protocol):
-    """A stage: what it trains, and what a step costs. Groups of parameters have "times" of the rate, "matrices"
-    where Muon takes them, and "judge" where they judge. Hooks that a stage has no use for do nothing."""
+    """A stage: what it trains, the mean number of samples that a step of each process takes, and what it costs. Groups
+    of parameters have "times" of the rate, "matrices" where Muon takes them, and "judge" where they judge. Hooks that a
+    stage has no use for do nothing."""
 
     name: str
+    samples: float
     groups: list[dict[str, Any]]
     shipped: list[nn.Parameter]
     modules: dict[str, nn.Module]
@@ -55,8 +57,8 @@ class Learner(Protocol):
     def before_step(self) -> None:
         """Called before each loss."""
 
-    def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
-        """Of a random batch, with those of judges; `share` of the stage is done."""
+    def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
+        """Of a random batch, with those of judges; `notes` are told of each."""
 
     def before_update(self) -> None:
         """Called when gradients are there."""
@@ -100,7 +102,7 @@ def train(team: Team, learner: Learner, pace: Pace, checkpoint: Path, seed: int)
             learner.before_step()
             for group in optimizer.param_groups:
                 group["lr"] = pace.rate_at(step, share) * group["times"]
-            loss = learner.loss(rng, share, notes)
+            loss = learner.loss(rng, notes)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             learner.before_update()
@@ -114,7 +116,7 @@ def train(team: Team, learner: Learner, pace: Pace, checkpoint: Path, seed: int)
             if not team.leads:
                 continue
             if now - noted > SECONDS_BETWEEN_NOTES:
-                speed = team.size * pace.batch * (step - first) / (now - began)
+                speed = team.size * learner.samples * (step - first) / (now - began)
                 print(
                     f"{learner.name}: step {step}, {100 * share:.0f} %, {speed:.1f} samples a second, {notes}",
                     flush=True,

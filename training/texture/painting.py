@@ -9,8 +9,10 @@ What a sample asks of the model:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -21,31 +23,31 @@ from torch.nn.functional import cross_entropy, normalize
 from pipeline.memory import create_memory
 from pipeline.settings import FrameSettings
 from training.looks.looks import GRADES, LOOKS
-from training.meaning.latents import Latents, colour_map, read_latents
 from training.meaning.stage import WORDS_RATE, Notes, latent_losses
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.fast_copy import FastCopy
-from training.model.losses import edge_loss
+from training.model.losses import contrast_loss, edge_loss, edge_strength
 from training.model.model import MEMORY_LAYOUT
 from training.model.muon import body_groups
 from training.model.painter import Painter, Parts, training_kernel
-from training.model.targets import Draw, draw_steps, share_of_style
+from training.model.targets import share_of_style
 from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
-from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
+from training.texture.judges import Judge, balanced_gradient, fooling_loss, heard, held, judging_loss, matching_loss
 from training.texture.pictures import Pictures
+from training.texture.samples import Sample, read_scenes, sample_of, window_of
 from training.texture.sheets import held_out, looks_sheet
 from training.things.icons import load_icons
-from training.things.phrases import phrase, vocabulary
+from training.things.phrases import vocabulary
 
-CROP = 16
-"""Latents of a crop that is judged as a picture: decoding costs more than the UNet."""
-NAMING = 0.3
-HEARD, MATCHING = 0.25, 3.0
-"""How loud judges are beside what is measured, and in that how much the likeness of a judge's features counts."""
-JUDGES_FROM = 0.05
-"""Share of the stage before judges are listened to: they have to learn first."""
+NAMING, CONTRAST = 0.3, 1.0
+PLAIN_WHERE_JUDGED = 0.25
+"""How much the likeness of latents counts beside that of their colours, where judges see to the rest: it makes weak
+whatever is not quite known."""
+LOUDEST, MATCHING = 1.0, 3.0
+"""How loud judges are that err never, beside what is measured; and in that how much the likeness of a judge's features
+counts."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,18 @@ class PaintingPlan:
     later: float = 0.15
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A batch: rows of the renderings and of their scenes; sketches and targets `[B, 16, h, w]` with noises of the same
-    shape; prompts and the number of each one's look; and what is drawn of strength and steps."""
-
-    rows: Tensor
-    scenes: Tensor
-    sketches: Tensor
-    targets: Tensor
-    noises: Tensor
-    prompts: list[str]
-    looks: Tensor
-    draw: Draw
-
-
 class Painting:
     """The learner of a stage of looks."""
 
     def __init__(
-        self, plan: PaintingPlan, start: Path, data: Path, icons: Path, features: Path, out: Path, device: torch.device
+        self,
+        plan: PaintingPlan,
+        start: Path,
+        data: Sequence[Path],
+        icons: Path,
+        features: Path,
+        out: Path,
+        device: torch.device,
     ) -> None:
         self.plan, self.name, self.out, self.device = plan, plan.name, out, device
         self.settings = FrameSettings()
@@ -94,22 +88,21 @@ class Painting:
         self.fast = FastCopy(self.parts.unet, fast_precision(device))
         fast = Parts(self.fast.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
         self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
-        self.latents = read_latents(data, data.with_name(f"{data.name}_latents"))
-        self.colours = colour_map(self.latents).to(device)
-        self.numbers = {name: number for number, name in enumerate(LOOKS)}
+        self.scenes = read_scenes(data, plan.batch, device)
+        self.turns = cycle(self.scenes)
+        self.samples = sum(each.batch for each in self.scenes) / len(self.scenes)
         body = [*self.parts.unet.parameters(), *self.parts.text_encoder.parameters()]
         self.shipped = body
         self.groups = body_groups(self.parts, WORDS_RATE / 4 if plan.judged else WORDS_RATE)
         self.modules: dict[str, nn.Module] = {"unet": self.parts.unet, "text_encoder": self.parts.text_encoder}
         self.directions = _directions(self.parts.unet.add_embedding.proj.out_features, len(LOOKS)).to(device)
         if plan.judged:
-            self._add_judges(data, features)
+            self._add_judges(features)
 
-    def _add_judges(self, data: Path, features: Path) -> None:
-        self.pictures = Pictures(data)
+    def _add_judges(self, features: Path) -> None:
         self.features: Features = load_features(features, self.device)
         self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
-        self.groups.append({"params": list(self.judge.parameters()), "times": 1.0, "judge": True, "weight_decay": 0.0})
+        self.groups.append({"params": list(self.judge.parameters()), "times": 2.0, "judge": True, "weight_decay": 0.0})
         self.modules["judge"] = self.judge
 
     def open(self) -> AbstractContextManager[object]:
@@ -124,40 +117,28 @@ class Painting:
 
     def look(self, step: int) -> None:
         """Held-out drawings, photographs and a blank sheet in all looks."""
-        sheet = looks_sheet(self.parts, self.device, held_out(self.icons, self.latents.sketches.shape[-1] * 8))
+        side = 8 * self.scenes[-1].latents.sketches.shape[-1]
+        sheet = looks_sheet(self.parts, self.device, held_out(self.icons, side))
         sheet.save(self.out.parent / "sheets" / f"{self.name}_{step:06d}.jpg", quality=90)
 
     def export(self) -> None:
         export(self.parts, self.out)
 
-    def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
+    def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """In latents for all samples, as pictures for the first few."""
-        sample = self._drawn(rng)
+        scenes = next(self.turns)
+        sample = sample_of(rng, scenes, self.plan.later, self.device)
         with half_precision(self.device):
             prompt = self.painter.prompt_embeddings(sample.prompts)
             naming = self._naming(prompt, sample)
             predicted = self._predicted(sample, prompt)
         blended = share_of_style(sample.draw.strength)[:, None, None, None]
         wanted = torch.lerp(sample.sketches, sample.targets, blended)
-        rows = latent_losses(predicted, wanted, self.colours)
+        plain = PLAIN_WHERE_JUDGED if self.plan.judged else 1.0
+        rows = latent_losses(predicted, wanted, scenes.colours, plain)
         notes.add(latents=float(rows.detach().mean()), naming=float(naming.detach()))
-        if not self.plan.judged:
-            return rows.mean() + NAMING * naming
-        return 0.25 * rows.mean() + NAMING * naming + self._as_pictures(rng, sample, predicted, share, notes)
-
-    def _drawn(self, rng: np.random.Generator) -> Sample:
-        latents, size = self.latents, self.plan.batch
-        rows = torch.from_numpy(rng.integers(0, len(latents), size))
-        scenes = latents.scenes[rows]
-        looks = [latents.looks[int(row)] for row in rows]
-        sketches, targets, noises = (
-            each.to(self.device, torch.float32)
-            for each in (latents.sketches[scenes], latents.renderings[rows], latents.noises[scenes])
-        )
-        prompts = [prompt_of(rng, latents, int(scene), *look) for scene, look in zip(scenes, looks, strict=True)]
-        numbers = torch.tensor([self.numbers[look] for look, _ in looks], device=self.device)
-        draw = draw_steps(rng, size, self.plan.later, self.device)
-        return Sample(rows, scenes, sketches, targets, noises, prompts, numbers, draw)
+        pictures = self._as_pictures(rng, scenes.pictures, sample, predicted, notes) if self.plan.judged else 0
+        return rows.mean() + NAMING * naming + pictures
 
     def _predicted(self, sample: Sample, prompt: Tensor) -> Tensor:
         draw = sample.draw
@@ -183,21 +164,23 @@ class Painting:
         return cross_entropy(pooled @ self.directions.T, sample.looks)
 
     def _as_pictures(
-        self, rng: np.random.Generator, sample: Sample, predicted: Tensor, share: float, notes: Notes
+        self,
+        rng: np.random.Generator,
+        pictures: Pictures,
+        sample: Sample,
+        predicted: Tensor,
+        notes: Notes,
     ) -> Tensor:
         """Crops of the first samples, decoded, against features, textures and judges."""
         count = self.plan.judged
-        height, width = predicted.shape[-2:]
-        crop = min(CROP, height)
-        y, x = (int(rng.integers(0, extent - crop + 1)) for extent in (height, width))
-        window = (..., slice(y, y + crop), slice(x, x + crop))
-        rows, scenes = sample.rows.tolist(), sample.scenes.tolist()
-        places = (8 * y, 8 * x, 8 * crop)
-        source = as_tensor(np.stack([self.pictures.sketch(row, *places) for row in scenes[:count]]), self.device)
-        target = as_tensor(np.stack([self.pictures.rendering(row, *places) for row in rows[:count]]), self.device)
+        window = window_of(rng, predicted.shape[-1])
+        source, target = (
+            as_tensor(np.stack([of(row, *window.place) for row in rows[:count].tolist()]), self.device)
+            for of, rows in ((pictures.sketch, sample.scenes), (pictures.rendering, sample.rows))
+        )
         wanted = torch.lerp(source, target, share_of_style(sample.draw.strength[:count])[:, None, None, None])
         with half_precision(self.device):
-            output = self.painter.decoded(predicted[:count][window])
+            output = self.painter.decoded(predicted[:count][(..., *window.decoded)])[(..., *window.seen)]
         looks = sample.looks[:count]
         shown = output.detach().requires_grad_()
         ours = self.features(shown)
@@ -210,27 +193,23 @@ class Painting:
             true, goal = self.judge(theirs, wanted, source, looks)
             seen, _ = self.judge([each.detach() for each in ours], shown.detach(), source, looks)
         judging = judging_loss(true, seen)
-        plain = (shown - wanted).abs().mean()
         sharpness = edge_strength(shown.detach()) / (edge_strength(wanted) + 1e-6)
         notes.add(
-            plain=float(plain.detach()) * 127.5,
+            plain=float((shown.detach() - wanted).abs().mean()) * 127.5,
             content=float(content.detach()),
             texture=float(texture.detach()),
             judging=float(judging.detach()),
             sharpness=float(sharpness),
         )
-        painted = 0.6 * plain + 0.3 * edge_loss(shown, wanted) + 0.4 * content + 0.15 * texture
-        heard = HEARD * min(1.0, share / JUDGES_FROM)
+        painted = painting_loss(shown, wanted, content, texture)
         judged = fooling_loss(fooled) + MATCHING * matching_loss(matched, goal)
-        return (output * balanced_gradient(shown, painted, judged, heard)).sum() + judging
+        return (output * balanced_gradient(shown, painted, judged, LOUDEST * heard(notes))).sum() + judging
 
 
-def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, heard: float) -> Tensor:
-    """The gradient of `painted` at the pictures, and that of `judged` at `heard` of its norm, as in VQGAN (Esser et
-    al., CVPR 2021, equation 7): a judge's grows and shrinks with what it has learnt."""
-    (first,) = torch.autograd.grad(painted, pictures, retain_graph=True)
-    (second,) = torch.autograd.grad(judged, pictures)
-    return first + second * (heard * first.norm() / (second.norm() + 1e-12))
+def painting_loss(output: Tensor, target: Tensor, content: Tensor, texture: Tensor) -> Tensor:
+    """What is measured of pictures `[B, 3, H, W]` in -1..1 beside their `feature_losses`, and these; a scalar."""
+    alike = 0.6 * (output - target).abs().mean() + 0.3 * edge_loss(output, target)
+    return alike + CONTRAST * contrast_loss(output, target) + 0.4 * content + 0.15 * texture
 
 
 def known_parts(start: Path, things: list[str]) -> Parts:
@@ -240,20 +219,6 @@ def known_parts(start: Path, things: list[str]) -> Parts:
     words = dict.fromkeys([*vocabulary(things), *(word for each in spoken for word in each.split())])
     add_words(parts.tokenizer, parts.text_encoder, list(words))
     return parts
-
-
-def prompt_of(rng: np.random.Generator, latents: Latents, scene: int, look: str, grade: str) -> str:
-    """A scene in words, in a look, under a grade that is always said."""
-    said = phrase(rng, latents.facts[scene], LOOKS[look].words)
-    if not any(word in said for word in LOOKS[look].words):
-        said = f"{LOOKS[look].words[0]}, {said}" if said else LOOKS[look].words[0]
-    words = GRADES[grade].words
-    return f"{said}, {words[int(rng.integers(len(words)))]}" if words else said
-
-
-def edge_strength(pictures: Tensor) -> Tensor:
-    """Mean step from a pixel to its right neighbour, a scalar."""
-    return (pictures[..., 1:] - pictures[..., :-1]).abs().mean()
 
 
 def _directions(width: int, count: int) -> Tensor:

@@ -125,7 +125,8 @@ class Remembering(Learner):
     def __init__(
         self, start: Path, data: Path, features: Path, out: Path, batch: int, side: int, device: torch.device
     ) -> None:
-        self.name, self.out, self.device, self.batch, self.side = "remembering", out, device, batch, side
+        self.name, self.out, self.device = "remembering", out, device
+        self.samples, self.batch, self.side = batch, batch, side
         self.codec = load_parts(start).codec.to(device, memory_format=torch.channels_last)
         self.codec.requires_grad_(False)
         self.decoder = remembering(self.codec.decoder).to(device, memory_format=torch.channels_last)
@@ -136,7 +137,7 @@ class Remembering(Learner):
         self.groups = [{"params": self.shipped, "times": 1.0}]
         self.modules: dict[str, nn.Module] = {"decoder": self.decoder}
 
-    def loss(self, rng: np.random.Generator, share: float, notes: Notes) -> Tensor:
+    def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """Of a batch of clips: each frame as it should be, and steady where it can be."""
         clips = [short_clip(rng, self.pictures, FRAMES, self.side) for _ in range(self.batch)]
         goals = [self._goals(clips, time) for time in range(FRAMES)]

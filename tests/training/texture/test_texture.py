@@ -12,13 +12,17 @@ from torch import nn
 
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
+from training.meaning.latents import write_latents
 from training.meaning.shards import SetPlan, write_shard
+from training.meaning.stage import Notes
 from training.model.fast_copy import FastCopy
+from training.model.losses import contrast_loss
+from training.model.model import new_codec
 from training.texture.features import feature_losses, load_features, write_features
-from training.texture.judges import Judge, fooling_loss, held, judging_loss, matching_loss
+from training.texture.judges import Judge, balanced_gradient, fooling_loss, heard, held, judging_loss, matching_loss
 from training.texture.loop import Pace
-from training.texture.painting import balanced_gradient
 from training.texture.pictures import Pictures
+from training.texture.samples import CROP, MARGIN, read_scenes, sample_of, window_of
 from training.things.carried import pack_icons, unpack_icons
 from training.things.icons import load_icons
 
@@ -74,12 +78,42 @@ def test_a_judge_learns_to_tell_and_is_left_alone_while_it_is_held() -> None:
     assert all(each.grad is None for each in judge.parameters())
 
 
+def test_a_judge_sees_the_features_of_the_first_few_alone_where_it_gets_no_more() -> None:
+    torch.manual_seed(0)
+    judge = Judge([6, 8], looks=2, base=4).eval()
+    pictures, look = torch.rand(2, 2, 3, 16, 16), torch.tensor([0, 1])
+    features = [torch.rand(2, width, 8, 8) for width in (4, 6, 8)]
+    all_of_them, _ = judge(features, *pictures, look)
+    few, _ = judge([each[:1] for each in features], *pictures, look)
+    assert [len(each) for each in few] == [1, 1, 2]
+    for one, other in zip(few, all_of_them, strict=True):
+        torch.testing.assert_close(one, other[: len(one)])
+
+
 def test_a_judge_is_as_loud_as_it_is_said_whatever_it_gives() -> None:
     pictures = torch.rand(2, 3, 4, 4, requires_grad=True)
     (measured,) = torch.autograd.grad(pictures.square().sum(), pictures)
-    for heard, size in ((0.25, 1e-4), (0.25, 1.0), (0.25, 1e4), (0.0, 1.0)):
-        both = balanced_gradient(pictures, pictures.square().sum(), size * pictures.sin().sum(), heard)
-        assert float((both - measured).norm() / measured.norm()) == pytest.approx(heard, rel=1e-4)
+    for loudness, size in ((0.25, 1e-4), (0.25, 1.0), (0.25, 1e4), (0.0, 1.0)):
+        both = balanced_gradient(pictures, pictures.square().sum(), size * pictures.sin().sum(), loudness)
+        assert float((both - measured).norm() / measured.norm()) == pytest.approx(loudness, rel=1e-4)
+
+
+def test_a_judge_is_listened_to_as_far_as_it_can_tell() -> None:
+    notes = Notes()
+    assert heard(notes) == 0
+    for judging, loudness in ((2.4, 0.0), (2.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
+        notes.means["judging"] = judging
+        assert heard(notes) == loudness
+
+
+def test_weak_strokes_and_a_weave_where_nothing_is_differ_in_contrast_and_a_shade_does_not() -> None:
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    strokes = ((x + y) % 6 < 3).float()[None, None].expand(1, 3, 64, 64) * 2 - 1
+    plain = torch.zeros_like(strokes)
+    assert float(contrast_loss(strokes, strokes)) == 0
+    assert float(contrast_loss(0.5 * strokes, strokes)) > 0.1
+    assert float(contrast_loss(plain + 0.2 * strokes, plain)) > 0.05
+    assert float(contrast_loss(plain + 0.3 * (y / 64 - 0.5), plain)) < 0.01
 
 
 def test_a_pace_ends_by_steps_or_minutes_and_its_rate_falls_at_the_end() -> None:
@@ -110,6 +144,39 @@ def test_crops_come_from_where_they_are_asked_for(icons: Path, tmp_path: Path) -
     np.testing.assert_array_equal(pictures.rendering(6 + 4, 8, 16, 16), second[4, 8:24, 16:32])
     np.testing.assert_array_equal(pictures.sketch(3, 0, 0, 32), np.load(tmp_path / "0001.sketches.npy")[0])
     assert pictures.crops(np.random.default_rng(0), 5, 24).shape == (5, 24, 24, 3)
+
+
+def test_what_is_judged_lies_within_what_is_decoded_with_a_margin_where_the_picture_goes_on() -> None:
+    rng, borders = np.random.default_rng(0), set()
+    for _ in range(200):
+        window = window_of(rng, 16)
+        y, x, side = window.place
+        assert side == 8 * CROP
+        for corner, decoded, seen in zip((y, x), window.decoded, window.seen, strict=True):
+            assert 8 * decoded.start + seen.start == corner and seen.stop - seen.start == side
+            before, after = corner // 8 - decoded.start, decoded.stop - corner // 8 - CROP
+            assert before == min(MARGIN, corner // 8) and after == min(MARGIN, 16 - CROP - corner // 8)
+            borders.add((before == 0, after == 0))
+    assert borders == {(False, False), (True, False), (False, True)}
+    whole = window_of(rng, 4)  # pictures that are smaller than a crop are judged whole
+    assert whole.decoded == (slice(0, 4), slice(0, 4)) and whole.place == (0, 0, 32)
+
+
+def test_smaller_pictures_give_as_many_more_samples_as_they_cost_less(icons: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "looks_32px", tmp_path / "looks_64px"]
+    codec = new_codec(8)
+    for folder, side in zip(folders, (32, 64), strict=True):
+        folder.mkdir()
+        write_shard(icons, folder / "0000", side, SetPlan(side, 1, 3, looks=2))
+        write_latents(codec, folder, folder.with_name(f"{folder.name}_latents"))
+    scenes = read_scenes(folders, 2, torch.device("cpu"))
+    assert [each.batch for each in scenes] == [8, 2]
+    for each, side in zip(scenes, (4, 8), strict=True):
+        sample = sample_of(np.random.default_rng(1), each, 0.5, torch.device("cpu"))
+        assert sample.targets.shape == sample.sketches.shape == (each.batch, 16, side, side)
+        assert len(sample.prompts) == len(sample.draw.strength) == each.batch
+        for row, scene in zip(sample.rows.tolist(), sample.scenes.tolist(), strict=True):
+            assert scene == row // 2
 
 
 def test_frames_of_a_moving_scene_overlap_where_the_shift_says(icons: Path, tmp_path: Path) -> None:
