@@ -15,7 +15,7 @@ def ink(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     bent = moved(image, 1.6 * coarse(noise, side, 0, 1.2), 1.6 * coarse(noise, side, 8, 1.2))
     base = calmed(bent, 3, 9, 0.18)
     light = luma(blur(base, 2))
-    angle = flow(image, 6, 0.4 * coarse(noise, side, 0, 3) - 0.5)
+    angle = flow(image, 6, 0.2 * coarse(noise, side, 0, 3) - 0.5)
     hair = bristles(noise, angle, 40, 2.2)
     tone = 1 - light
     one = ramp(tone + 0.07 * coarse(noise, side, 4, 1.4), 0.30, 0.40)
@@ -44,7 +44,7 @@ def pencil(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     base = calmed(image, 2)
     light = np.clip(luma(base), 0, 1)
     light = np.clip(light + 0.5 * (light - luma(blur(base, 20))), 0, 1)
-    angle = flow(image, 8, np.full_like(light, -0.85) + 0.25 * coarse(noise, side, 0, 4))
+    angle = flow(image, 8, 0.2 * coarse(noise, side, 0, 4) - 0.85)
     one = bristles(noise, angle, 44, 2.2)
     two = bristles(noise[::-1], angle + 1.0, 44, 2.2)
     tone = 1 - light

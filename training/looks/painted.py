@@ -12,7 +12,7 @@ from training.things.fields import coarse, fine
 def painting(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Gouache of a picture book: soft broad brushwork, warm lights, plum shadows, a coloured pencil round things."""
     side = image.shape[0]
-    angle = flow(image, 8, 0.5 * coarse(noise, side, 0, 3) + 0.3)
+    angle = flow(image, 8, 0.2 * coarse(noise, side, 0, 3) + 0.3)
     busy = ramp(blur(edges(image, 1.4, 0.05, 0.15), 3), 0.1, 0.4)
     base = mix(smeared(calmed(image, 2), angle, 14), image, 0.6 * busy)
     light = luma(base)
@@ -56,7 +56,7 @@ def watercolor(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def oil(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Thick paint drawn along the form by a loaded brush, which takes colour over borders and leaves ridges."""
     side = image.shape[0]
-    angle = flow(image, 8, 0.9 * coarse(noise, side, 0, 3) - 0.7)
+    angle = flow(image, 8, 0.2 * coarse(noise, side, 0, 3) - 0.7)
     base = calmed(image, 2)
     base = contrast(saturate(base, 1.3), 0.4) * colour(1.0, 0.95, 0.86)
     ridge = bristles(noise, angle, 44, 3.0)
@@ -69,9 +69,9 @@ def oil(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def vangogh(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Ropes of cobalt and chrome yellow that swirl through all that is open and wind round all that is not."""
+    """Ropes of cobalt and chrome yellow that run in waves through all that is open and wind round all that is not."""
     side = image.shape[0]
-    angle = flow(image, 8, 2.2 * coarse(noise, side, 0, 4.5))
+    angle = flow(image, 8, 0.3 * coarse(noise, side, 0, 4.5) + 0.1)
     base = smeared(calmed(image, 2), angle, 16)
     light = luma(base)
     cool = mix(colour(0.03, 0.10, 0.40), colour(0.45, 0.74, 0.95), ramp(light, 0.2, 0.85))
