@@ -103,7 +103,7 @@ def by_the_hands_colours(outlines: Sequence[Outline], painted: Sequence[np.ndarr
     how often it would be for somebody who paints everything exactly as it was taught."""
     as_drawn = [replace(each, colour=each.hands_colour) for each in outlines]
     as_taught = [np.broadcast_to(each.colour, each.picture.shape) for each in outlines]
-    return tuple(colour_score(as_drawn, as_drawn, each).nearest for each in (painted, as_taught))  # type: ignore[return-value]
+    return colour_score(as_drawn, as_drawn, painted).nearest, colour_score(as_drawn, as_drawn, as_taught).nearest
 
 
 def scores(outlines: Sequence[Outline], paint: Paint, style: str) -> dict[str, ColourScore]:

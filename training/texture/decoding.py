@@ -15,14 +15,10 @@ from training.model.export import export, load_parts
 from training.model.losses import chroma_loss, contrast_loss, edge_loss, edge_strength, latent_spread_loss
 from training.model.tensors import as_pictures, as_tensor, half_precision
 from training.texture.features import feature_losses, load_features
-from training.texture.judges import Judge, balanced_gradient, fooling_loss, heard, held, judging_loss, matching_loss
+from training.texture.judges import Judge, balanced_gradient, heard, verdict
 from training.texture.loop import Learner
 from training.texture.pictures import Pictures
 
-CONTRAST = 1.0
-LOUDEST, MATCHING = 1.0, 3.0
-"""How loud a judge is that errs never, beside what is measured; and in that how much the likeness of its features
-counts."""
 FEATURED = 8
 """One crop in so many is judged by its features as well, which cost more than all else."""
 
@@ -73,18 +69,13 @@ class Decoding(Learner):
             theirs = self.features(picture[:few])
         content, texture = feature_losses(ours, theirs)
         blank, none = torch.zeros_like(picture), torch.zeros(self.batch, dtype=torch.long, device=self.device)
-        with half_precision(self.device):
-            with held(self.judge):
-                fooled, matched = self.judge(ours, shown, blank, none)
-            true, goal = self.judge(theirs, picture, blank, none)
-            seen, _ = self.judge([each.detach() for each in ours], shown.detach(), blank, none)
-        judging = judging_loss(true, seen)
+        judged, judging = verdict(self.judge, ours, theirs, shown, picture, blank, none)
         plain, square = (shown - picture).abs().mean(), (shown - picture).square().mean()
         decibels = 10 * math.log10(4 / max(float(square.detach()), 1e-9))
         sharpness = edge_strength(shown.detach()) / (edge_strength(picture) + 1e-6)
         drawn = plain + 0.6 * edge_loss(shown, picture) + 0.5 * square + 0.2 * chroma_loss(shown, picture).mean()
         contrast = contrast_loss(shown, picture)
-        drawn = drawn + 0.3 * content + 0.12 * texture + CONTRAST * contrast
+        drawn = drawn + 0.3 * content + 0.12 * texture + contrast
         notes.add(
             decibels=decibels,
             content=float(content.detach()),
@@ -93,8 +84,7 @@ class Decoding(Learner):
             sharpness=float(sharpness),
             contrast=float(contrast.detach()) * 127.5,
         )
-        judged = fooling_loss(fooled) + MATCHING * matching_loss(matched, goal)
-        gradient = balanced_gradient(shown, drawn, judged, LOUDEST * heard(notes))
+        gradient = balanced_gradient(shown, drawn, judged, heard(notes.means["judging"]))
         return (output * gradient).sum() + 0.03 * latent_spread_loss(latents.float()) + judging
 
     @torch.no_grad()

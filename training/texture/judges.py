@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from training.meaning.stage import Notes
+from training.model.tensors import half_precision
 
 HEAD = 48
+MATCHING = 3.0
+"""How much the likeness of a judge's features counts beside fooling it."""
 
 
 class Judge(nn.Module):
@@ -86,10 +88,29 @@ def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, loudnes
     return first + second * (loudness * first.norm() / (second.norm() + 1e-12))
 
 
-def heard(notes: Notes) -> float:
-    """How far a judge is listened to, 0..1: as far as it can tell. Its hinge loss, of which `notes` keep the mean as
-    "judging", is 2 for who cannot; what such a one says is noise."""
-    return min(1.0, max(0.0, 1 - notes.means.get("judging", 2.0) / 2))
+def heard(judging: float) -> float:
+    """How far a judge is listened to, 0..1: as far as it can tell. Its mean hinge loss is 2 for who cannot; what such a
+    one says is noise."""
+    return min(1.0, max(0.0, 1 - judging / 2))
+
+
+def verdict(
+    judge: Judge,
+    ours: list[Tensor],
+    theirs: list[Tensor],
+    painted: Tensor,
+    true: Tensor,
+    source: Tensor,
+    look: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Two scalars: what a painter loses by a judge, which learns nothing by it, and what the judge loses by pictures
+    `painted` and `true`, whose features are `ours` and `theirs`."""
+    with half_precision(painted.device):
+        with held(judge):
+            fooled, matched = judge(ours, painted, source, look)
+        known, goal = judge(theirs, true, source, look)
+        seen, _ = judge([each.detach() for each in ours], painted.detach(), source, look)
+    return fooling_loss(fooled) + MATCHING * matching_loss(matched, goal), judging_loss(known, seen)
 
 
 @contextmanager

@@ -34,20 +34,17 @@ from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import share_of_style
 from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
-from training.texture.judges import Judge, balanced_gradient, fooling_loss, heard, held, judging_loss, matching_loss
+from training.texture.judges import Judge, balanced_gradient, heard, verdict
 from training.texture.pictures import Pictures
 from training.texture.samples import Sample, read_scenes, sample_of, window_of
 from training.texture.sheets import held_out, looks_sheet
 from training.things.icons import load_icons
 from training.things.phrases import vocabulary
 
-NAMING, CONTRAST = 0.3, 1.0
+NAMING = 0.3
 PLAIN_WHERE_JUDGED = 0.25
 """How much the likeness of latents counts beside that of their colours, where judges see to the rest: it makes weak
 whatever is not quite known."""
-LOUDEST, MATCHING = 1.0, 3.0
-"""How loud judges are that err never, beside what is measured; and in that how much the likeness of a judge's features
-counts."""
 
 
 @dataclass(frozen=True)
@@ -181,18 +178,12 @@ class Painting:
         wanted = torch.lerp(source, target, share_of_style(sample.draw.strength[:count])[:, None, None, None])
         with half_precision(self.device):
             output = self.painter.decoded(predicted[:count][(..., *window.decoded)])[(..., *window.seen)]
-        looks = sample.looks[:count]
         shown = output.detach().requires_grad_()
         ours = self.features(shown)
         with torch.no_grad():
             theirs = self.features(wanted)
         content, texture = feature_losses(ours, theirs)
-        with half_precision(self.device):
-            with held(self.judge):
-                fooled, matched = self.judge(ours, shown, source, looks)
-            true, goal = self.judge(theirs, wanted, source, looks)
-            seen, _ = self.judge([each.detach() for each in ours], shown.detach(), source, looks)
-        judging = judging_loss(true, seen)
+        judged, judging = verdict(self.judge, ours, theirs, shown, wanted, source, sample.looks[:count])
         sharpness = edge_strength(shown.detach()) / (edge_strength(wanted) + 1e-6)
         notes.add(
             plain=float((shown.detach() - wanted).abs().mean()) * 127.5,
@@ -202,14 +193,14 @@ class Painting:
             sharpness=float(sharpness),
         )
         painted = painting_loss(shown, wanted, content, texture)
-        judged = fooling_loss(fooled) + MATCHING * matching_loss(matched, goal)
-        return (output * balanced_gradient(shown, painted, judged, LOUDEST * heard(notes))).sum() + judging
+        gradient = balanced_gradient(shown, painted, judged, heard(notes.means["judging"]))
+        return (output * gradient).sum() + judging
 
 
 def painting_loss(output: Tensor, target: Tensor, content: Tensor, texture: Tensor) -> Tensor:
     """What is measured of pictures `[B, 3, H, W]` in -1..1 beside their `feature_losses`, and these; a scalar."""
     alike = 0.6 * (output - target).abs().mean() + 0.3 * edge_loss(output, target)
-    return alike + CONTRAST * contrast_loss(output, target) + 0.4 * content + 0.15 * texture
+    return alike + contrast_loss(output, target) + 0.4 * content + 0.15 * texture
 
 
 def known_parts(start: Path, things: list[str]) -> Parts:

@@ -14,12 +14,20 @@ from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
 from training.meaning.latents import write_latents
 from training.meaning.shards import SetPlan, write_shard
-from training.meaning.stage import Notes
 from training.model.fast_copy import FastCopy
 from training.model.losses import contrast_loss
 from training.model.model import new_codec
 from training.texture.features import feature_losses, load_features, write_features
-from training.texture.judges import Judge, balanced_gradient, fooling_loss, heard, held, judging_loss, matching_loss
+from training.texture.judges import (
+    Judge,
+    balanced_gradient,
+    fooling_loss,
+    heard,
+    held,
+    judging_loss,
+    matching_loss,
+    verdict,
+)
 from training.texture.loop import Pace
 from training.texture.pictures import Pictures
 from training.texture.samples import CROP, MARGIN, read_scenes, sample_of, window_of
@@ -78,6 +86,20 @@ def test_a_judge_learns_to_tell_and_is_left_alone_while_it_is_held() -> None:
     assert all(each.grad is None for each in judge.parameters())
 
 
+def test_a_verdict_teaches_the_painter_by_one_loss_and_the_judge_by_the_other() -> None:
+    torch.manual_seed(0)
+    judge, look = Judge([6, 8], looks=2, base=4), torch.tensor([0, 1])
+    picture, true = torch.rand(2, 2, 3, 16, 16)
+    ours, theirs = ([torch.rand(2, width, 8, 8) for width in (4, 6, 8)] for _ in range(2))
+    picture.requires_grad_()
+    painters, judges = verdict(judge, ours, theirs, picture, true, true, look)
+    painters.backward(retain_graph=True)
+    assert picture.grad.abs().sum() > 0 and all(each.grad is None for each in judge.parameters())
+    picture.grad = None
+    judges.backward()
+    assert picture.grad is None and any(each.grad is not None for each in judge.parameters())
+
+
 def test_a_judge_sees_the_features_of_the_first_few_alone_where_it_gets_no_more() -> None:
     torch.manual_seed(0)
     judge = Judge([6, 8], looks=2, base=4).eval()
@@ -99,11 +121,8 @@ def test_a_judge_is_as_loud_as_it_is_said_whatever_it_gives() -> None:
 
 
 def test_a_judge_is_listened_to_as_far_as_it_can_tell() -> None:
-    notes = Notes()
-    assert heard(notes) == 0
     for judging, loudness in ((2.4, 0.0), (2.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
-        notes.means["judging"] = judging
-        assert heard(notes) == loudness
+        assert heard(judging) == loudness
 
 
 def test_weak_strokes_and_a_weave_where_nothing_is_differ_in_contrast_and_a_shade_does_not() -> None:
