@@ -84,7 +84,7 @@ class Decoding(Learner):
             sharpness=float(sharpness),
             contrast=float(contrast.detach()) * 127.5,
         )
-        gradient = balanced_gradient(shown, drawn, judged, heard(notes.means["judging"]))
+        gradient = balanced_gradient(shown, drawn, judged, heard(self.judge))
         return (output * gradient).sum() + 0.03 * latent_spread_loss(latents.float()) + judging
 
     @torch.no_grad()

@@ -19,13 +19,21 @@ from training.model.tensors import half_precision
 HEAD = 48
 MATCHING = 3.0
 """How much the likeness of a judge's features counts beside fooling it."""
+CHANCE = 2.0
+"""The mean hinge loss of who cannot tell."""
+MEMORY = 0.98
+"""How much of a judge's mean loss is that of the steps before."""
 
 
 class Judge(nn.Module):
-    """Scores `[B, 1, h, w]` of features and of patches, and the features of patches."""
+    """Scores `[B, 1, h, w]` of features and of patches, and the features of patches. `mean_loss` is its own, over the
+    last steps, and lies in checkpoints with it."""
+
+    mean_loss: Tensor
 
     def __init__(self, widths: list[int], looks: int, base: int = 32) -> None:
         super().__init__()
+        self.register_buffer("mean_loss", torch.tensor(CHANCE))
         self.heads = nn.ModuleList(
             nn.ModuleList(
                 [spectral_norm(nn.Conv2d(width, HEAD, 1)), spectral_norm(nn.Conv2d(HEAD, HEAD, 3, padding=1))]
@@ -88,10 +96,9 @@ def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, loudnes
     return first + second * (loudness * first.norm() / (second.norm() + 1e-12))
 
 
-def heard(judging: float) -> float:
-    """How far a judge is listened to, 0..1: as far as it can tell. Its mean hinge loss is 2 for who cannot; what such a
-    one says is noise."""
-    return min(1.0, max(0.0, 1 - judging / 2))
+def heard(judge: Judge) -> float:
+    """How far a judge is listened to, 0..1: as far as it can tell. What one says that cannot is noise."""
+    return min(1.0, max(0.0, 1 - float(judge.mean_loss) / CHANCE))
 
 
 def verdict(
@@ -104,13 +111,15 @@ def verdict(
     look: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Two scalars: what a painter loses by a judge, which learns nothing by it, and what the judge loses by pictures
-    `painted` and `true`, whose features are `ours` and `theirs`."""
+    `painted` and `true`, whose features are `ours` and `theirs`; its mean loss goes on by this."""
     with half_precision(painted.device):
         with held(judge):
             fooled, matched = judge(ours, painted, source, look)
         known, goal = judge(theirs, true, source, look)
         seen, _ = judge([each.detach() for each in ours], painted.detach(), source, look)
-    return fooling_loss(fooled) + MATCHING * matching_loss(matched, goal), judging_loss(known, seen)
+    judging = judging_loss(known, seen)
+    judge.mean_loss.lerp_(judging.detach(), 1 - MEMORY)
+    return fooling_loss(fooled) + MATCHING * matching_loss(matched, goal), judging
 
 
 @contextmanager

@@ -193,7 +193,7 @@ class Painting:
             sharpness=float(sharpness),
         )
         painted = painting_loss(shown, wanted, content, texture)
-        gradient = balanced_gradient(shown, painted, judged, heard(notes.means["judging"]))
+        gradient = balanced_gradient(shown, painted, judged, heard(self.judge))
         return (output * gradient).sum() + judging
 
 

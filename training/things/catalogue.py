@@ -78,13 +78,13 @@ def base_and_tone(name: str) -> tuple[str, str]:
 
 PLACES: dict[str, tuple[str, ...]] = {
     "meadow": tuple(
-        "house house houses derelict-house house-with-garden hut castle church classical-building japanese-castle "
-        "hotel school office-building factory tent circus-tent deciduous-tree deciduous-tree evergreen-tree "
+        "house houses derelict-house house-with-garden hut castle church classical-building japanese-castle "
+        "hotel school office-building factory tent circus-tent deciduous-tree evergreen-tree "
         "christmas-tree palm-tree cactus automobile taxi bus delivery-truck tractor motorcycle motor-scooter "
-        "bicycle racing-car locomotive police-car fire-engine ambulance sport-utility-vehicle pickup-truck dog dog "
-        "cat cat black-cat rabbit horse cow pig ewe ram goat rooster chicken duck deer moose bison giraffe lion "
+        "bicycle racing-car locomotive police-car fire-engine ambulance sport-utility-vehicle pickup-truck dog "
+        "cat black-cat rabbit horse cow pig ewe ram goat rooster chicken duck deer moose bison giraffe lion "
         "tiger bear panda koala kangaroo zebra elephant camel llama monkey gorilla hedgehog squirrel chipmunk mouse "
-        "hamster turtle snail sauropod t-rex unicorn dragon sunflower rose tulip tulip blossom hibiscus hyacinth "
+        "hamster turtle snail sauropod t-rex unicorn dragon sunflower rose tulip blossom hibiscus hyacinth "
         "mushroom snowman robot fountain mountain snow-capped-mountain mount-fuji volcano potted-plant "
         "four-leaf-clover herb poodle ox swan goose peacock flamingo penguin owl ferris-wheel moai wood rock "
         "hatching-chick baby-chick frog snake leopard raccoon skunk sloth otter beaver wolf fox tokyo-tower "
@@ -94,29 +94,29 @@ PLACES: dict[str, tuple[str, ...]] = {
         "caterpillar bug spider kick-scooter".split()
     ),
     "sea": tuple(
-        "sailboat sailboat ship ferry speedboat motor-boat passenger-ship canoe swan duck spouting-whale dolphin "
+        "sailboat ship ferry speedboat motor-boat passenger-ship canoe swan duck spouting-whale dolphin "
         "man-surfing woman-surfing desert-island ring-buoy".split()
     ),
     "under water": tuple(
-        "fish fish tropical-fish tropical-fish blowfish shark dolphin whale spouting-whale octopus squid jellyfish "
+        "fish tropical-fish blowfish shark dolphin whale spouting-whale octopus squid jellyfish "
         "crab lobster shrimp turtle seal coral spiral-shell oyster man-merpeople woman-merpeople anchor".split()
     ),
     "space": tuple(
-        "rocket rocket ringed-planet alien alien-monster robot comet satellite full-moon star glowing-star "
+        "rocket ringed-planet alien alien-monster robot comet satellite full-moon star glowing-star "
         "crescent-moon astronaut man-astronaut woman-astronaut shooting-star flying-saucer".split()
     ),
     "table": tuple(
-        "green-apple red-apple red-apple pear peach lemon tangerine banana watermelon grapes strawberry cherries "
+        "green-apple red-apple pear peach lemon tangerine banana watermelon grapes strawberry cherries "
         "pineapple mango tomato eggplant avocado carrot bread croissant cheese-wedge hamburger pizza hot-dog taco "
-        "birthday-cake cupcake shortcake pie cookie doughnut ice-cream soft-ice-cream hot-beverage hot-beverage "
-        "teacup-without-handle wine-glass cocktail-glass tropical-drink beer-mug amphora bouquet bouquet "
+        "birthday-cake cupcake shortcake pie cookie doughnut ice-cream soft-ice-cream hot-beverage "
+        "teacup-without-handle wine-glass cocktail-glass tropical-drink beer-mug amphora bouquet "
         "potted-plant tulip rose books open-book candle teapot jar honey-pot egg pancakes waffle sushi rice-ball "
         "glass-of-milk bottle-with-popping-cork teddy-bear alarm-clock telephone camera guitar violin wrapped-gift "
         "chess-pawn crystal-ball trophy hourglass-done light-bulb desktop-computer laptop mobile-phone television "
         "radio".split()
     ),
 }
-"""Where a thing stands by itself; a name that comes twice is drawn twice as often."""
+"""Where a thing stands by itself."""
 
 FIRST_DRAWN = frozenset(
     "house house-with-garden castle deciduous-tree evergreen-tree palm-tree cactus sun sun-with-face cloud "
@@ -134,7 +134,7 @@ FIRST_DRAWN = frozenset(
 """What people draw who are asked to draw something: learnt more often than the rest."""
 
 SKY = tuple(
-    "sun sun sun-with-face cloud crescent-moon full-moon star glowing-star rainbow airplane helicopter bird eagle "
+    "sun sun-with-face cloud crescent-moon full-moon star glowing-star rainbow airplane helicopter bird eagle "
     "dove butterfly balloon kite sun-behind-cloud parachute small-airplane honeybee".split()
 )
 ANIMAL_HEADS = tuple(

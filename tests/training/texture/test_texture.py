@@ -121,8 +121,28 @@ def test_a_judge_is_as_loud_as_it_is_said_whatever_it_gives() -> None:
 
 
 def test_a_judge_is_listened_to_as_far_as_it_can_tell() -> None:
-    for judging, loudness in ((2.4, 0.0), (2.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
-        assert heard(judging) == loudness
+    judge = Judge([6, 8], looks=2, base=4)
+    for mean_loss, loudness in ((2.4, 0.0), (2.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
+        judge.mean_loss.fill_(mean_loss)
+        assert heard(judge) == loudness
+
+
+def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_how_well_it_tells() -> None:
+    torch.manual_seed(0)
+    judge, look = Judge([6, 8], looks=2, base=4), torch.tensor([0, 1])
+    assert heard(judge) == 0
+    pictures = torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16)
+    features = [[torch.full((2, width, 8, 8), 60.0 * number) for width in (4, 6, 8)] for number in (0, 1)]
+    optimizer = torch.optim.Adam(judge.parameters(), lr=2e-2)
+    for _ in range(12):
+        painted = pictures[1].clone().requires_grad_()
+        optimizer.zero_grad()
+        verdict(judge, features[1], features[0], painted, pictures[0], pictures[0], look)[1].backward()
+        optimizer.step()
+    assert 0 < heard(judge) < 1
+    again = Judge([6, 8], looks=2, base=4)
+    again.load_state_dict(judge.state_dict())
+    assert heard(again) == heard(judge)
 
 
 def test_weak_strokes_and_a_weave_where_nothing_is_differ_in_contrast_and_a_shade_does_not() -> None:

@@ -156,6 +156,8 @@ def test_every_name_of_the_lists_is_whole_and_has_a_word() -> None:
     for name in names:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name), name  # a line that is broken at a hyphen leaves half a name
         assert all(said(name))
+    for several in (SKY, ANIMAL_HEADS, *PLACES.values()):
+        assert len(set(several)) == len(several)
 
 
 def test_what_people_draw_first_is_drawn_more_often_than_what_may_stand_there_as_well() -> None:
