@@ -283,6 +283,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
             from demo.page import page
             from demo.space.lent.engine import LentEngine
             from demo.space.zero_page import ZeroPage
+            from pipeline import load_sketches
         limits = limits_of(arguments)
         model, open_engine = zero.lent_model(
             arguments.model,
@@ -292,6 +293,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
             safety=arguments.safety,
             offline=arguments.offline,
         )
+        sketches = load_sketches()
     except RearviewError as error:
         stop_with(str(error))
     end_on_signals(stopped)
@@ -299,7 +301,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     size = (model.native_size, model.native_size)
     engine = LentEngine(model, size, arguments.memory, limits.visitors)
     calls = zero.Calls(spaces, open_engine, engine.slots)
-    live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False)  # type: ignore[arg-type]
+    live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False, sketches=sketches)  # type: ignore[arg-type]
     try:
         lending = ZeroPage(calls, os.environ.get("SPACE_ID", ""), limits.visitors)
         blocks, address = launched(lambda: page.build(live, lending=lending), live.routes(), arguments)
@@ -350,6 +352,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         load_adapter,
         load_control,
         load_model,
+        load_sketches,
         read_embeddings,
         read_loras,
         with_decoder,
@@ -381,6 +384,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         shelf = read_loras(hub.places(arguments.loras), model) if arguments.loras else None
         control = load_control(arguments.control, model, arguments.control_picture, hub) if arguments.control else None
         adapter = load_adapter(arguments.adapter, model, hub) if arguments.adapter else None
+        sketches = load_sketches()
         engine = Engine(
             model,
             memory=arguments.memory,
@@ -399,7 +403,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         stop_with(str(error))
     end_on_signals(stopped)
     engine.prepare()
-    live = Live(engine, limits, behind_proxy=arguments.behind_proxy)
+    live = Live(engine, limits, behind_proxy=arguments.behind_proxy, sketches=sketches)
     for sentence in (refused for each in (shelf, words) if each for refused in each.refused):
         say(f"Left out: {sentence}")
     try:

@@ -21,6 +21,7 @@ from benchmarks.painting.colours import (
     COLOURED_THINGS,
     evenly,
     fruit_difference,
+    guessed,
     in_colours,
     share_named,
     under_words,
@@ -38,17 +39,18 @@ from benchmarks.painting.judging import (
 from benchmarks.painting.sheets import save_sheet, sheet
 from benchmarks.painting.steering import bank_measures, movements
 from benchmarks.scores.scores import recoded
-from pipeline import Engine, Model, ModelError, load_model
+from pipeline import Engine, Model, ModelError, load_model, load_sketches
 from pipeline.compute.host import keep_freed_memory
 from training.clips.clips import CLIPS, FEWEST_FRAMES
 from training.looks.looks import DEFAULT_LOOK, LOOKS
-from training.meaning.outlines import by_the_hands_colours
+from training.meaning.outlines import by_the_hands_colours, share_known
 from training.texture.features import Features, load_features, write_features
 from training.things.icons import Icons, load_icons
 
 CARDS = list(LOOKS)
 TEXTURED = ("watercolor", "oil", "vangogh")
 STEERED_DRAWINGS = 8
+GUESSES = 3
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 NOTE = """\
@@ -59,6 +61,7 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
 - Colour nearest: how often the mean colour inside an outline is nearer to the wanted thing's, as it was taught, than to
   those of nine others; chance is 0.10. By the other hand's own colours, which nobody told the model: in brackets what
   somebody gets who paints everything exactly as it was taught.
+- Guesses are those of the app's classifier of drawings, which the page offers while nothing is said.
 - Hue within 30 degrees: of {coloured} outlines as red, blue, yellow and green things; what is nearly grey has missed,
   and whoever paints everything in one of these colours gets 25 %.
 - Closest two styles: mean |difference| over the hand drawings.
@@ -145,12 +148,15 @@ def evenly_drawn(drawings: Sequence[Asked]) -> list[Asked]:
 
 def _words(engine: Engine, inputs: Inputs, asking: Asking) -> tuple[Numbers, Sheets]:
     style, side = asking.word_style, inputs.photos[0].shape[0]
-    told, pictures = under_words(engine, inputs.outlines, style)
+    guesses = guessed(load_sketches(), inputs.outlines, GUESSES)
+    told, pictures = under_words(engine, inputs.outlines, style, [each[0] if each else "" for each in guesses])
     some = evenly(inputs.outlines, COLOURED_THINGS)
     coloured = in_colours(engine, some, style)
     numbers: Numbers = {name: each.nearest for name, each in told.items()}
     by_hand, best = by_the_hands_colours(inputs.outlines, pictures["its word"])
     numbers["by hand"] = f"{by_hand:.2f} ({best:.2f})"
+    shares = [share_known(inputs.outlines, guesses, most) for most in (1, GUESSES)]
+    numbers["guessed"] = " / ".join(f"{share:.2f}" for share in shares)
     numbers |= {"fruit": fruit_difference(engine, side, style), "hue": share_named(some, coloured)}
     return numbers, {
         "words": (64, 4, rows_of([each.picture for each in inputs.outlines], pictures)),
@@ -214,6 +220,8 @@ def table_of(models: Sequence[Measured]) -> list[report.Row]:
     plain("outlines: by the other hand's own colours", "", "by hand")
     plain("outlines: with another's word, to that thing's", "0.60", "another's word", digits=2)
     plain("outlines: without a word", "0.40", "no word", digits=2)
+    plain("outlines: with the first guess of what they show", "0.40", "guess", digits=2)
+    plain("outlines: named by the first guess / by one of three", "", "guessed")
     plain("an orange against a green apple on one circle", "60", "fruit")
     plain("red, blue, yellow, green things: hue within 30 degrees", "80 %", "hue", digits=0, times=100, unit=" %")
     plain("closest two styles, mean difference", "14", "closest")

@@ -202,7 +202,7 @@ class SayingGoodbye:
 def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
     """The live wire of a new engine in this process."""
     # Here, not above: what builds the applications needs no torch.
-    from pipeline import Engine, load_model
+    from pipeline import Engine, load_model, load_sketches
     from pipeline.compute.host import give_freed_memory_back, hush, keep_freed_memory, now_and_then
     from pipeline.engine.memory_choice import loadable_memories
 
@@ -224,7 +224,7 @@ def opened(plan: Replica, on_gpu: bool, secret: bytes) -> Live:
         memories=memories,
         largest_area=limits.frame_area,
     )
-    return Live(engine, limits, behind_proxy=plan.behind_proxy, secret=secret)
+    return Live(engine, limits, behind_proxy=plan.behind_proxy, secret=secret, sketches=load_sketches())
 
 
 def closed(live: Live) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.guides.adapter_load import load_adapter
     from pipeline.guides.control import Control
     from pipeline.guides.control_load import load_control
+    from pipeline.guides.sketches import SketchClassifier, load_sketches
     from pipeline.models.decoder import with_decoder
     from pipeline.models.hub import Hub
     from pipeline.models.load import Model, load_model
@@ -60,12 +61,14 @@ __all__ = [
     "Session",
     "SessionClosedError",
     "SettingsError",
+    "SketchClassifier",
     "Translation",
     "VideoError",
     "VideoReport",
     "load_adapter",
     "load_control",
     "load_model",
+    "load_sketches",
     "packed",
     "read_embeddings",
     "read_loras",
@@ -83,6 +86,7 @@ _HOMES = {
     "guides.adapter_load": ("load_adapter",),
     "guides.control": ("Control",),
     "guides.control_load": ("load_control",),
+    "guides.sketches": ("SketchClassifier", "load_sketches"),
     "engine.engine": ("Engine",),
     "errors": (
         "FrameError",

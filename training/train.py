@@ -2,8 +2,8 @@
 
 The stages of a plan follow each other, and each resumes where it stopped: icons and scenes are drawn, then the codec
 learns to draw (with its encoder where nothing was trained before), then the model what things are (`meaning`), all
-looks in latents, and pictures; last a decoder learns to remember. WORK/sheets shows what each can do, WORK/model is the
-end.
+looks in latents, and pictures; last a decoder learns to remember, and a classifier what drawings look like. WORK/sheets
+shows what each can do, WORK/model is the end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 from transformers import CLIPTokenizer
 
+from pipeline.guides.sketches import SKETCHES_FILE
 from pipeline.models.parts import DECODER_FILE
 from training.meaning.latents import write_latents
 from training.meaning.shards import SetPlan, write_shards
@@ -29,6 +30,7 @@ from training.model.model import new_codec, new_text_encoder, new_unet
 from training.model.painter import Parts
 from training.model.team import Team, run_team
 from training.model.tokenizer import train_tokenizer
+from training.sketches.stage import WIDTH, Sketching
 from training.texture.decoding import Decoding
 from training.texture.features import write_features
 from training.texture.looking_back import LookingBack
@@ -55,7 +57,7 @@ class Stage:
     beside: int = 0
     judged: int = 0
     later: float = 0.15
-    learns: Literal["codec", "painting", "looking back", "remembering"] = "painting"
+    learns: Literal["codec", "painting", "looking back", "remembering", "sketches"] = "painting"
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -65,8 +67,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a run is: sets of scenes in looks, the first stage on plain renderings of 128 px, the others, and the
-    last, which needs a finished model."""
+    """How large a run is: sets of scenes in looks, the first stage on plain renderings of 128 px, the others, the last,
+    which needs a finished model, and the classifier's (none: it stays as it was)."""
 
     sets: tuple[SetPlan, ...]
     stages: tuple[Stage, ...]
@@ -74,6 +76,8 @@ class Plan:
     meaning: tuple[SetPlan, MeaningPlan] | None = None
     channels: tuple[int, int, int] = (64, 128, 192)
     codec_width: int = 40
+    sketches: Stage | None = None
+    sketch_width: int = WIDTH
 
 
 PLANS = {
@@ -89,6 +93,7 @@ PLANS = {
             Stage("looking_back", Pace(2_000, 4, 2e-4), judged=4, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128, learns="remembering"),
+        sketches=Stage("sketches", Pace(4_000, 96, 2e-3), learns="sketches"),
     ),
     "further": Plan(
         sets=(SetPlan(128, 30, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
@@ -111,6 +116,7 @@ PLANS = {
             Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=32, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128, learns="remembering"),
+        sketches=Stage("sketches", Pace(100_000, 96, 2e-3, minutes=4), learns="sketches"),
     ),
     "tiny": Plan(
         meaning=(SetPlan(32, 1, 6), MeaningPlan(steps=2, batch=2)),
@@ -122,6 +128,8 @@ PLANS = {
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(2, 2, 1e-3), 32, learns="remembering"),
+        sketches=Stage("sketches", Pace(2, 4, 1e-3), learns="sketches"),
+        sketch_width=4,
         channels=(16, 32, 32),
         codec_width=8,
     ),
@@ -171,6 +179,8 @@ def train_all(run: Run) -> Path:
     name_subjects(model, subjects(list(load_icons(folders.icons).rows)))
     remembering = _trained(run, run.plan.remembering, model)
     shutil.copy2(remembering / DECODER_FILE, model / STEADIER_FILE)
+    sketches = run.start if run.plan.sketches is None else _trained(run, run.plan.sketches, model)
+    shutil.copy2(sketches / SKETCHES_FILE, model / SKETCHES_FILE)
     return model
 
 
@@ -220,6 +230,8 @@ def _member(team: Team, run: Run, stage: Stage, start: Path, out: Path) -> None:
 def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     device, icons = torch.device(run.device), Folders(run.work).icons
     batch, largest = stage.pace.batch, run.scenes(max(each.side for each in run.plan.sets))
+    if stage.learns == "sketches":
+        return Sketching(icons, out, batch, run.plan.sketch_width, device)
     if stage.learns == "codec":
         return Decoding(start, largest, run.features, out, batch, stage.side, encoder=not run.trained, device=device)
     if stage.learns == "remembering":

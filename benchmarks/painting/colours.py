@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.painting.brush import asked_for, painted
 from benchmarks.painting.inputs import circle
-from pipeline import Engine
+from pipeline import Engine, SketchClassifier
 from training.meaning.outlines import ColourScore, Outline, scores
 from training.things.colours import COLOURS
 
@@ -41,17 +41,23 @@ def evenly(outlines: Sequence[Outline], count: int) -> list[Outline]:
     return [outlines[each] for each in chosen]
 
 
+def guessed(sketches: SketchClassifier, outlines: Sequence[Outline], most: int) -> list[list[str]]:
+    """What each of the outlines looks like, the likeliest first."""
+    return [[guess.name for guess in sketches.guesses(each.picture, most)] for each in outlines]
+
+
 def under_words(
-    engine: Engine, outlines: Sequence[Outline], style: str
+    engine: Engine, outlines: Sequence[Outline], style: str, guesses: Sequence[str]
 ) -> tuple[dict[str, ColourScore], dict[str, list[np.ndarray]]]:
-    """Outlines with their word, with another's and with none: scores of the colours inside, and the pictures."""
+    """Outlines with their word, with another's, with none and with a guess: scores of the colours inside, and the
+    pictures."""
     done: list[list[np.ndarray]] = []
 
     def paint(pictures: Sequence[np.ndarray], prompts: Sequence[str]) -> list[np.ndarray]:
         done.append([painted(engine, *each) for each in zip(pictures, prompts, strict=True)])
         return done[-1]
 
-    told = scores(outlines, paint, style)
+    told = scores(outlines, paint, style, guesses)
     return told, dict(zip(told, done, strict=True))
 
 

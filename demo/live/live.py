@@ -31,7 +31,7 @@ from demo.words.engine import told
 from pipeline.errors import SessionClosedError
 
 if TYPE_CHECKING:
-    from pipeline import Engine
+    from pipeline import Engine, SketchClassifier
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +60,16 @@ class Live:
         behind_proxy: bool = False,
         secret: bytes | None = None,
         welcomes: bool = True,
+        sketches: SketchClassifier | None = None,
     ) -> None:
         """`behind_proxy`: a proxy in front of us says where visitors come from. Servers with the same `secret` take
-        each other's tokens. `welcomes`: whether a page may begin by itself, where there is room."""
+        each other's tokens. `welcomes`: whether a page may begin by itself, where there is room. `sketches` says
+        what drawings look like, where a page asks."""
         self.engine = engine
         self.limits = limits or HostLimits()
         self.metrics = Metrics()
-        self.reception = Reception(engine, self.limits, self.metrics)
+        self.guesses = sketches is not None
+        self.reception = Reception(engine, self.limits, self.metrics, sketches)
         self._behind_proxy = behind_proxy
         self._welcomes = welcomes
         self._tokens = wire.Tokens(secret)

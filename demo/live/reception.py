@@ -21,7 +21,7 @@ from demo.words import word
 from pipeline.errors import NoRoomError
 
 if TYPE_CHECKING:
-    from pipeline import Engine, Session
+    from pipeline import Engine, Session, SketchClassifier
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,16 @@ SEEN_STAYS = 50
 class Reception:
     """The visitors of one engine and the line in front of it. All but `close` runs on the server's event loop."""
 
-    def __init__(self, engine: Engine, limits: HostLimits, metrics: Metrics) -> None:
+    def __init__(
+        self, engine: Engine, limits: HostLimits, metrics: Metrics, sketches: SketchClassifier | None = None
+    ) -> None:
         self.visitors: dict[str, Visitor] = {}
         self.line = WaitingLine(limits.queue_length)
         self.outputs = Outputs(limits.watchers)
         self._engine = engine
         self._limits = limits
         self._metrics = metrics
+        self._sketches = sketches
         self._stays: deque[float] = deque(maxlen=SEEN_STAYS)
         self._over: dict[str, float] = {}
         self._closing = False
@@ -185,7 +188,7 @@ class Reception:
 
     def _seat(self, guest: Guest, session: Session) -> Visitor:
         session.party = guest.address
-        made = Visitor(guest, session, self._pool, self._limits, self._metrics, self.outputs)
+        made = Visitor(guest, session, self._pool, self._limits, self._metrics, self.outputs, self._sketches)
         self.visitors[guest.name] = made
         return made
 

@@ -26,7 +26,7 @@ from pipeline.errors import FrameError, ModelError, NoRoomError, PictureError, P
 from pipeline.settings import FrameSettings, SettingsError, resting
 
 if TYPE_CHECKING:
-    from pipeline import Session, Translation
+    from pipeline import Session, SketchClassifier, Translation
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ STILLS_S = 5.0
 """How long all stills that are asked for at once may well take, as the picture that is shown did."""
 MOST_STILLS = 32
 STILLS_PER_SECOND, STILLS_AT_ONCE = 0.5, 2.0
+
+GUESSES_PER_SECOND, GUESSES_AT_ONCE = 2.0, 3.0
 
 LIKES_PER_SECOND, LIKES_AT_ONCE = 1.0, 3.0
 """How many pictures to be like a visitor may send: an image encoder reads each while everybody waits."""
@@ -72,6 +74,7 @@ class Visitor:
         limits: HostLimits,
         metrics: Metrics,
         outputs: Outputs,
+        sketches: SketchClassifier | None = None,
     ) -> None:
         now = time.monotonic()
         self.guest = guest
@@ -90,12 +93,14 @@ class Visitor:
         rate = limits.frames_per_second
         self._frames = TokenBucket(rate, max(SMALLEST_BURST, BURST_S * rate), now)
         self._likes = TokenBucket(LIKES_PER_SECOND, LIKES_AT_ONCE, now)
+        self._guesses = TokenBucket(GUESSES_PER_SECOND, GUESSES_AT_ONCE, now)
         self._stills = TokenBucket(STILLS_PER_SECOND, STILLS_AT_ONCE, now)
         self._messages = TokenBucket(FLOOD_FACTOR * rate, FLOOD_FACTOR * rate, now)
         self._maximum_bytes = limits.message_bytes
         self._pool = pool
         self._metrics = metrics
         self._outputs = outputs
+        self._sketches = sketches
         self._output: Output | None = None
         self._submitted = 0
         self._shown: Shown | None = None
@@ -277,6 +282,13 @@ class Visitor:
             return wire.error_reply(told(error))
         return wire.stills_reply(pictures)
 
+    async def guesses(self) -> list[dict[str, Any]]:
+        """What the drawing looks like whose picture is shown; no reply where nobody can tell now."""
+        shown, sketches = self._shown, self._sketches
+        if shown is None or sketches is None or not self._guesses.take(time.monotonic()):
+            return []
+        return [wire.guesses_reply(await self._apart(lambda: sketches.guesses(shown.picture)))]
+
     async def _still(self, shown: Shown, settings: FrameSettings) -> bytes | None:
         """A small JPEG of what is shown under other settings; `None` where somebody's frame goes before it."""
         future = asyncio.wrap_future(await self._apart(lambda: self.session.submit_still(shown.picture, settings)))
@@ -379,11 +391,13 @@ async def obey(visitor: Visitor, message: dict[str, Any]) -> list[dict[str, Any]
         return await visitor.be_like(message.get("picture"))
     if kind == "stills":
         return [await visitor.stills(message.get("changes"))]
+    if kind == "guess":
+        return await visitor.guesses()
     if kind in ("hello", "ping"):
         return [{"type": kind}]
     if kind == "bye":
         visitor.departed = True
         return []
     came = wire.shortened(repr(kind), 40)
-    needed = "set, reset, output, map, like, stills, hello, ping or bye"
+    needed = "set, reset, output, map, like, stills, guess, hello, ping or bye"
     return [wire.error_reply(f"A message came with type {came}; needed: {needed}. Reload the page.")]

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,6 +20,9 @@ from PIL import Image
 
 from pipeline.frames.picture_file import LargePictureError, opened_picture
 from pipeline.settings import JsonError, parsed_json
+
+if TYPE_CHECKING:
+    from pipeline.guides.sketches import Guess
 
 VERSION = 2
 KIND_FRAME = 1
@@ -250,6 +253,11 @@ def stills_reply(pictures: Sequence[bytes]) -> dict[str, Any]:
     """What is shown as it would be under the settings that were asked for, JPEGs in base64; none where somebody else
     needed the time."""
     return {"type": "stills", "pictures": [base64.b64encode(each).decode("ascii") for each in pictures]}
+
+
+def guesses_reply(guesses: Sequence[Guess]) -> dict[str, Any]:
+    """What a drawing looks like, [name, probability 0..1] each, the likeliest first; none for a blank sheet."""
+    return {"type": "guesses", "guesses": [[each.name, round(each.probability, 3)] for each in guesses]}
 
 
 def dropped_reply(sequence: int | None) -> dict[str, Any]:

@@ -88,11 +88,11 @@ def wire_applying(canvas: gr.HTML, controls: dict[str, gr.components.Component])
     )
 
 
-def studio_facts(subjects: Sequence[str] = ()) -> dict[str, Any]:
-    """What the studio's scripts need for surprises, presets, links, saved pictures, and for the names of things that
-    they offer while a prompt is typed."""
+def studio_facts(subjects: Sequence[str] = (), guesses: bool = False) -> dict[str, Any]:
+    """What the studio's scripts need for surprises, presets, links, saved pictures, for the names of things that they
+    offer while a prompt is typed, and whether the server tells what a drawing looks like."""
     facts = {"styles": STYLES, "times": TIMES, "declarations": declarations(), "version": VERSION}
-    return facts | {"subjects": list(subjects)}
+    return facts | {"subjects": list(subjects), "guesses": guesses}
 
 
 def declarations() -> dict[str, dict[str, Any]]:

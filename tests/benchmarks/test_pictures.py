@@ -120,9 +120,20 @@ def test_models_of_one_name_are_told_apart() -> None:
 
 
 def test_feature_distances_are_those_of_the_first_model() -> None:
-    texts = ("closest", "named", "sharpness", "by hand")
+    texts = ("closest", "named", "sharpness", "by hand", "guessed")
     values = (
-        *("its word", "another's word", "no word", "fruit", "hue", "strength 0.3", "strength 1", "steps", "guidance"),
+        *(
+            "its word",
+            "another's word",
+            "no word",
+            "guess",
+            "fruit",
+            "hue",
+            "strength 0.3",
+            "strength 1",
+            "steps",
+            "guidance",
+        ),
         *("codec", "fusion", "bank", "warp", "warp off", "all weights", "largest file"),
     )
     common: dict[str, float | str] = {**dict.fromkeys(texts, "said"), **dict.fromkeys(values, 0.5)}

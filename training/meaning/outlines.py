@@ -106,15 +106,28 @@ def by_the_hands_colours(outlines: Sequence[Outline], painted: Sequence[np.ndarr
     return colour_score(as_drawn, as_drawn, painted).nearest, colour_score(as_drawn, as_drawn, as_taught).nearest
 
 
-def scores(outlines: Sequence[Outline], paint: Paint, style: str) -> dict[str, ColourScore]:
-    """With the thing's word, with another's (towards that one's colour), and without a word."""
+def scores(
+    outlines: Sequence[Outline], paint: Paint, style: str, guesses: Sequence[str] | None = None
+) -> dict[str, ColourScore]:
+    """With the thing's word, with another's (towards that one's colour), without a word, and with what each was guessed
+    to be, where that is told."""
     others = [*outlines[7:], *outlines[:7]] if len(outlines) > 7 else [*outlines[1:], outlines[0]]
     pictures = [each.picture for each in outlines]
     with_word = paint(pictures, [f"{style}, a {each.word}" for each in outlines])
     with_other = paint(pictures, [f"{style}, a {each.word}" for each in others])
     without = paint(pictures, [style] * len(outlines))
-    return {
+    told = {
         "its word": colour_score(outlines, outlines, with_word),
         "another's word": colour_score(outlines, others, with_other),
         "no word": colour_score(outlines, outlines, without),
     }
+    if guesses is None:
+        return told
+    guessed = paint(pictures, [f"{style}, {each}" for each in guesses])
+    return {**told, "guess": colour_score(outlines, outlines, guessed)}
+
+
+def share_known(outlines: Sequence[Outline], guesses: Sequence[Sequence[str]], most: int) -> float:
+    """How often the thing's word is among the first `most` guesses of what its outline shows, 0..1."""
+    pairs = zip(outlines, guesses, strict=True)
+    return float(np.mean([outline.word in names[:most] for outline, names in pairs]))

@@ -49,7 +49,7 @@ def fill(drawing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if kind < 0.25:
         filled = wobbled(drawing, rng, 1.8 * unit, cell=24)
     elif kind < 0.40:
-        filled = drawing * _scribble(rng, side)[..., None]
+        filled = drawing * scribble(rng, side)[..., None]
     elif kind < 0.48:
         x, y = canvas_grid(side)
         angle, middle = rng.uniform(0, 2 * np.pi), _middle(drawing)
@@ -67,7 +67,7 @@ def _middle(drawing: np.ndarray) -> tuple[float, float]:
     return (float(columns.mean()), float(rows.mean())) if len(rows) else (drawing.shape[1] / 2, drawing.shape[0] / 2)
 
 
-def _scribble(rng: np.random.Generator, side: int) -> np.ndarray:
+def scribble(rng: np.random.Generator, side: int) -> np.ndarray:
     """Opacity of a filling made of strokes that leave the paper seen between them, `[S, S]`."""
     unit = side / 256
     x, y = canvas_grid(side)

@@ -1,4 +1,4 @@
-// What is asked for: prompts used before, names that the model knows, surprises, and the seed.
+// What is asked for: prompts used before, names that the model knows or that a drawing looks like, surprises, and the seed.
 
 import { setText } from "../shared/dom.js";
 import { groupRadios } from "./radios.js";
@@ -24,7 +24,7 @@ export function drawer(all, random = Math.random) {
   };
 }
 
-export function createLooks(studio, { styles, times, declarations, subjects }, surprises) {
+export function createLooks(studio, { styles, times, declarations, subjects, guesses }, surprises) {
   const { events, find } = studio;
   const recent = createRecent(studio, submitted);
   const style = drawer(Object.values(styles));
@@ -57,15 +57,16 @@ export function createLooks(studio, { styles, times, declarations, subjects }, s
     (await import("./completion.js")).createCompletion(studio, target, subjects);
   }
 
-  // What small pictures of the visitor's own show: nobody waits for it.
-  async function offerStills() {
+  // What the first picture brings with it, small pictures of the visitor's own and names: nobody waits for it.
+  async function offerMore() {
     if (offering) return;
     offering = true;
-    const [{ createStills }, { createCards }, { createEnds }] = await Promise.all(
-      [import("./stills.js"), import("./cards.js"), import("./ends.js")],
+    const [{ createStills }, { createCards }, { createEnds }, { createGuesses }] = await Promise.all(
+      [import("./stills.js"), import("./cards.js"), import("./ends.js"), import("./guesses.js")],
     );
     const stills = createStills(studio);
     createEnds(studio, stills);
+    if (guesses) createGuesses(studio, { styles, times }, submitted);
     createCards(studio, styles, stills, (address) => showCards(address ?? HOUSE.href));
   }
 
@@ -77,7 +78,7 @@ export function createLooks(studio, { styles, times, declarations, subjects }, s
   };
   document.addEventListener("focusin", offerSubjects);
   events.on("connection", groupRadios);
-  events.on("picture", offerStills);
+  events.on("picture", offerMore);
   events.on("settings", ({ seed }) => setText(find("seed_shown"), String(seed)));
   studio.keys.add({ keys: "d", word: "looks.dice", act: roll });
   studio.keys.add({ keys: "u", word: "looks.surprise_key", act: surprise });

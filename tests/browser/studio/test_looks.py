@@ -13,7 +13,7 @@ from demo import assets
 from demo.page.looks import CARD_SIZE, CARDS
 from demo.page.presets import STYLES, chosen
 from demo.words import WORDS, word
-from tests.browser.conftest import blank, settled, stroke, visited, wait_until_told
+from tests.browser.conftest import AT_REST, blank, settled, stroke, visited, wait_until_told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,3 +278,20 @@ def test_what_is_drawn_by_lot_comes_once_before_any_comes_again(browser: Browser
     assert all(set(draws[at : at + 4]) == set("abcd") for at in range(0, 40, 4))
     assert all(one != other for one, other in zip(draws, draws[1:], strict=False))
     assert len(WORDS["surprises"]) >= 20
+
+
+def test_what_a_drawing_looks_like_is_offered_while_nothing_is_said_and_a_press_says_it(quick_page: Page) -> None:
+    page, row = quick_page, quick_page.locator("#guesses")
+    expect(row).to_be_hidden()
+    stroke(page)
+    expect(row).to_be_visible()
+    page.get_by_label("Night", exact=True).check(force=True)
+    expect(row).to_be_visible()
+    guess = row.get_by_role("button").first
+    name = guess.text_content()
+    guess.click()
+    expect(page.locator(PROMPT)).to_have_value(f"watercolor painting, {name}, night")
+    expect(row).to_be_hidden()
+    stroke(page)
+    page.wait_for_selector(AT_REST)
+    expect(row).to_be_hidden()
