@@ -53,6 +53,7 @@ def test_every_stage_leaves_a_sheet_and_changes_the_model_and_the_first_alone_it
         "meaning",
         *stages,
         "remembering",
+        "sketches",
     }
     ends = [load_parts(work / name) for name in ("start", "codec", "meaning", *stages[1:])]
     codecs = [each.codec.decoder.state_dict() for each in ends]

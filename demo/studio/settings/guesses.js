@@ -32,6 +32,7 @@ export function createGuesses(studio, { styles, times }, submitted) {
   function button(name) {
     const made = document.createElement("button");
     made.type = "button";
+    made.className = "rv-button";
     made.textContent = name;
     made.title = word("looks.guess_help");
     made.onclick = () => say(name);
