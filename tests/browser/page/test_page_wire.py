@@ -48,10 +48,9 @@ def test_behind_a_proxy_that_rewrites_host_the_page_says_what_to_do(browser: Bro
 def test_who_answers_in_the_servers_place_is_not_taken_for_it(browser: Browser, quick_app: App) -> None:
     """A proxy that cannot reach it, a login in front of it, a page of the host's own."""
     with blank(browser, WITHOUT_SOCKETS) as page:
-        answered_with(page, 502)
-        page.goto(quick_app.url, wait_until="domcontentloaded")
         for status in (502, 401, 200):
             answered_with(page, status)
+            page.goto(quick_app.url, wait_until="domcontentloaded")
             expect(page.locator("#notice")).to_have_text(word("wire.not_the_server", status=status))
         page.unroute_all(behavior="wait")
         page.wait_for_selector(AT_REST)
