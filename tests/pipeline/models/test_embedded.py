@@ -105,7 +105,7 @@ def test_more_steps_repaint_the_picture_and_keep_it_as_sharp(engine: Engine, pic
     )
     for fewer, more in ((one, two), (two, four)):
         assert np.mean([mean_error(a, b) for a, b in zip(fewer, more, strict=True)]) > 2.5
-        assert np.mean([sharpness(each) for each in more]) > 0.95 * np.mean([sharpness(each) for each in fewer])
+        assert np.mean([sharpness(each) for each in more]) > 0.9 * np.mean([sharpness(each) for each in fewer])
 
 
 def test_guidance_acts(engine: Engine, pictures: list[np.ndarray]) -> None:
