@@ -28,7 +28,7 @@ SEEN_TWICE = 2
 KEPT = 30_000
 """Drawings that a process keeps."""
 DROPPED = 0.2
-"""Of the features: without it the network learns this pack's icons by heart, and knows another's the worse."""
+"""Of the features: without it ever fewer outlines of another pack were named as training went on (0.49, then 0.37)."""
 SMOOTHING = 0.05
 """Of the labels: a cup is not far from a mug."""
 
