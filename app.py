@@ -283,7 +283,6 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
             from demo.page import page
             from demo.space.lent.engine import LentEngine
             from demo.space.zero_page import ZeroPage
-            from pipeline import load_sketches
         limits = limits_of(arguments)
         model, open_engine = zero.lent_model(
             arguments.model,
@@ -293,7 +292,6 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
             safety=arguments.safety,
             offline=arguments.offline,
         )
-        sketches = load_sketches()
     except RearviewError as error:
         stop_with(str(error))
     end_on_signals(stopped)
@@ -301,7 +299,8 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     size = (model.native_size, model.native_size)
     engine = LentEngine(model, size, arguments.memory, limits.visitors)
     calls = zero.Calls(spaces, open_engine, engine.slots)
-    live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False, sketches=sketches)  # type: ignore[arg-type]
+    # Without a classifier of drawings: a process that has computed with PyTorch cannot be forked for a call.
+    live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False)  # type: ignore[arg-type]
     try:
         lending = ZeroPage(calls, os.environ.get("SPACE_ID", ""), limits.visitors)
         blocks, address = launched(lambda: page.build(live, lending=lending), live.routes(), arguments)
