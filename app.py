@@ -299,7 +299,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
     size = (model.native_size, model.native_size)
     engine = LentEngine(model, size, arguments.memory, limits.visitors)
     calls = zero.Calls(spaces, open_engine, engine.slots)
-    # Without a classifier of drawings: a process that has computed with PyTorch cannot be forked for a call.
+    # Without a classifier of drawings: once one has computed here, PyTorch hangs in the forks that calls are.
     live = Live(engine, limits, behind_proxy=arguments.behind_proxy, welcomes=False)  # type: ignore[arg-type]
     try:
         lending = ZeroPage(calls, os.environ.get("SPACE_ID", ""), limits.visitors)

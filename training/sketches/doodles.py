@@ -27,6 +27,7 @@ def legs(rng: Rng, left: float, right: float, top: float, bottom: float) -> Dood
 
 
 def wheels(rng: Rng, *at: float, y: float, size: float) -> Doodle:
+    """Round ones, all with a hub or none."""
     inner = rng.random() < 0.5
     return [ring(x, y, radius) for x in at for radius in ((size, 0.4 * size) if inner else (size,))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout
+from torch.nn.functional import cross_entropy
 
-from pipeline.guides.sketches import SIDE, SKETCHES_FILE, SketchClassifier, SketchNet, ink_of, pooled, squared
+from pipeline.guides.sketches import SIDE, SKETCHES_FILE, SketchClassifier, SketchNet, ink_of, squared
 from training.meaning.outlines import Outline, held_out_outlines, share_known
 from training.meaning.stage import Notes
 from training.model.tensors import half_precision
@@ -27,8 +28,6 @@ SEEN_TWICE = 2
 """How often a drawing is learnt from, in the mean: drawing costs as much as learning."""
 KEPT = 30_000
 """Drawings that a process keeps."""
-DROPPED = 0.2
-"""Of the features: without it ever fewer outlines of another pack were named as training went on (0.49, then 0.37)."""
 SMOOTHING = 0.05
 """Of the labels: a cup is not far from a mug."""
 
@@ -43,13 +42,12 @@ class Sketching(Learner):
         self.drawer = Drawer(self.icons)
         self.network = SketchNet(width, len(self.drawer.names)).to(device, memory_format=torch.channels_last)
         self.shipped = list(self.network.parameters())
-        first, *layers = [each for each in self.network.modules() if isinstance(each, nn.Conv2d)]
-        matrices = [each.weight for each in layers]
-        others = [each for each in self.shipped if not any(each is matrix for matrix in matrices)]
-        assert first.weight is others[0]
+        # Not the first, which reads the ink, nor the head, each of whose rows is a name of its own.
+        _, *inner = [each.weight for each in self.network.modules() if isinstance(each, nn.Conv2d)]
+        matrices = dict.fromkeys(inner)
         self.groups = [
-            {"params": matrices, "times": 1.0, "matrices": True},
-            {"params": others, "times": 1.0},
+            {"params": inner, "times": 1.0, "matrices": True},
+            {"params": [each for each in self.shipped if each not in matrices], "times": 1.0},
         ]
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self._drawings = np.zeros((KEPT, SIDE, SIDE), np.uint8)
@@ -63,8 +61,7 @@ class Sketching(Learner):
         ink = torch.from_numpy(self._drawings[chosen]).to(self.device)[:, None].float() / 255
         numbers = torch.from_numpy(self._numbers[chosen]).to(self.device)
         with half_precision(self.device):
-            features = pooled(self.network.body(ink.contiguous(memory_format=torch.channels_last)))
-            logits = self.network.head(dropout(features, DROPPED)).float()
+            logits = self.network(ink.contiguous(memory_format=torch.channels_last)).float()
         loss = cross_entropy(logits, numbers, label_smoothing=SMOOTHING)
         notes.add(named=float((logits.detach().argmax(1) == numbers).float().mean()), loss=float(loss.detach()))
         return loss
@@ -79,9 +76,8 @@ class Sketching(Learner):
     @property
     def classifier(self) -> SketchClassifier:
         """With the weights of this moment."""
-        network = SketchNet(self.network.body[0].out_channels, len(self.drawer.names))
-        network.load_state_dict({name: each.float().cpu() for name, each in self.network.state_dict().items()})
-        return SketchClassifier(network.eval().requires_grad_(False), self.drawer.names)
+        network = copy.deepcopy(self.network).cpu().eval().requires_grad_(False)
+        return SketchClassifier(network, self.drawer.names)
 
     def look(self, step: int) -> None:
         """The held-out outlines, with three guesses each, and how many are right."""

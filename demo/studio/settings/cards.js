@@ -1,13 +1,13 @@
 // The pictures on the cards of the styles: painted from what is on the canvas once it rests.
 
+import { partsBeside } from "../shared/prompts.js";
+
 const CARD = { width: 160, height: 112, top: 10 };
 
 // The prompt with each of the styles in the place of the one that it holds.
 export function inEachStyle(prompt, styles) {
-  const phrases = Object.values(styles);
-  const known = new Set(phrases.map((phrase) => phrase.toLowerCase()));
-  const own = prompt.split(",").map((part) => part.trim()).filter((part) => part && !known.has(part.toLowerCase()));
-  return phrases.map((phrase) => [phrase, ...own].join(", "));
+  const own = partsBeside(prompt, styles);
+  return Object.values(styles).map((phrase) => [phrase, ...own].join(", "));
 }
 
 // A number that is another one for other bytes, nearly always (FNV-1a).

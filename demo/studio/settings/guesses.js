@@ -1,32 +1,24 @@
 // What the drawing looks like, while the prompt says nothing but how it is painted: names that the server guesses, each a
 // press away from being said.
 
+import { partsBeside, phraseIn } from "../shared/prompts.js";
+
 const ASK_MS = 700;
 const LEAST_SURE = 0.08;
 
-// A prompt without the phrases of a style and of a time, and these.
-export function partsOf(prompt, styles, times) {
-  const parts = prompt.split(",").map((part) => part.trim());
-  const among = (phrases) => parts.find((part) => Object.values(phrases).includes(part.toLowerCase())) ?? "";
-  const [style, time] = [among(styles), among(times)];
-  return { style, time, rest: parts.filter((part) => part && part !== style && part !== time) };
-}
-
 export function createGuesses(studio, { styles, times }, submitted) {
-  const { events, find, word } = studio;
+  const { events, find, settings, word } = studio;
   const row = find("guesses");
   let timer = null;
 
-  const parts = () => partsOf(studio.settings.values.prompt, styles, times);
-
   function areWanted() {
     const { empty, source = "drawing" } = find("input").dataset;
-    return empty !== "yes" && source === "drawing" && parts().rest.length === 0;
+    return empty !== "yes" && source === "drawing" && partsBeside(settings.values.prompt, styles, times).length === 0;
   }
 
   function say(name) {
-    const { style, time } = parts();
-    submitted([style, name, time].filter(Boolean).join(", "));
+    const { prompt } = settings.values;
+    submitted([phraseIn(prompt, styles), name, phraseIn(prompt, times)].filter(Boolean).join(", "));
   }
 
   function button(name) {
