@@ -48,7 +48,7 @@ class Decoding(Learner):
         self.shipped = [each for each in self.codec.parameters() if each.requires_grad]
         self.groups = [
             {"params": list(self.codec.decoder.parameters()), "times": 1.0},
-            {"params": list(self.judge.parameters()), "times": 2.0, "judge": True, "weight_decay": 0.0},
+            {"params": list(self.judge.parameters()), "times": 5.0, "judge": True, "weight_decay": 0.0},
         ]
         if encoder:
             self.groups.insert(1, {"params": list(self.codec.encoder.parameters()), "times": 0.5})
@@ -81,6 +81,7 @@ class Decoding(Learner):
             content=float(content.detach()),
             texture=float(texture.detach()),
             judging=float(judging.detach()),
+            told=float(self.judge.told),
             sharpness=float(sharpness),
             contrast=float(contrast.detach()) * 127.5,
         )

@@ -1,50 +1,53 @@
 """Who tells painted pictures from true ones while training: heads on frozen features, and patches.
 
 Heads on features are a projected discriminator (Sauer et al., NeurIPS 2021), patches a PatchGAN (Isola et al., CVPR
-2017) that sees the source beside the picture; both know the look (a projection, Miyato and Koyama, ICLR 2018).
+2017) that sees the source and what is fine in the picture beside it; both know the look (a projection, Miyato and
+Koyama, ICLR 2018). Layers have no spectral norm: a judge that may not be steep tells faint texture from none too
+slowly, and `balanced_gradient` holds a painter's gradient whatever the judge's is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.functional import avg_pool2d, leaky_relu, relu
 
 from training.model.tensors import half_precision
+from training.texture.features import SIZES
 
+JUDGE_FILE = "judge.safetensors"
 HEAD = 48
-MATCHING = 3.0
+MATCHING = 10.0
 """How much the likeness of a judge's features counts beside fooling it."""
-CHANCE = 2.0
-"""The mean hinge loss of who cannot tell."""
+CHANCE = 0.5
 MEMORY = 0.98
-"""How much of a judge's mean loss is that of the steps before."""
+"""How much of `told` is that of the steps before."""
+FINE = 4.0
+"""How much louder than the picture a judge sees what is finer than 5 px."""
 
 
 class Judge(nn.Module):
-    """Scores `[B, 1, h, w]` of features and of patches, and the features of patches. `mean_loss` is its own, over the
-    last steps, and lies in checkpoints with it."""
+    """Scores `[B, 1, h, w]` of features and of patches, and the features of patches. `told` is how often, over the last
+    steps, a true picture had a higher score than a painted one, and lies in checkpoints with it."""
 
-    mean_loss: Tensor
+    told: Tensor
 
     def __init__(self, widths: list[int], looks: int, base: int = 32) -> None:
         super().__init__()
-        self.register_buffer("mean_loss", torch.tensor(CHANCE))
+        self.register_buffer("told", torch.tensor(CHANCE))
         self.heads = nn.ModuleList(
-            nn.ModuleList(
-                [spectral_norm(nn.Conv2d(width, HEAD, 1)), spectral_norm(nn.Conv2d(HEAD, HEAD, 3, padding=1))]
-            )
-            for width in widths
+            nn.ModuleList([nn.Conv2d(width, HEAD, 1), nn.Conv2d(HEAD, HEAD, 3, padding=1)]) for width in widths
         )
-        self.outs = nn.ModuleList(spectral_norm(nn.Conv2d(HEAD, 1, 1)) for _ in widths)
+        self.outs = nn.ModuleList(nn.Conv2d(HEAD, 1, 1) for _ in widths)
         self.looks = nn.ModuleList(nn.Embedding(looks, HEAD) for _ in widths)
-        sizes = ((6, base), (base, 2 * base), (2 * base, 4 * base))
-        self.patches = nn.ModuleList(spectral_norm(nn.Conv2d(*size, 4, stride=2, padding=1)) for size in sizes)
-        self.patch_out = spectral_norm(nn.Conv2d(4 * base, 1, 1))
+        sizes = ((9, base), (base, 2 * base), (2 * base, 4 * base))
+        self.patches = nn.ModuleList(nn.Conv2d(*size, 4, stride=2, padding=1) for size in sizes)
+        self.patch_out = nn.Conv2d(4 * base, 1, 1)
         self.patch_looks = nn.Embedding(looks, 4 * base)
         for each in (*self.looks, self.patch_looks):
             nn.init.normal_(each.weight, std=0.1)
@@ -55,12 +58,14 @@ class Judge(nn.Module):
         """Scores, and the features of patches; features are those of the picture, of all rows or of the first few only;
         look `[B]` its number."""
         scores = []
-        for found, layers, out, looks in zip(features[1:], self.heads, self.outs, self.looks, strict=True):
-            values = found * (1 / 60)
+        kinds = zip(features[1:], SIZES[1:], self.heads, self.outs, self.looks, strict=False)
+        for found, size, layers, out, looks in kinds:
+            values = found * (1 / size)
             for layer in layers:
                 values = leaky_relu(layer(values), 0.2)
             scores.append(out(values) + _projected(values, looks(look[: len(values)])))
-        values, matched = torch.cat([picture, source], 1), []
+        fine = FINE * (picture - avg_pool2d(picture, 5, 1, 2, count_include_pad=False))
+        values, matched = torch.cat([picture, source, fine], 1), []
         for layer in self.patches:
             values = leaky_relu(layer(values), 0.2)
             matched.append(values)
@@ -98,7 +103,13 @@ def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, loudnes
 
 def heard(judge: Judge) -> float:
     """How far a judge is listened to, 0..1: as far as it can tell. What one says that cannot is noise."""
-    return min(1.0, max(0.0, 1 - float(judge.mean_loss) / CHANCE))
+    return min(1.0, max(0.0, (float(judge.told) - CHANCE) / (1 - CHANCE)))
+
+
+def share_told(true: list[Tensor], painted: list[Tensor]) -> Tensor:
+    """How many of the scores of pictures are higher where they are true, a scalar."""
+    pairs = zip(true, painted, strict=True)
+    return torch.stack([(a.mean((1, 2, 3)) > b.mean((1, 2, 3))).float().mean() for a, b in pairs]).mean()
 
 
 def verdict(
@@ -111,15 +122,26 @@ def verdict(
     look: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Two scalars: what a painter loses by a judge, which learns nothing by it, and what the judge loses by pictures
-    `painted` and `true`, whose features are `ours` and `theirs`; its mean loss goes on by this."""
+    `painted` and `true`, whose features are `ours` and `theirs`; how often it tells them goes on by this."""
     with half_precision(painted.device):
         with held(judge):
             fooled, matched = judge(ours, painted, source, look)
         known, goal = judge(theirs, true, source, look)
         seen, _ = judge([each.detach() for each in ours], painted.detach(), source, look)
     judging = judging_loss(known, seen)
-    judge.mean_loss.lerp_(judging.detach(), 1 - MEMORY)
+    judge.told.lerp_(share_told(known, seen), 1 - MEMORY)
     return fooling_loss(fooled) + MATCHING * matching_loss(matched, goal), judging
+
+
+def save_judge(judge: Judge, folder: Path) -> None:
+    """Keep beside a stage's model what its judge knows."""
+    save_file(judge.state_dict(), folder / JUDGE_FILE)
+
+
+def go_on(judge: Judge, folder: Path) -> None:
+    """Let a judge know what the one of an earlier stage knew, if that stage had one."""
+    if (folder / JUDGE_FILE).exists():
+        judge.load_state_dict(load_file(folder / JUDGE_FILE))
 
 
 @contextmanager

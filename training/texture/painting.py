@@ -34,7 +34,7 @@ from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import share_of_style
 from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
-from training.texture.judges import Judge, balanced_gradient, heard, verdict
+from training.texture.judges import Judge, balanced_gradient, go_on, heard, save_judge, verdict
 from training.texture.pictures import Pictures
 from training.texture.samples import Sample, read_scenes, sample_of, window_of
 from training.texture.sheets import held_out, looks_sheet
@@ -94,12 +94,13 @@ class Painting:
         self.modules: dict[str, nn.Module] = {"unet": self.parts.unet, "text_encoder": self.parts.text_encoder}
         self.directions = _directions(self.parts.unet.add_embedding.proj.out_features, len(LOOKS)).to(device)
         if plan.judged:
-            self._add_judges(features)
+            self._add_judges(features, start)
 
-    def _add_judges(self, features: Path) -> None:
+    def _add_judges(self, features: Path, start: Path) -> None:
         self.features: Features = load_features(features, self.device)
         self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
-        self.groups.append({"params": list(self.judge.parameters()), "times": 2.0, "judge": True, "weight_decay": 0.0})
+        go_on(self.judge, start)
+        self.groups.append({"params": list(self.judge.parameters()), "times": 5.0, "judge": True, "weight_decay": 0.0})
         self.modules["judge"] = self.judge
 
     def open(self) -> AbstractContextManager[object]:
@@ -120,6 +121,8 @@ class Painting:
 
     def export(self) -> None:
         export(self.parts, self.out)
+        if self.plan.judged:
+            save_judge(self.judge, self.out)
 
     def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """In latents for all samples, as pictures for the first few."""
@@ -134,7 +137,7 @@ class Painting:
         plain = PLAIN_WHERE_JUDGED if self.plan.judged else 1.0
         rows = latent_losses(predicted, wanted, scenes.colours, plain)
         notes.add(latents=float(rows.detach().mean()), naming=float(naming.detach()))
-        pictures = self._as_pictures(rng, scenes.pictures, sample, predicted, notes) if self.plan.judged else 0
+        pictures = self._as_pictures(rng, scenes.pictures, sample, predicted, wanted, notes) if self.plan.judged else 0
         return rows.mean() + NAMING * naming + pictures
 
     def _predicted(self, sample: Sample, prompt: Tensor) -> Tensor:
@@ -166,9 +169,10 @@ class Painting:
         pictures: Pictures,
         sample: Sample,
         predicted: Tensor,
+        latents: Tensor,
         notes: Notes,
     ) -> Tensor:
-        """Crops of the first samples, decoded, against features, textures and judges."""
+        """Crops of the first samples, decoded, against features, textures and judges; `latents` are the wanted ones."""
         count = self.plan.judged
         window = window_of(rng, predicted.shape[-1])
         source, target = (
@@ -178,18 +182,22 @@ class Painting:
         wanted = torch.lerp(source, target, share_of_style(sample.draw.strength[:count])[:, None, None, None])
         with half_precision(self.device):
             output = self.painter.decoded(predicted[:count][(..., *window.decoded)])[(..., *window.seen)]
+            with torch.no_grad():
+                # The best that the decoder can show: by what only it cannot, a judge would always tell.
+                best = self.painter.decoded(latents[:count][(..., *window.decoded)])[(..., *window.seen)]
         shown = output.detach().requires_grad_()
         ours = self.features(shown)
         with torch.no_grad():
-            theirs = self.features(wanted)
+            theirs = self.features(best)
         content, texture = feature_losses(ours, theirs)
-        judged, judging = verdict(self.judge, ours, theirs, shown, wanted, source, sample.looks[:count])
+        judged, judging = verdict(self.judge, ours, theirs, shown, best, source, sample.looks[:count])
         sharpness = edge_strength(shown.detach()) / (edge_strength(wanted) + 1e-6)
         notes.add(
             plain=float((shown.detach() - wanted).abs().mean()) * 127.5,
             content=float(content.detach()),
             texture=float(texture.detach()),
             judging=float(judging.detach()),
+            told=float(self.judge.told),
             sharpness=float(sharpness),
         )
         painted = painting_loss(shown, wanted, content, texture)

@@ -22,10 +22,12 @@ from training.texture.judges import (
     Judge,
     balanced_gradient,
     fooling_loss,
+    go_on,
     heard,
     held,
     judging_loss,
     matching_loss,
+    save_judge,
     verdict,
 )
 from training.texture.loop import Pace
@@ -122,12 +124,26 @@ def test_a_judge_is_as_loud_as_it_is_said_whatever_it_gives() -> None:
 
 def test_a_judge_is_listened_to_as_far_as_it_can_tell() -> None:
     judge = Judge([6, 8], looks=2, base=4)
-    for mean_loss, loudness in ((2.4, 0.0), (2.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
-        judge.mean_loss.fill_(mean_loss)
+    for told, loudness in ((0.2, 0.0), (0.5, 0.0), (0.75, 0.5), (1.0, 1.0)):
+        judge.told.fill_(told)
         assert heard(judge) == loudness
 
 
-def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_how_well_it_tells() -> None:
+def test_a_judge_sees_faint_texture_that_is_finer_than_the_picture() -> None:
+    torch.manual_seed(0)
+    judge, look = Judge([6], looks=1, base=4), torch.zeros(4, dtype=torch.long)
+    flat, faint = torch.zeros(4, 3, 32, 32), 0.03 * torch.randn(4, 3, 32, 32)
+    features = [torch.zeros(4, width, 8, 8) for width in (4, 6)]
+    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        verdict(judge, features, features, flat.clone().requires_grad_(), faint, flat, look)[1].backward()
+        optimizer.step()
+    seen, shown = (judge(features, each, flat, look)[0][-1] for each in (faint, flat))
+    assert seen.mean() > shown.mean() + 1
+
+
+def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_what_it_knows(tmp_path: Path) -> None:
     torch.manual_seed(0)
     judge, look = Judge([6, 8], looks=2, base=4), torch.tensor([0, 1])
     assert heard(judge) == 0
@@ -141,7 +157,10 @@ def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_how_well_it_t
         optimizer.step()
     assert 0 < heard(judge) < 1
     again = Judge([6, 8], looks=2, base=4)
-    again.load_state_dict(judge.state_dict())
+    go_on(again, tmp_path)
+    assert heard(again) == 0  # the stage before had no judge
+    save_judge(judge, tmp_path)
+    go_on(again, tmp_path)
     assert heard(again) == heard(judge)
 
 
