@@ -24,7 +24,7 @@ from training.things.hands import fill, outline
 from training.things.icons import SIDE, Icons, colour_difference, laid_over
 from training.things.phrases import Facts, as_json, facts_of, from_json, phrase, vocabulary
 from training.things.scene import HAND_SHARES, Scene, chosen_name, draw_scene
-from training.things.shading import inflated
+from training.things.shading import in_the_drawing_s_colours, inflated
 
 STYLE = ("toy",)
 
@@ -103,6 +103,17 @@ def test_an_inflated_drawing_is_lit_from_the_upper_left() -> None:
     solid = inflated(flat).astype(int)
     assert np.array_equal(solid[..., 3], flat[..., 3])
     assert solid[48, 48, :3].mean() > solid[142, 142, :3].mean() + 15
+
+
+def test_a_rendering_gets_the_hue_of_its_drawing_and_keeps_its_own_light() -> None:
+    red, purple = (np.full((64, 64, 4), (*colour, 255), np.uint8) for colour in ((240, 40, 40), (150, 40, 140)))
+    purple[32:, :, :3] //= 2
+    red[:, :8, 3] = purple[:, 56:, 3] = 0  # each is where the other is not
+    coloured = in_the_drawing_s_colours(purple, red)
+    assert np.array_equal(coloured[..., 3], purple[..., 3])
+    lit, shaded = (part[:, 16:48, :3].reshape(-1, 3).mean(0) for part in (coloured[:24], coloured[40:]))
+    assert lit[0] > 2 * lit[2] and shaded[0] > 2 * shaded[2]
+    assert lit.mean() > 1.3 * shaded.mean()
 
 
 def test_a_rendering_of_another_shape_or_colour_is_not_taken() -> None:
