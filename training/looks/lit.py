@@ -43,6 +43,6 @@ def glass(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     streak = np.tanh(blur(fine(noise, side), 2.4) * 4)
     lit = np.clip(panes, 0, 1)[labels] * (0.78 + 0.40 * ramp(far, 1.0, 11.0) + 0.10 * streak)[..., None]
     lit = lit + 0.10 * blur(lit, 8) + 0.03
-    lead = ramp(far, 3.2, 1.8)
-    metal = colour(0.085, 0.085, 0.10) + relief(np.clip(4 - far, 0, 4) * 2, 0.10)[..., None]
+    lead = ramp(far, 2.2, 1.0)
+    metal = colour(0.085, 0.085, 0.10) + relief(np.clip(3 - far, 0, 3) * 2, 0.10)[..., None]
     return mix(lit, metal, lead)
