@@ -98,8 +98,7 @@ PLANS = {
     "further": Plan(
         sets=(SetPlan(128, 30, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
         stages=(
-            Stage("codec", Pace(1_000_000, 16, 4e-4, minutes=12), 96, learns="codec"),
-            Stage("looks_128", Pace(1_000_000, 12, 8e-4, minutes=45), 128),
+            Stage("looks_128", Pace(1_000_000, 16, 5e-4, minutes=45), 128),
             Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=56), beside=128, judged=12),
             Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=4, learns="looking back"),
         ),
