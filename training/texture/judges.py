@@ -58,7 +58,8 @@ class Judge(nn.Module):
         """Scores, and the features of patches; features are those of the picture, of all rows or of the first few only;
         look `[B]` its number."""
         scores = []
-        kinds = zip(features[1:], SIZES[1:], self.heads, self.outs, self.looks, strict=False)
+        sizes = SIZES[1 : len(features)]
+        kinds = zip(features[1:], sizes, self.heads, self.outs, self.looks, strict=True)
         for found, size, layers, out, looks in kinds:
             values = found * (1 / size)
             for layer in layers:

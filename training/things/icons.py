@@ -18,7 +18,7 @@ from PIL import Image
 
 from training.things.catalogue import wanted
 from training.things.packs import fetched
-from training.things.shading import in_the_drawing_s_colours, inflated
+from training.things.shading import coloured_like, inflated
 
 SIDE = 192
 """Pixels of an icon."""
@@ -84,7 +84,7 @@ def _rendering(places: dict[str, Path], name: str, flat: np.ndarray) -> np.ndarr
     moved = None if solid is None else laid_over(solid, flat)
     for rendering in (moved, _vector(places["shaded"], name)):
         if rendering is not None and colour_difference(flat, rendering) <= MOST_DIFFERENCE:
-            return in_the_drawing_s_colours(rendering, flat)
+            return coloured_like(rendering, flat)
     return inflated(flat)
 
 

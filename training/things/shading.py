@@ -15,7 +15,7 @@ NEAR = 3.0
 """Deviation in pixels over which they are compared, since a rendering lies over its drawing but roughly."""
 
 
-def in_the_drawing_s_colours(rendering: np.ndarray, drawing: np.ndarray) -> np.ndarray:
+def coloured_like(rendering: np.ndarray, drawing: np.ndarray) -> np.ndarray:
     """A rendering RGBA uint8 `[H, W, 4]`, closer in CIELAB to the drawing that it lies over: coloured light turns red
     things purple and grey ones violet, and nobody who says "a car" means that."""
     ours, theirs = (

@@ -24,7 +24,7 @@ from training.things.hands import fill, outline
 from training.things.icons import SIDE, Icons, colour_difference, laid_over
 from training.things.phrases import Facts, as_json, facts_of, from_json, phrase, vocabulary
 from training.things.scene import HAND_SHARES, Scene, chosen_name, draw_scene
-from training.things.shading import in_the_drawing_s_colours, inflated
+from training.things.shading import coloured_like, inflated
 
 STYLE = ("toy",)
 
@@ -109,7 +109,7 @@ def test_a_rendering_gets_the_hue_of_its_drawing_and_keeps_its_own_light() -> No
     red, purple = (np.full((64, 64, 4), (*colour, 255), np.uint8) for colour in ((240, 40, 40), (150, 40, 140)))
     purple[32:, :, :3] //= 2
     red[:, :8, 3] = purple[:, 56:, 3] = 0  # each is where the other is not
-    coloured = in_the_drawing_s_colours(purple, red)
+    coloured = coloured_like(purple, red)
     assert np.array_equal(coloured[..., 3], purple[..., 3])
     lit, shaded = (part[:, 16:48, :3].reshape(-1, 3).mean(0) for part in (coloured[:24], coloured[40:]))
     assert lit[0] > 2 * lit[2] and shaded[0] > 2 * shaded[2]
