@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -295,3 +296,68 @@ def test_what_a_drawing_looks_like_is_offered_while_nothing_is_said_and_a_press_
     stroke(page)
     page.wait_for_selector(AT_REST)
     expect(row).to_be_hidden()
+
+
+def draw_smiley(page: Page) -> None:
+    """A round face, two eyes and a mouth, with the mouse."""
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    arcs = (
+        (0.5, 0.5, 0.3, 0.0, 1.0),
+        (0.4, 0.42, 0.02, 0.0, 1.0),
+        (0.6, 0.42, 0.02, 0.0, 1.0),
+        (0.5, 0.5, 0.18, 0.05, 0.45),
+    )
+    for x, y, radius, first, last in arcs:
+        turns = [math.tau * (first + (last - first) * step / 16) for step in range(17)]
+        points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+        places = [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in points]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place)
+        page.mouse.up()
+
+
+def test_a_sure_name_follows_the_drawing_into_the_prompt_and_leaves_it_with_it(quick_page: Page) -> None:
+    page, prompt, guess = quick_page, quick_page.locator(PROMPT), quick_page.locator("#guesses .rv-button").first
+    draw_smiley(page)
+    expect(prompt).to_have_value("watercolor painting, smiley")
+    expect(guess).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Oil", exact=True).check(force=True)
+    expect(prompt).to_have_value("oil painting, smiley")
+    page.click("#clear")
+    expect(prompt).to_have_value("oil painting")
+    page.click("#undo")
+    expect(prompt).to_have_value("oil painting, smiley")
+    guess.click()  # now it is the visitor's own word, and stays
+    expect(page.locator("#guesses")).to_be_hidden()
+    page.click("#clear")
+    expect(prompt).to_have_value("oil painting, smiley")
+
+
+def test_no_name_comes_that_was_taken_out_or_where_nobody_wants_one(quick_page: Page) -> None:
+    page, prompt, row = quick_page, quick_page.locator(PROMPT), quick_page.locator("#guesses")
+    draw_smiley(page)
+    expect(prompt).to_have_value("watercolor painting, smiley")
+    prompt.fill("watercolor painting")
+    prompt.blur()
+    expect(row).to_be_visible()
+    stroke(page)
+    page.click("#undo")
+    page.wait_for_timeout(3000)  # time for two guesses
+    expect(row.locator(".rv-button").first).to_have_text("smiley")
+    expect(prompt).to_have_value("watercolor painting")
+    page.click("#clear")
+    page.click("#undo")
+    expect(prompt).to_have_value("watercolor painting, smiley")
+    page.click("#naming")
+    expect(prompt).to_have_value("watercolor painting")
+    page.reload(wait_until="domcontentloaded")
+    settled(page)
+    stroke(page)
+    page.click("#undo")
+    expect(row).to_be_visible()
+    expect(page.locator("#naming")).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(3000)
+    expect(prompt).to_have_value("watercolor painting")
