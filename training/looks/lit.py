@@ -14,7 +14,7 @@ from training.things.fields import coarse, fine
 def neon(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Glowing tubes along every contour in the colour of the thing, before a wall that is nearly black."""
     side = image.shape[0]
-    base = calmed(image, 2)
+    base = calmed(image, 4, 9, 0.2)
     line = contours(base, 1.7, 0.05, 0.12)
     around = blur(base, 3)
     low, high = around.min(2, keepdims=True), around.max(2, keepdims=True)
@@ -32,7 +32,7 @@ def neon(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def glass(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Stained glass: panes cut along the picture's own borders, each of one deep colour with streaks, set in lead."""
     side = image.shape[0]
-    base = calmed(image, 2)
+    base = blur(calmed(image, 3, 9, 0.2), 1.5)
     labels = cells(base, noise, 32, 0.24)  # a period of the phase channels: else nobody knows where the seeds are
     panes = saturate(contrast(piece_means(base, labels), 0.35), 2.0)
     pale = ramp(panes.min(1), 0.6, 0.9)[:, None]

@@ -45,6 +45,9 @@ OBJECTS = frozenset(
 )
 """What people draw beside what stands in the scenes."""
 
+ALIKE = {"suv": "car", "tropical fish": "fish", "small plane": "plane"}
+"""Names of things that differ in colour alone from what their lines look like."""
+
 
 def names_of(icons: Icons) -> dict[str, list[str]]:
     """What people call the things that they draw, sorted, and the icons of each, if any: "cat" is both the animal and
@@ -53,6 +56,7 @@ def names_of(icons: Icons) -> dict[str, list[str]]:
     for icon in icons.rows:
         base = base_and_tone(icon)[0]
         name = said(base)[0]
+        name = ALIKE.get(name, name)
         if base in USUAL or name in OBJECTS or name in named:
             named.setdefault(name, []).append(icon)
     return dict(sorted(named.items()))

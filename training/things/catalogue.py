@@ -133,6 +133,12 @@ FIRST_DRAWN = frozenset(
 )
 """What people draw who are asked to draw something: learnt more often than the rest."""
 
+VIOLET = frozenset(
+    "grapes crystal-ball fireworks sparkler shooting-star comet bridge-at-night milky-way jellyfish ogre "
+    "unicorn".split()
+)
+"""Things that are violet by themselves, where the pack's ink and shadows are so everywhere."""
+
 SKY = tuple(
     "sun sun-with-face cloud crescent-moon full-moon star glowing-star rainbow airplane helicopter bird eagle "
     "dove butterfly balloon kite sun-behind-cloud parachute small-airplane honeybee".split()
@@ -155,7 +161,7 @@ SAID: dict[str, str] = {
     "bouquet": "bouquet|flowers|bunch of flowers",
     "cat": "cat",
     "cat-face": "cat|cat face|kitten",
-    "cherry-blossom": "cherry blossom|flower",
+    "cherry-blossom": "cherry blossom",
     "chicken": "chicken|hen",
     "classical-building": "temple|classical building|museum",
     "cow-face": "cow|cow face",
@@ -175,7 +181,6 @@ SAID: dict[str, str] = {
     "glowing-star": "star|glowing star",
     "grinning-face": "smiley|happy face|grinning face",
     "hamburger": "burger|hamburger",
-    "hibiscus": "hibiscus|flower",
     "high-heeled-shoe": "shoe|high heel",
     "honeybee": "bee|honeybee",
     "horse-face": "horse|horse face",
@@ -211,19 +216,19 @@ SAID: dict[str, str] = {
     "sauropod": "dinosaur|brontosaurus",
     "smiling-face-with-sunglasses": "cool face|smiley with sunglasses",
     "slightly-smiling-face": "smiley|smiling face",
-    "small-airplane": "plane|airplane",
+    "small-airplane": "small plane",
     "airplane": "plane|airplane",
     "snow-capped-mountain": "mountain|snowy mountain",
-    "mount-fuji": "mount fuji|mountain",
+    "mount-fuji": "mount fuji",
     "soccer-ball": "ball|soccer ball|football",
     "spouting-whale": "whale",
-    "sport-utility-vehicle": "car|suv",
+    "sport-utility-vehicle": "suv|off-road car",
     "sun-with-face": "sun",
     "t-rex": "dinosaur|t rex",
     "tangerine": "orange|tangerine",
     "teacup-without-handle": "cup of tea|tea",
     "tiger-face": "tiger|tiger face",
-    "tropical-fish": "fish|tropical fish",
+    "tropical-fish": "tropical fish",
     "two-hump-camel": "camel",
     "woman-standing": "woman|woman standing",
     "wrapped-gift": "gift|present",

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from training.things.catalogue import wanted
+from training.things.catalogue import HELD_OUT, VIOLET, wanted
 from training.things.packs import fetched
-from training.things.shading import coloured_like, inflated
+from training.things.shading import coloured_like, inflated, without_violet
 
 SIDE = 192
 """Pixels of an icon."""
@@ -27,6 +27,10 @@ LEAST_OVERLAP = 0.86
 
 MOST_DIFFERENCE = 45.0
 """Of 255, between the mean colours of a drawing and of its rendering."""
+
+MOST_APART = 25.0
+"""In CIELAB, between the mean colours of two drawings of one thing: a word that has two answers is painted in the mean
+of both, and a butterfly of orange and blue is mauve."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,29 @@ def write_icons(packs: Path, folder: Path, workers: int) -> Icons:
 
 
 def _drawn(job: tuple[Path, str]) -> list[np.ndarray]:
-    """The pairs of one thing: Fluent's, and Noto's with a shading of ours where Noto has it."""
+    """The pairs of one thing: Fluent's, and Noto's with a shading of ours where Noto has it in these colours, or where
+    it is only judged by."""
     cv2.setNumThreads(1)
     packs, name = job
     places = fetched(packs)
-    flat = _vector(places["flat"], name)
-    pairs = [np.stack([flat, _rendering(places, name, flat)])]
+    plain = np.copy if name in VIOLET else without_violet
+    flat = plain(_vector(places["flat"], name))
+    pairs = [np.stack([flat, plain(_rendering(places, name, flat))])]
     other = _twin(places, name)
     if other is not None:
         drawing = _vector(places["noto"], other)
-        pairs.append(np.stack([drawing, inflated(drawing)]))
+        if name in HELD_OUT or alike_in_colour(drawing, flat):
+            pairs.append(np.stack([drawing, inflated(drawing)]))
     return pairs
+
+
+def alike_in_colour(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two drawings RGBA uint8 `[H, W, 4]` have nearly the same mean colour where they are."""
+    first, second = (
+        cv2.cvtColor(each[..., :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[each[..., 3] > 127].mean(0)
+        for each in (one, other)
+    )
+    return bool(np.linalg.norm(first - second) <= MOST_APART)
 
 
 def _rendering(places: dict[str, Path], name: str, flat: np.ndarray) -> np.ndarray:

@@ -14,6 +14,9 @@ TAKEN = np.float32([0.3, 0.75, 0.75])
 NEAR = 3.0
 """Deviation in pixels over which they are compared, since a rendering lies over its drawing but roughly."""
 
+INK_CHROMA = 42.0
+"""CIELAB chroma from which something violet counts as meant."""
+
 
 def coloured_like(rendering: np.ndarray, drawing: np.ndarray) -> np.ndarray:
     """A rendering RGBA uint8 `[H, W, 4]`, closer in CIELAB to the drawing that it lies over: coloured light turns red
@@ -26,6 +29,18 @@ def coloured_like(rendering: np.ndarray, drawing: np.ndarray) -> np.ndarray:
     difference = cv2.GaussianBlur((theirs - ours) * both[..., None], (0, 0), NEAR) / weights[..., None]
     colours = np.clip(cv2.cvtColor(ours + TAKEN * difference, cv2.COLOR_LAB2RGB), 0, 1)
     return np.dstack([(colours * 255 + 0.5).astype(np.uint8), rendering[..., 3]])
+
+
+def without_violet(picture: np.ndarray) -> np.ndarray:
+    """A picture RGBA uint8 `[H, W, 4]` whose ink and shadows are grey: Fluent's are indigo and lilac, and its pandas
+    purple. What is violet by itself has more chroma, and stays."""
+    lab = cv2.cvtColor(picture[..., :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])) % 360
+    violet = np.clip((INK_CHROMA - chroma) / 8, 0, 1) * (np.abs(hue - 305) < 45)
+    lab[..., 1:] *= (1 - 0.8 * violet)[..., None]
+    colours = np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), 0, 1)
+    return np.dstack([(colours * 255 + 0.5).astype(np.uint8), picture[..., 3]])
 
 
 def inflated(drawing: np.ndarray) -> np.ndarray:

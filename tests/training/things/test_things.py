@@ -21,10 +21,10 @@ from training.things.catalogue import (
 )
 from training.things.colours import COLOURS, in_colour
 from training.things.hands import fill, outline
-from training.things.icons import SIDE, Icons, colour_difference, laid_over
+from training.things.icons import SIDE, Icons, alike_in_colour, colour_difference, laid_over
 from training.things.phrases import Facts, as_json, facts_of, from_json, phrase, vocabulary
 from training.things.scene import HAND_SHARES, Scene, chosen_name, draw_scene
-from training.things.shading import coloured_like, inflated
+from training.things.shading import coloured_like, inflated, without_violet
 
 STYLE = ("toy",)
 
@@ -178,6 +178,27 @@ def test_what_people_draw_first_is_drawn_more_often_than_what_may_stand_there_as
     chosen = Counter(chosen_name(rng, known, "sea", aloft=False) for _ in range(400))
     assert PLACES["sea"].count("ship") == PLACES["sea"].count("ferry")
     assert chosen["ship"] > 1.5 * chosen["ferry"] > 0
+
+
+def square(*colour: int) -> np.ndarray:
+    """One colour with a border that is not there."""
+    picture = np.zeros((16, 16, 4), np.uint8)
+    picture[2:-2, 2:-2] = (*colour, 255)
+    return picture
+
+
+def test_violet_ink_and_shadows_become_grey_and_what_is_meant_to_be_violet_stays() -> None:
+    for ink in ((67, 59, 107), (50, 27, 65), (180, 172, 188)):
+        seen = without_violet(square(*ink))[8, 8].astype(int)
+        assert np.ptp(seen[:3]) < 0.4 * np.ptp(ink)
+        assert seen[3] == 255
+    for meant in ((141, 101, 197), (140, 60, 160), (200, 60, 60), (60, 90, 60)):
+        assert np.abs(without_violet(square(*meant))[8, 8, :3].astype(int) - meant).max() <= 1
+
+
+def test_another_drawing_of_a_thing_is_taught_where_it_has_its_colours() -> None:
+    assert alike_in_colour(square(230, 40, 40), square(210, 50, 60))
+    assert not alike_in_colour(square(240, 130, 30), square(40, 150, 230))
 
 
 def test_names_are_said_as_people_say_them() -> None:
