@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from training.things.catalogue import HELD_OUT, VIOLET, wanted
+from training.things.catalogue import VIOLET, wanted
 from training.things.packs import fetched
 from training.things.shading import coloured_like, inflated, without_violet
 
@@ -45,6 +45,10 @@ class Icons:
         rows = self.rows[name]
         return np.ascontiguousarray(self.pictures[rows[variant % len(rows)]])
 
+    def has_two_of_one_colour(self, name: str) -> bool:
+        """Whether a thing has a second drawing, in nearly the colours of the first."""
+        return len(self.rows[name]) > 1 and alike_in_colour(self.pair(name)[0], self.pair(name, 1)[0])
+
 
 def load_icons(folder: Path) -> Icons:
     """The icons of `folder`, read through a memory map."""
@@ -69,8 +73,7 @@ def write_icons(packs: Path, folder: Path, workers: int) -> Icons:
 
 
 def _drawn(job: tuple[Path, str]) -> list[np.ndarray]:
-    """The pairs of one thing: Fluent's, and Noto's with a shading of ours where Noto has it in these colours, or where
-    it is only judged by."""
+    """The pairs of one thing: Fluent's, and Noto's with a shading of ours where Noto has it."""
     cv2.setNumThreads(1)
     packs, name = job
     places = fetched(packs)
@@ -80,8 +83,7 @@ def _drawn(job: tuple[Path, str]) -> list[np.ndarray]:
     other = _twin(places, name)
     if other is not None:
         drawing = _vector(places["noto"], other)
-        if name in HELD_OUT or alike_in_colour(drawing, flat):
-            pairs.append(np.stack([drawing, inflated(drawing)]))
+        pairs.append(np.stack([drawing, inflated(drawing)]))
     return pairs
 
 

@@ -134,8 +134,8 @@ def _things(rng: np.random.Generator, icons: Icons, place: str, hand: str, held_
             y = rng.uniform(190, 232) - size * 0.44
         colour = things[0].colour if twins and things else _colour(rng)
         alike = colour == "" or hand == "render" or rng.random() < 0.8
-        variant = 0 if name in held_out else int(rng.random() < 0.3)
-        things.append(Placed(name, variant, x, y, size, aloft, colour, alike))
+        second = rng.random() < 0.3 and name not in held_out and icons.has_two_of_one_colour(name)
+        things.append(Placed(name, int(second), x, y, size, aloft, colour, alike))
     return sorted(things, key=lambda each: (not each.aloft, each.y + each.size * 0.44))
 
 

@@ -21,7 +21,7 @@ from training.things.catalogue import (
 )
 from training.things.colours import COLOURS, in_colour
 from training.things.hands import fill, outline
-from training.things.icons import SIDE, Icons, alike_in_colour, colour_difference, laid_over
+from training.things.icons import SIDE, Icons, colour_difference, laid_over
 from training.things.phrases import Facts, as_json, facts_of, from_json, phrase, vocabulary
 from training.things.scene import HAND_SHARES, Scene, chosen_name, draw_scene
 from training.things.shading import coloured_like, inflated, without_violet
@@ -196,9 +196,11 @@ def test_violet_ink_and_shadows_become_grey_and_what_is_meant_to_be_violet_stays
         assert np.abs(without_violet(square(*meant))[8, 8, :3].astype(int) - meant).max() <= 1
 
 
-def test_another_drawing_of_a_thing_is_taught_where_it_has_its_colours() -> None:
-    assert alike_in_colour(square(230, 40, 40), square(210, 50, 60))
-    assert not alike_in_colour(square(240, 130, 30), square(40, 150, 230))
+def test_another_drawing_of_a_thing_is_painted_where_it_has_its_colours() -> None:
+    drawings = [square(230, 40, 40), square(210, 50, 60), square(40, 150, 230)]
+    rows = {"red-apple": [0, 1], "butterfly": [0, 2], "fox": [0]}
+    icons = Icons(np.stack([np.stack([each, each]) for each in drawings]), rows)
+    assert [name for name in rows if icons.has_two_of_one_colour(name)] == ["red-apple"]
 
 
 def test_names_are_said_as_people_say_them() -> None:
