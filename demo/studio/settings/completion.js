@@ -5,13 +5,15 @@ const FEWEST_LETTERS = 2;
 const MOST_WORDS = 3;
 
 // What of `text`, which ends at the caret, begins a name, and the names that it begins: the longest such end of its
-// words, or null.
+// words, or null. A word that is a name itself is whole: "car" is no beginning of "carrot", but "fire" is one of "fire
+// engine".
 export function begun(text, names) {
   const words = text.split(/[,;:()\n]/).pop().trimStart().toLowerCase().split(/\s+/);
   for (let from = Math.max(0, words.length - MOST_WORDS); from < words.length; from++) {
     const typed = words.slice(from).join(" ");
     if (typed.trim().length < FEWEST_LETTERS) continue;
-    const found = names.filter((name) => name.startsWith(typed) && name !== typed);
+    const beginning = names.includes(typed) ? `${typed} ` : typed;
+    const found = names.filter((name) => name.startsWith(beginning) && name !== typed);
     if (found.length > 0) {
       return { length: typed.length, found: found.sort((a, b) => a.length - b.length).slice(0, MOST) };
     }

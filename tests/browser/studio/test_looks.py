@@ -125,6 +125,11 @@ def test_what_the_model_knows_is_offered_while_it_is_typed(page: Page) -> None:
     box.press("Escape")
     expect(page.locator("#subjects")).to_be_hidden()
     expect(box).to_have_value("watercolor painting of a red apple and a sailboat, gra")
+    box.fill("")
+    box.press_sequentially("a fir")
+    expect(names.filter(has_text="firecracker")).to_be_visible()
+    box.press_sequentially("e")  # a whole word, which other names begin with
+    expect(names).to_have_text(["fire truck", "fire engine", "fire extinguisher"])
 
 
 def test_a_model_that_names_nothing_offers_nothing(quick_page: Page) -> None:
