@@ -2,8 +2,8 @@
 
 The stages of a plan follow each other, and each resumes where it stopped: icons and scenes are drawn, then the codec
 learns to draw (with its encoder where nothing was trained before), then the model what things are (`meaning`), all
-looks in latents, and pictures; last a decoder learns to remember, and a classifier what drawings look like. WORK/sheets
-shows what each can do, WORK/model is the end.
+looks in latents, and pictures; last the decoder learns to be crisp and another one to remember, and a classifier what
+drawings look like. WORK/sheets shows what each can do, WORK/model is the end.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from training.texture.looking_back import LookingBack
 from training.texture.loop import Learner, Pace, train
 from training.texture.painting import Painting, PaintingPlan
 from training.texture.remembering import Remembering
+from training.texture.sharpening import Sharpening
 from training.things.carried import unpack_icons
 from training.things.icons import load_icons, write_icons
 from training.things.phrases import subjects
@@ -57,7 +58,7 @@ class Stage:
     beside: int = 0
     judged: int = 0
     later: float = 0.15
-    learns: Literal["codec", "painting", "looking back", "remembering", "sketches"] = "painting"
+    learns: Literal["codec", "painting", "looking back", "sharpening", "remembering", "sketches"] = "painting"
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -91,6 +92,7 @@ PLANS = {
             Stage("pixels", Pace(6_000, 4, 4e-4), beside=128, judged=12),
             Stage("steps", Pace(1_500, 4, 2e-4), judged=4, later=0.6),
             Stage("looking_back", Pace(2_000, 4, 2e-4), judged=4, learns="looking back"),
+            Stage("sharpening", Pace(800, 6, 4e-4), 128, learns="sharpening"),
         ),
         remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128, learns="remembering"),
         sketches=Stage("sketches", Pace(4_000, 96, 2e-3), learns="sketches"),
@@ -113,6 +115,7 @@ PLANS = {
             Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), beside=128, judged=96),
             Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=48, later=0.6),
             Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=32, learns="looking back"),
+            Stage("sharpening", Pace(100_000, 32, 4e-4, minutes=0.5), 128, learns="sharpening"),
         ),
         remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128, learns="remembering"),
         sketches=Stage("sketches", Pace(100_000, 96, 2e-3, minutes=4), learns="sketches"),
@@ -125,6 +128,7 @@ PLANS = {
             Stage("looks_32", Pace(3, 2, 1e-3), 32),
             Stage("pixels", Pace(3, 2, 1e-3), 64, beside=32, judged=1, later=0.6),
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
+            Stage("sharpening", Pace(2, 2, 1e-3), 32, learns="sharpening"),
         ),
         remembering=Stage("remembering", Pace(2, 2, 1e-3), 32, learns="remembering"),
         sketches=Stage("sketches", Pace(2, 4, 1e-3), learns="sketches"),
@@ -233,6 +237,8 @@ def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
         return Sketching(icons, out, batch, run.plan.sketch_width, device)
     if stage.learns == "codec":
         return Decoding(start, largest, run.features, out, batch, stage.side, encoder=not run.trained, device=device)
+    if stage.learns == "sharpening":
+        return Sharpening(start, largest, out, batch, stage.side, device)
     if stage.learns == "remembering":
         return Remembering(start, largest, run.features, out, batch, stage.side, device)
     plan = PaintingPlan(stage.name, batch, stage.judged, stage.later)

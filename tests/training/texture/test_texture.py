@@ -33,6 +33,7 @@ from training.texture.judges import (
 from training.texture.loop import Pace
 from training.texture.pictures import Pictures
 from training.texture.samples import CROP, MARGIN, read_scenes, sample_of, window_of
+from training.texture.sharpening import sharpened
 from training.things.carried import pack_icons, unpack_icons
 from training.things.icons import load_icons
 
@@ -246,7 +247,7 @@ def test_frames_of_a_moving_scene_overlap_where_the_shift_says(icons: Path, tmp_
         dy, dx = entry["shift"]
         first = sketches[2 * number][max(0, dy) : 64 + min(0, dy), max(0, dx) : 64 + min(0, dx)]
         second = sketches[2 * number + 1][max(0, -dy) : 64 - max(0, dy), max(0, -dx) : 64 - max(0, dx)]
-        assert np.abs(first - second).mean() < 6  # JPEG differs a little
+        assert np.abs(first - second).mean() < 7  # JPEG differs a little
 
 
 def test_packed_icons_are_small_and_look_the_same(icons: Path, tmp_path: Path) -> None:
@@ -257,3 +258,14 @@ def test_packed_icons_are_small_and_look_the_same(icons: Path, tmp_path: Path) -
     seen = before.pictures[..., 3:] > 0
     assert np.abs((after.pictures.astype(int) - before.pictures) * seen).mean() < 4
     assert (tmp_path / "icons.zip").stat().st_size < before.pictures.nbytes / 50
+
+
+def test_sharpened_edges_are_steeper_and_what_is_faint_or_flat_stays() -> None:
+    ramp = torch.linspace(-0.5, 0.5, 9)
+    edge = torch.cat([torch.full((12,), -0.5), ramp, torch.full((12,), 0.5)]).expand(1, 3, 24, 33)
+    steps = sharpened(edge).diff(dim=3).abs()
+    assert steps.max() > 1.3 * edge.diff(dim=3).abs().max()
+    assert steps.sum() > edge.diff(dim=3).abs().sum()
+    weave = 0.01 * torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(0)).clamp(-1.5, 1.5)
+    assert torch.equal(sharpened(weave), weave)
+    assert sharpened(10 * edge.clamp(-0.1, 0.1)).abs().max() <= 1
