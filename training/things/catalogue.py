@@ -139,6 +139,13 @@ VIOLET = frozenset(
 )
 """Things that are violet by themselves, where the pack's ink and shadows are so everywhere."""
 
+MOST_DRAWN = frozenset(
+    "house castle deciduous-tree evergreen-tree automobile cat cat-face dog dog-face rabbit horse pig bear bird "
+    "butterfly fish sailboat blossom sunflower rose mountain red-apple hot-beverage birthday-cake rocket robot "
+    "t-rex dragon snowman star crescent-moon red-heart slightly-smiling-face man woman boy girl".split()
+)
+"""Of these, what nearly everybody draws first."""
+
 SKY = tuple(
     "sun sun-with-face cloud crescent-moon full-moon star glowing-star rainbow airplane helicopter bird eagle "
     "dove butterfly balloon kite sun-behind-cloud parachute small-airplane honeybee".split()

@@ -7,18 +7,28 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.things.catalogue import ANIMAL_HEADS, DEFAULT_TONE, FIRST_DRAWN, PLACES, SKY, base_and_tone, people
+from training.things.catalogue import (
+    ANIMAL_HEADS,
+    DEFAULT_TONE,
+    FIRST_DRAWN,
+    MOST_DRAWN,
+    PLACES,
+    SKY,
+    base_and_tone,
+    people,
+)
 from training.things.colours import COLOURS, in_colour
 from training.things.fields import canvas_grid, over, ramp, smooth_noise
 from training.things.hands import fill, outline, wobbled
 from training.things.icons import SIDE, Icons
 from training.things.places import BACKDROPS, LIGHT_ON_THINGS, Backdrop, Setting
 
-PLACE_SHARES = {"meadow": 0.33, "sea": 0.08, "under water": 0.09, "space": 0.05, "table": 0.13, "studio": 0.32}
+PLACE_SHARES = {"meadow": 0.44, "sea": 0.05, "under water": 0.06, "space": 0.04, "table": 0.13, "studio": 0.28}
 HAND_SHARES = {"line": 0.44, "both": 0.22, "flat": 0.10, "mixed": 0.14, "render": 0.10}
 """How the sketch is drawn: outlines; outlines and fills; fills; some of each; or the rendering itself (a photo)."""
-FIRST_DRAWN_SHARE = 0.45
-"""Of the things that stand alone or together: what people draw first, among those that may stand there."""
+MOST_DRAWN_SHARE, FIRST_DRAWN_SHARE = 0.35, 0.3
+"""Of the things that stand alone or together: what nearly everybody draws first, and what people do, among those that
+may stand there."""
 INKS = ((0.06, 0.06, 0.08),) * 6 + (
     (0.10, 0.20, 0.55),
     (0.70, 0.10, 0.12),
@@ -154,9 +164,10 @@ def chosen_name(rng: np.random.Generator, icons: Icons, place: str, aloft: bool)
         pool = people(everything) if kind < 0.2 else heads if kind < 0.35 else everything
     else:
         pool = [name for name in PLACES[place] if name in icons.rows]
-    usual = [name for name in pool if name in FIRST_DRAWN]
-    if usual and rng.random() < FIRST_DRAWN_SHARE:
-        pool = usual
+    kind = rng.random()
+    usual = MOST_DRAWN if kind < MOST_DRAWN_SHARE else FIRST_DRAWN
+    if kind < MOST_DRAWN_SHARE + FIRST_DRAWN_SHARE:
+        pool = [name for name in pool if name in usual] or pool
     name = pool[int(rng.integers(len(pool)))]
     base, tone = base_and_tone(name)
     if not tone and f"{base}-{DEFAULT_TONE}" in icons.rows:
