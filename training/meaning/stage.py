@@ -31,6 +31,9 @@ from training.things.icons import Icons, load_icons
 from training.things.phrases import phrase, vocabulary
 
 WORDS_RATE = 10.0
+COLOURS_COUNT = 2.0
+ANOTHER_COLOUR = 0.25
+"""Distance, of -1..1, from which on a colour is another one rather than a shade."""
 SHARE_OF_LATER_STEPS = 0.15
 """Of the samples that begin from the noised rendering at a lower timestep, as a second step does."""
 STYLE_WORDS = ("toy", "3d toy render", "cute 3d", "clay toy", "3d render")
@@ -142,17 +145,25 @@ def mean_over_rows(values: Tensor) -> Tensor:
 
 
 def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor, plain: float = 1.0) -> Tensor:
-    """`[B]`: `plain` times L1 and squares of latents `[B, 16, h, w]`, and L1 of the colours that the linear map
-    `colours` reads there.
+    """`[B]`: `plain` times L1 and squares of latents `[B, 16, h, w]`, and how far off the colours are that the linear
+    map `colours` reads there.
 
-    Chroma counts again: grey is what a net says when it does not know.
+    Of colours, what is far off counts little more than what is somewhat off (Geman and McClure; Barron, CVPR 2019): who
+    does not know where the windows of a red car are paints a red car then, and by L1 a plum one. Chroma counts again:
+    grey is what a net says when it does not know.
     """
     difference = predicted - wanted
     shown = conv2d(difference, colours)
     chroma = shown - shown.mean(1, keepdim=True)
-    return plain * mean_over_rows(difference.abs() + 0.5 * difference.square()) + 1.5 * (
-        mean_over_rows(shown.abs()) + mean_over_rows(chroma.abs())
+    return plain * mean_over_rows(difference.abs() + 0.5 * difference.square()) + COLOURS_COUNT * (
+        mean_over_rows(distance_to_a_colour(shown)) + mean_over_rows(distance_to_a_colour(chroma))
     )
+
+
+def distance_to_a_colour(difference: Tensor) -> Tensor:
+    """`[B, 3, h, w]` to `[B, h, w]`, concave from about `ANOTHER_COLOUR` on."""
+    distance = (difference.square().sum(1) / ANOTHER_COLOUR**2 + 1e-4).sqrt() - 1e-2
+    return ANOTHER_COLOUR * distance.log1p()
 
 
 def train_meaning(team: Team, plan: MeaningPlan, folders: Folders, start: Path, seed: int) -> None:

@@ -42,8 +42,8 @@ from training.things.icons import load_icons
 from training.things.phrases import vocabulary
 
 NAMING = 0.3
-PLAIN_WHERE_JUDGED = 0.25
-"""How much the likeness of latents counts beside that of their colours, where judges see to the rest: it makes weak
+PLAIN, PLAIN_WHERE_JUDGED = 0.4, 0.25
+"""How much the likeness of latents counts beside that of their colours, and where judges see to the rest: it makes weak
 whatever is not quite known."""
 
 
@@ -134,7 +134,7 @@ class Painting:
             predicted = self._predicted(sample, prompt)
         blended = share_of_style(sample.draw.strength)[:, None, None, None]
         wanted = torch.lerp(sample.sketches, sample.targets, blended)
-        plain = PLAIN_WHERE_JUDGED if self.plan.judged else 1.0
+        plain = PLAIN_WHERE_JUDGED if self.plan.judged else PLAIN
         rows = latent_losses(predicted, wanted, scenes.colours, plain)
         notes.add(latents=float(rows.detach().mean()), naming=float(naming.detach()))
         pictures = self._as_pictures(rng, scenes.pictures, sample, predicted, wanted, notes) if self.plan.judged else 0

@@ -14,7 +14,7 @@ from tests.support.icons import simple_icons
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
 from training.meaning.outlines import Outline, by_the_hands_colours, colour_score, held_out_outlines
 from training.meaning.shards import SetPlan, looks_of, write_shard
-from training.meaning.stage import Folders, MeaningPlan, latent_losses, train_meaning
+from training.meaning.stage import Folders, MeaningPlan, distance_to_a_colour, latent_losses, train_meaning
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.model import new_codec, new_text_encoder, new_unet
@@ -104,9 +104,20 @@ def test_equal_latents_cost_nothing_and_grey_costs_most() -> None:
     wanted[:, 0] = 1.0
     grey, brighter = torch.zeros_like(wanted), wanted.clone()
     brighter[:, :3] += 1 / 3
-    assert latent_losses(wanted, wanted, colours).tolist() == [0.0]
+    assert float(latent_losses(wanted, wanted, colours)) == pytest.approx(0, abs=1e-6)
     assert latent_losses(grey, wanted, colours) > latent_losses(brighter, wanted, colours)
     assert latent_losses(grey, wanted, colours, plain=0.25) < latent_losses(grey, wanted, colours)
+
+
+def test_who_does_not_know_where_the_windows_are_paints_the_body_of_a_car_and_no_mean() -> None:
+    red, blue, black = ((0.9, -0.6, -0.6), (-0.7, 0.6, 0.9), (-0.8, -0.8, -0.7))
+    car = torch.tensor([red] * 5 + [blue] * 3 + [black] * 2).T[None, :, :, None]
+
+    def loss(colour: tuple[float, ...] | torch.Tensor) -> float:
+        return float(distance_to_a_colour(torch.as_tensor(colour)[None, :, None, None] - car).mean())
+
+    assert loss(red) < min(loss(blue), loss(black), loss(car.mean((0, 2, 3))))
+    assert distance_to_a_colour(torch.zeros(1, 3, 2, 2)).max() < 1e-6
 
 
 def test_each_word_becomes_one_token_and_known_ones_stay(start: Path) -> None:
