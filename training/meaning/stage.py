@@ -148,9 +148,9 @@ def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor, plain: flo
     """`[B]`: `plain` times L1 and squares of latents `[B, 16, h, w]`, and how far off the colours are that the linear
     map `colours` reads there.
 
-    Of colours, what is far off counts little more than what is somewhat off (Geman and McClure; Barron, CVPR 2019): who
-    does not know where the windows of a red car are paints a red car then, and by L1 a plum one. Chroma counts again:
-    grey is what a net says when it does not know.
+    Of colours, what is far off counts little more than what is somewhat off (a robust loss, as in Barron, CVPR 2019):
+    who does not know where the windows of a red car are paints a red car then, and by L1 a plum one. Chroma counts
+    again: grey is what a net says when it does not know.
     """
     difference = predicted - wanted
     shown = conv2d(difference, colours)
