@@ -68,7 +68,7 @@ class Live:
         self.engine = engine
         self.limits = limits or HostLimits()
         self.metrics = Metrics()
-        self.guesses = sketches is not None
+        self.sure_guess = None if sketches is None else sketches.sure
         self.reception = Reception(engine, self.limits, self.metrics, sketches)
         self._behind_proxy = behind_proxy
         self._welcomes = welcomes

@@ -88,11 +88,12 @@ def wire_applying(canvas: gr.HTML, controls: dict[str, gr.components.Component])
     )
 
 
-def studio_facts(subjects: Sequence[str] = (), guesses: bool = False) -> dict[str, Any]:
+def studio_facts(subjects: Sequence[str] = (), sure_guess: float | None = None) -> dict[str, Any]:
     """What the studio's scripts need for surprises, presets, links, saved pictures, for the names of things that they
-    offer while a prompt is typed, and whether the server tells what a drawing looks like."""
+    offer while a prompt is typed; and from which probability on what the server says of a drawing is sure, where it
+    says anything."""
     facts = {"styles": STYLES, "times": TIMES, "declarations": declarations(), "version": VERSION}
-    return facts | {"subjects": list(subjects), "guesses": guesses}
+    return facts | {"subjects": list(subjects), "sure_guess": sure_guess}
 
 
 def declarations() -> dict[str, dict[str, Any]]:

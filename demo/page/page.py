@@ -153,7 +153,7 @@ def build(live: Live, styles: Styles | None = None, lending: Lending | None = No
                             apply_default_css=False,
                             elem_id="live",
                             settings=settings,
-                            facts=studio_facts(live.engine.model.entry.subjects, live.guesses),
+                            facts=studio_facts(live.engine.model.entry.subjects, live.sure_guess),
                             words=words(),
                         )
                     if lending is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -39,6 +40,8 @@ LIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 WIDTHS = (1, 2, 4, 8)
 """Channels of the four resolutions, 32 to 4 px, in those of the first."""
 GROUPS = 4
+SURE = 0.6
+"""Probability from which on a guess may be taken unasked: of the drawings in `examples/drawings` none is wrong then."""
 DROPPED = 0.2
 """Of the features, while it learns: without that ever fewer outlines of another pack were named as training went on
 (0.49, then 0.37)."""
@@ -84,6 +87,7 @@ class SketchClassifier:
 
     network: SketchNet
     names: tuple[str, ...]
+    sure: ClassVar[float] = SURE
 
     def guesses(self, picture: Picture, most: int = 3) -> tuple[Guess, ...]:
         """What a drawing looks like, the likeliest first; nothing where next to nothing is drawn. Raises

@@ -7,11 +7,9 @@ import { keep, recall } from "../shared/storage.js";
 
 const ASK_MS = 700;
 const LEAST_SURE = 0.08;
-// From which on a name is right nearly always: of the thirty drawings in examples/ it names 22 so, and none wrongly.
-const SURE = 0.6;
 const BY_ITSELF = "naming";
 
-export function createGuesses(studio, { styles, times }, submitted) {
+export function createGuesses(studio, { styles, times, sure }, submitted) {
   const { events, find, settings, word } = studio;
   const row = find("guesses");
   const toggle = find("naming");
@@ -84,7 +82,7 @@ export function createGuesses(studio, { styles, times }, submitted) {
 
   // Twice in a row, since a drawing passes through much that it will not be.
   function follow([guess, probability]) {
-    const isNew = guess !== named && probability >= SURE && !refused.has(guess);
+    const isNew = guess !== named && probability >= sure && !refused.has(guess);
     if (isByItself() && isNew && !isTyped()) {
       if (guess === likeliest) name(guess);
       else askSoon();

@@ -24,7 +24,7 @@ export function drawer(all, random = Math.random) {
   };
 }
 
-export function createLooks(studio, { styles, times, declarations, subjects, guesses }, surprises) {
+export function createLooks(studio, { styles, times, declarations, subjects, sure_guess: sure }, surprises) {
   const { events, find } = studio;
   const recent = createRecent(studio, submitted);
   const style = drawer(Object.values(styles));
@@ -66,7 +66,7 @@ export function createLooks(studio, { styles, times, declarations, subjects, gue
     );
     const stills = createStills(studio);
     createEnds(studio, stills);
-    if (guesses) createGuesses(studio, { styles, times }, submitted);
+    if (sure) createGuesses(studio, { styles, times, sure }, submitted);
     createCards(studio, styles, stills, (address) => showCards(address ?? HOUSE.href));
   }
 

@@ -18,6 +18,8 @@ from tests.support.standin import StandInEngine, frame, greet
 class Seeing:
     """Stands for the classifier, and keeps what it was shown."""
 
+    sure = 0.5
+
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []
 
@@ -30,7 +32,7 @@ class Seeing:
 def served(sketches: Seeing | None) -> Iterator[WebSocketTestSession]:
     limits = HostLimits(grace_seconds=0.0, finer_seconds=0.0)
     live = Live(StandInEngine(), limits, sketches=sketches)  # type: ignore[arg-type]
-    assert live.guesses == (sketches is not None)
+    assert live.sure_guess == (None if sketches is None else 0.5)
     with TestClient(Starlette(routes=live.routes())) as client, client.websocket_connect(SOCKET_PATH) as socket:
         greet(socket, live)
         yield socket

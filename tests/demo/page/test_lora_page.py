@@ -56,7 +56,7 @@ def page_of() -> Any:
     engine = SimpleNamespace(
         model=model, control_name=None, adapter_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8)
     )
-    return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine, guesses=False)
+    return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine, sure_guess=None)
 
 
 def config_of(styles: Styles | None) -> dict[str, dict[str, Any]]:

@@ -39,7 +39,7 @@ def live_with(
         memory_names=memories,
         sizes=Sizes(8),
     )
-    return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine, guesses=False)
+    return SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine, sure_guess=None)
 
 
 def built(control: str | None, guides: bool = True, **others: Any) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def served() -> Iterator[Served]:
     engine = SimpleNamespace(
         model=model, control_name=None, adapter_name=None, memory_name="none", memory_names=("none",), sizes=Sizes(8)
     )
-    blocks = page.build(SimpleNamespace(mint=lambda *_: "", leave=str, address_of=str, engine=engine, guesses=False))  # type: ignore[arg-type]
+    blocks = page.build(SimpleNamespace(mint=lambda *_: "", leave=str, address_of=str, engine=engine, sure_guess=None))  # type: ignore[arg-type]
     _, url, _ = blocks.launch(
         prevent_thread_lock=True,
         quiet=True,

@@ -289,7 +289,7 @@ def test_words_of_a_file_cannot_become_markup() -> None:
 
 @pytest.fixture
 def built(engine: Engine) -> gr.Blocks:
-    live: Any = SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine, guesses=False)
+    live: Any = SimpleNamespace(mint=str, leave=str, address_of=str, engine=engine, sure_guess=None)
 
     async def build() -> gr.Blocks:
         return page.build(live)
