@@ -90,7 +90,7 @@ class Painting:
         self.samples = sum(each.batch for each in self.scenes) / len(self.scenes)
         body = [*self.parts.unet.parameters(), *self.parts.text_encoder.parameters()]
         self.shipped = body
-        self.groups = body_groups(self.parts, WORDS_RATE / 4 if plan.judged else WORDS_RATE)
+        self.groups = body_groups(self.parts, WORDS_RATE / 2 if plan.judged else WORDS_RATE)
         self.modules: dict[str, nn.Module] = {"unet": self.parts.unet, "text_encoder": self.parts.text_encoder}
         self.directions = _directions(self.parts.unet.add_embedding.proj.out_features, len(LOOKS)).to(device)
         if plan.judged:
