@@ -32,6 +32,7 @@ from training.things.phrases import phrase, vocabulary
 
 WORDS_RATE = 10.0
 COLOURS_COUNT = 2.0
+"""How much the colours of latents count beside their likeness."""
 ANOTHER_COLOUR = 0.25
 """Distance, of -1..1, from which on a colour is another one rather than a shade."""
 SHARE_OF_LATER_STEPS = 0.15

@@ -21,6 +21,8 @@ from training.texture.pictures import Pictures
 
 FEATURED = 8
 """One crop in so many is judged by its features as well, which cost more than all else."""
+SHAKEN = 0.15
+"""Deviation, at most, of noise on latents, which a UNet gets slightly wrong and a decoder has to forgive."""
 
 
 class Decoding(Learner):
@@ -59,8 +61,7 @@ class Decoding(Learner):
         picture = as_tensor(self.pictures.crops(rng, self.batch, self.side), self.device)
         with half_precision(self.device):
             latents = self.codec.encoder(picture)
-            # A little noise makes the decoder forgive what the UNet gets slightly wrong.
-            shaken = latents + torch.randn_like(latents) * torch.rand(self.batch, 1, 1, 1, device=self.device) * 0.15
+            shaken = latents + torch.randn_like(latents) * torch.rand(self.batch, 1, 1, 1, device=self.device) * SHAKEN
             output = self.codec.decoder(shaken.contiguous(memory_format=torch.channels_last)).float()
         shown = output.detach().requires_grad_()
         few = math.ceil(self.batch / FEATURED)

@@ -26,6 +26,7 @@ from training.model.export import load_parts
 from training.model.losses import edge_loss
 from training.model.targets import moved
 from training.model.tensors import as_pictures, as_tensor, half_precision
+from training.texture.decoding import SHAKEN
 from training.texture.features import feature_losses, load_features
 from training.texture.loop import Learner
 from training.texture.pictures import Pictures
@@ -33,8 +34,6 @@ from training.texture.pictures import Pictures
 FRAMES = 4
 FASTEST = 6
 """Pixels a frame."""
-SHAKEN = 0.15
-"""Deviation of the latents that a UNet gets slightly wrong, otherwise in each frame."""
 STEADINESS = 1.5
 
 

@@ -21,6 +21,7 @@ from training.meaning.stage import Notes
 from training.model.export import export, load_parts
 from training.model.losses import edge_loss, edge_strength
 from training.model.tensors import as_pictures, as_tensor, half_precision
+from training.texture.decoding import SHAKEN
 from training.texture.loop import Learner
 from training.texture.pictures import Pictures
 
@@ -29,8 +30,6 @@ DEVIATION = 1.5
 AMOUNT = 0.8
 LEAST = 0.02
 """Differences, of pictures in -1..1, that stay as they are: what is fainter is a weave, not an edge."""
-SHAKEN = 0.15
-"""Deviation of the noise on latents, at most."""
 
 
 def sharpened(pictures: Tensor) -> Tensor:
@@ -64,7 +63,7 @@ class Sharpening(Learner):
         self.pictures = Pictures(data)
         self.shipped = list(self.codec.decoder.parameters())
         self.groups = [{"params": self.shipped, "times": 1.0}]
-        self.modules: dict[str, nn.Module] = {"codec": self.codec, "before": self.before}
+        self.modules: dict[str, nn.Module] = {"codec": self.codec}
 
     def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """Of a batch of crops, half of them as soft as a prediction may be."""

@@ -133,18 +133,18 @@ FIRST_DRAWN = frozenset(
 )
 """What people draw who are asked to draw something: learnt more often than the rest."""
 
-VIOLET = frozenset(
-    "grapes crystal-ball fireworks sparkler shooting-star comet bridge-at-night milky-way jellyfish ogre "
-    "unicorn".split()
-)
-"""Things that are violet by themselves, where the pack's ink and shadows are so everywhere."""
-
 MOST_DRAWN = frozenset(
     "house castle deciduous-tree evergreen-tree automobile cat cat-face dog dog-face rabbit horse pig bear bird "
     "butterfly fish sailboat blossom sunflower rose mountain red-apple hot-beverage birthday-cake rocket robot "
     "t-rex dragon snowman star crescent-moon red-heart slightly-smiling-face man woman boy girl".split()
 )
 """Of these, what nearly everybody draws first."""
+
+VIOLET = frozenset(
+    "grapes crystal-ball fireworks sparkler shooting-star comet bridge-at-night milky-way jellyfish ogre "
+    "unicorn".split()
+)
+"""Things that are violet by themselves, where the pack's ink and shadows are so everywhere."""
 
 SKY = tuple(
     "sun sun-with-face cloud crescent-moon full-moon star glowing-star rainbow airplane helicopter bird eagle "
