@@ -99,8 +99,10 @@ def _seen(picture: np.ndarray, place: tuple[int, int], side: int) -> np.ndarray:
 
 
 def _chosen_looks(rng: np.random.Generator, scene: Scene, count: int) -> list[tuple[str, str]]:
-    """`count` different looks with a grade each, most often none: a scene at night stays so."""
-    names = [str(each) for each in rng.choice(list(LOOKS), count, replace=False)]
+    """`count` different looks with a grade each, most often none: a scene at night stays so. The default one is always
+    among them: it shows a thing in its colours, and is what most visitors see."""
+    others = [name for name in LOOKS if name != DEFAULT_LOOK]
+    names = [DEFAULT_LOOK, *(str(each) for each in rng.choice(others, max(0, count - 1), replace=False))][:count]
     grades = [name for name in GRADES if name]
     mayhave = scene.light == "day" and scene.place not in ("under water", "space") and not scene.ground
     return [

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, cross_entropy
+from torch.nn.functional import avg_pool2d, conv2d, cross_entropy
 
 from training.meaning.latents import Latents, colour_map, read_latents
 from training.meaning.looking import look, predict, without_memory
@@ -35,6 +35,8 @@ COLOURS_COUNT = 2.0
 """How much the colours of latents count beside their likeness."""
 ANOTHER_COLOUR = 0.25
 """Distance, of -1..1, from which on a colour is another one rather than a shade."""
+STANDING_OUT, AROUND = 2.0, 9
+"""How much more a latent counts whose colour is another one than that of the square around it, of so many latents."""
 SHARE_OF_LATER_STEPS = 0.15
 """Of the samples that begin from the noised rendering at a lower timestep, as a second step does."""
 STYLE_WORDS = ("toy", "3d toy render", "cute 3d", "clay toy", "3d render")
@@ -151,14 +153,24 @@ def latent_losses(predicted: Tensor, wanted: Tensor, colours: Tensor, plain: flo
 
     Of colours, what is far off counts little more than what is somewhat off (a robust loss, as in Barron, CVPR 2019):
     who does not know where the windows of a red car are paints a red car then, and by L1 a plum one. Chroma counts
-    again: grey is what a net says when it does not know.
+    again: grey is what a net says when it does not know. What stands out counts more: roofs and windows are few beside
+    walls and sky, and would be the last that is learnt (rebalancing, as in Zhang et al., ECCV 2016).
     """
     difference = predicted - wanted
     shown = conv2d(difference, colours)
     chroma = shown - shown.mean(1, keepdim=True)
-    return plain * mean_over_rows(difference.abs() + 0.5 * difference.square()) + COLOURS_COUNT * (
-        mean_over_rows(distance_to_a_colour(shown)) + mean_over_rows(distance_to_a_colour(chroma))
+    weights = 1 + STANDING_OUT * standing_out(conv2d(wanted, colours))
+    weights = weights / weights.mean((1, 2), keepdim=True)
+    alike = (difference.abs() + 0.5 * difference.square()).mean(1)
+    return mean_over_rows(
+        weights * (plain * alike + COLOURS_COUNT * (distance_to_a_colour(shown) + distance_to_a_colour(chroma)))
     )
+
+
+def standing_out(shown: Tensor) -> Tensor:
+    """How much each colour of `[B, 3, h, w]` is another one than the mean around it, `[B, h, w]` in 0..1."""
+    around = avg_pool2d(shown, AROUND, stride=1, padding=AROUND // 2, count_include_pad=False)
+    return ((shown - around).square().sum(1).sqrt() / ANOTHER_COLOUR).clamp(max=1.0)
 
 
 def distance_to_a_colour(difference: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ process of a team would do all of its work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -96,6 +97,18 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return whole @ matrix
 
 
+@contextmanager
+def _products_in_bfloat16() -> Iterator[None]:
+    """While entered, products of float32 matrices may be of bfloat16 numbers, with sums in float32: singular values
+    come out as near to one, in half the time where the device has them."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def shared_out(costs: list[int], size: int) -> list[int]:
     """Which of `size` members does each piece of work, so that all have about as much to do."""
     given, loads = [0] * len(costs), [0] * size
@@ -106,5 +119,6 @@ def shared_out(costs: list[int], size: int) -> list[int]:
 
 
 def _update(gradient: Tensor) -> Tensor:
-    direction = orthogonal(gradient.flatten(1))
+    with _products_in_bfloat16():
+        direction = orthogonal(gradient.flatten(1))
     return (direction * (SIZE_OF_ADAMW * max(direction.shape) ** 0.5)).view_as(gradient)

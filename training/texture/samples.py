@@ -66,7 +66,12 @@ def read_scenes(folders: Sequence[Path], batch: int, device: torch.device) -> li
     read = [(read_latents(each, each.with_name(f"{each.name}_latents")), Pictures(each)) for each in folders]
     largest = max(latents.sketches.shape[-1] for latents, _ in read)
     return [
-        Scenes(latents, pictures, colour_map(latents).to(device), batch * (largest // latents.sketches.shape[-1]) ** 2)
+        Scenes(
+            latents,
+            pictures,
+            colour_map(latents).to(device),
+            round(batch * (largest / latents.sketches.shape[-1]) ** 2),
+        )
         for latents, pictures in read
     ]
 

@@ -141,7 +141,7 @@ def phrase(rng: np.random.Generator, facts: Facts, style_words: Sequence[str]) -
 def _about(rng: np.random.Generator, facts: Facts) -> list[str]:
     hidden = facts.hand == "line"
     coloured = any(colour for _, colour in facts.things)
-    quiet = not facts.things or rng.random() < (0.04 if hidden and coloured else 0.2)  # the shape has to do
+    quiet = not facts.things or rng.random() < (0.04 if hidden and coloured else 0.1)  # the shape has to do
     names = [] if quiet else _named(rng, facts, hidden)
     parts = [" and ".join(names[:2]), *names[2:]] if len(names) > 1 and rng.random() < 0.5 else names
     unseen = facts.bare or hidden

@@ -24,9 +24,9 @@ from training.things.icons import SIDE, Icons
 from training.things.places import BACKDROPS, LIGHT_ON_THINGS, Backdrop, Setting
 
 PLACE_SHARES = {"meadow": 0.44, "sea": 0.05, "under water": 0.06, "space": 0.04, "table": 0.13, "studio": 0.28}
-HAND_SHARES = {"line": 0.44, "both": 0.22, "flat": 0.10, "mixed": 0.14, "render": 0.10}
+HAND_SHARES = {"line": 0.55, "both": 0.17, "flat": 0.07, "mixed": 0.12, "render": 0.09}
 """How the sketch is drawn: outlines; outlines and fills; fills; some of each; or the rendering itself (a photo)."""
-MOST_DRAWN_SHARE, FIRST_DRAWN_SHARE = 0.35, 0.3
+MOST_DRAWN_SHARE, FIRST_DRAWN_SHARE = 0.35, 0.4
 """Of the things that stand alone or together: what nearly everybody draws first, and what people do, among those that
 may stand there."""
 INKS = ((0.06, 0.06, 0.08),) * 6 + (

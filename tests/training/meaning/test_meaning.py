@@ -11,10 +11,18 @@ import pytest
 import torch
 
 from tests.support.icons import simple_icons
+from training.looks.looks import DEFAULT_LOOK
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
 from training.meaning.outlines import Outline, by_the_hands_colours, colour_score, held_out_outlines
 from training.meaning.shards import SetPlan, looks_of, write_shard
-from training.meaning.stage import Folders, MeaningPlan, distance_to_a_colour, latent_losses, train_meaning
+from training.meaning.stage import (
+    Folders,
+    MeaningPlan,
+    distance_to_a_colour,
+    latent_losses,
+    standing_out,
+    train_meaning,
+)
 from training.meaning.vocabulary import add_words
 from training.model.export import export, load_parts
 from training.model.model import new_codec, new_text_encoder, new_unet
@@ -72,6 +80,7 @@ def test_a_scene_in_looks_keeps_which_rendering_is_which(folders: Folders, start
     latents = read_latents(tmp_path, tmp_path / "latents")
     assert latents.scenes.tolist() == [number for number in range(12) for _ in range(2)]
     assert latents.looks == [each for entry in entries for each in looks_of(entry)]
+    assert {look for look, _ in latents.looks[::2]} == {DEFAULT_LOOK} and DEFAULT_LOOK not in dict(latents.looks[1::2])
     assert {"photo", "studio"} <= {each.place for each in latents.facts}
     assert any(not each.things for each in latents.facts)
 
@@ -107,6 +116,16 @@ def test_equal_latents_cost_nothing_and_grey_costs_most() -> None:
     assert float(latent_losses(wanted, wanted, colours)) == pytest.approx(0, abs=1e-6)
     assert latent_losses(grey, wanted, colours) > latent_losses(brighter, wanted, colours)
     assert latent_losses(grey, wanted, colours, plain=0.25) < latent_losses(grey, wanted, colours)
+
+
+def test_a_window_that_is_missed_costs_more_than_as_much_of_the_wall() -> None:
+    colours = torch.eye(3, 16)[:, :, None, None]
+    wanted = torch.zeros(1, 16, 16, 16)
+    wanted[:, :3, 4:6, 4:6] = 1.0
+    no_window, hole = torch.zeros_like(wanted), wanted.clone()
+    hole[:, :3, 12:14, 12:14] += 1.0
+    assert latent_losses(no_window, wanted, colours) > 2 * latent_losses(hole, wanted, colours)
+    assert standing_out(wanted[:, :3])[0, 4, 4] == 1 and standing_out(torch.ones(1, 3, 4, 4)).max() == 0
 
 
 def test_who_does_not_know_where_the_windows_are_paints_the_body_of_a_car_and_no_mean() -> None:

@@ -222,15 +222,16 @@ def test_what_is_judged_lies_within_what_is_decoded_with_a_margin_where_the_pict
 
 
 def test_smaller_pictures_give_as_many_more_samples_as_they_cost_less(icons: Path, tmp_path: Path) -> None:
-    folders = [tmp_path / "looks_32px", tmp_path / "looks_64px"]
+    sides = (32, 48, 64)
+    folders = [tmp_path / f"looks_{side}px" for side in sides]
     codec = new_codec(8)
-    for folder, side in zip(folders, (32, 64), strict=True):
+    for folder, side in zip(folders, sides, strict=True):
         folder.mkdir()
         write_shard(icons, folder / "0000", side, SetPlan(side, 1, 3, looks=2))
         write_latents(codec, folder, folder.with_name(f"{folder.name}_latents"))
     scenes = read_scenes(folders, 2, torch.device("cpu"))
-    assert [each.batch for each in scenes] == [8, 2]
-    for each, side in zip(scenes, (4, 8), strict=True):
+    assert [each.batch for each in scenes] == [8, 4, 2]
+    for each, side in zip(scenes, (4, 6, 8), strict=True):
         sample = sample_of(np.random.default_rng(1), each, 0.5, torch.device("cpu"))
         assert sample.targets.shape == sample.sketches.shape == (each.batch, 16, side, side)
         assert len(sample.prompts) == len(sample.draw.strength) == each.batch
