@@ -46,16 +46,22 @@ STEADIER_FILE = "steadier.safetensors"
 """In the finished model: the decoder that remembers, which is softer and not taken unasked."""
 
 
+FIRST_TURNS = 2
+"""Steps on first drawings before each one on scenes in looks, where a stage has them."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of the training after the first meaning: its pace, the side of its pictures in px, and what learns. Where
-    looks are painted: a smaller side that takes turns with it (0: none), how many samples of a batch are judged as
-    pictures (0: in latents alone), and the share of them that are later steps."""
+    looks are painted: a smaller side that takes turns with it (0: none), the side of first drawings that do (0: none),
+    how many samples of a batch are judged as pictures (0: in latents alone), and the share of them that are later
+    steps."""
 
     name: str
     pace: Pace
     side: int = 256
     beside: int = 0
+    first: int = 0
     judged: int = 0
     later: float = 0.15
     learns: Literal["codec", "painting", "looking back", "sharpening", "remembering", "sketches"] = "painting"
@@ -98,10 +104,15 @@ PLANS = {
         sketches=Stage("sketches", Pace(4_000, 96, 2e-3), learns="sketches"),
     ),
     "further": Plan(
-        sets=(SetPlan(128, 30, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
+        sets=(
+            SetPlan(160, 20, first=True),
+            SetPlan(192, 30, looks=2),
+            SetPlan(256, 24, 200, looks=3),
+            SetPlan(256, 8, 100, looks=2, moving=True),
+        ),
         stages=(
-            Stage("looks_128", Pace(1_000_000, 16, 5e-4, minutes=45), 128),
-            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=56), beside=128, judged=12),
+            Stage("parts", Pace(1_000_000, 16, 1e-3, minutes=60), 192, first=160),
+            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=40), beside=192, judged=6),
             Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=4, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=10), 128, learns="remembering"),
@@ -122,10 +133,15 @@ PLANS = {
     ),
     "tiny": Plan(
         meaning=(SetPlan(32, 1, 6), MeaningPlan(steps=2, batch=2)),
-        sets=(SetPlan(32, 1, 6, looks=2), SetPlan(64, 1, 4, looks=2), SetPlan(64, 1, 3, looks=2, moving=True)),
+        sets=(
+            SetPlan(32, 1, 6, looks=2),
+            SetPlan(32, 1, 6, first=True),
+            SetPlan(64, 1, 4, looks=2),
+            SetPlan(64, 1, 3, looks=2, moving=True),
+        ),
         stages=(
             Stage("codec", Pace(3, 2, 1e-3), 32, learns="codec"),
-            Stage("looks_32", Pace(3, 2, 1e-3), 32),
+            Stage("parts", Pace(3, 2, 1e-3), 32, first=32),
             Stage("pixels", Pace(3, 2, 1e-3), 64, beside=32, judged=1, later=0.6),
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
             Stage("sharpening", Pace(2, 2, 1e-3), 32, learns="sharpening"),
@@ -157,9 +173,14 @@ class Run:
         """How many processes train: one on a GPU, else one a core, two at most."""
         return min(2, self.workers) if self.device == "cpu" else 1
 
-    def scenes(self, side: int, moving: bool = False) -> Path:
-        """Where the scenes in looks of a side lie."""
-        return self.work / f"{'moving' if moving else 'looks'}_{side}px"
+    def scenes(self, side: int, moving: bool = False, first: bool = False) -> Path:
+        """Where the scenes in looks of a side lie, or the moving ones, or first drawings."""
+        return self.work / f"{'first' if first else 'moving' if moving else 'looks'}_{side}px"
+
+    def turns(self, stage: Stage) -> list[Path]:
+        """Whose scenes the steps of a stage of looks take in turns."""
+        first = [self.scenes(stage.first, first=True)] * FIRST_TURNS if stage.first else []
+        return [*first, *(self.scenes(each) for each in stage.sides)]
 
     @property
     def features(self) -> Path:
@@ -171,7 +192,7 @@ def train_all(run: Run) -> Path:
     prepare(run)
     folders = Folders(run.work)
     for each in run.plan.sets:
-        write_shards(folders.icons, run.scenes(each.side, each.moving), each, run.seed, run.workers)
+        write_shards(folders.icons, run.scenes(each.side, each.moving, each.first), each, run.seed, run.workers)
     last = run.start
     for stage in run.plan.stages:
         if last == run.work / "codec" and run.plan.meaning is not None:
@@ -217,7 +238,7 @@ def _trained(run: Run, stage: Stage, start: Path) -> Path:
     (run.work / "sheets").mkdir(exist_ok=True)
     if stage.learns in ("painting", "looking back"):
         codec = load_parts(start).codec.to(run.device, memory_format=torch.channels_last)
-        for scenes in (run.scenes(each) for each in stage.sides):
+        for scenes in dict.fromkeys(run.turns(stage)):
             write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
     run_team(run.team, run.work, _member, run, stage, start, out)
     (run.work / f"{stage.name}.done").touch()
@@ -242,7 +263,7 @@ def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     if stage.learns == "remembering":
         return Remembering(start, largest, run.features, out, batch, stage.side, device)
     plan = PaintingPlan(stage.name, batch, stage.judged, stage.later)
-    data = ([run.scenes(each) for each in stage.sides], icons, run.features, out, device)
+    data = (run.turns(stage), icons, run.features, out, device)
     if stage.learns == "looking back":
         return LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
     return Painting(plan, start, *data)

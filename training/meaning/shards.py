@@ -37,6 +37,8 @@ class SetPlan:
     looks: int = 0
     moving: bool = False
     """Each scene twice, from two places, as two frames of a moving picture."""
+    first: bool = False
+    """First drawings alone: one large thing in outlines."""
 
 
 def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> None:
@@ -70,13 +72,13 @@ def _drawn(rng: np.random.Generator, noise: np.ndarray, icons: Icons, photos: li
         larger = _canvas(plan)
         wide = np.pad(noise, ((0, 0), (0, larger // 8 - plan.side // 8), (0, larger // 8 - plan.side // 8)), "wrap")
         return draw_scene(rng, wide, icons, larger, HELD_OUT)
-    kind = rng.random() if plan.looks else 1.0
+    kind = rng.random() if plan.looks and not plan.first else 1.0
     if kind < CRUDE:
         return draw_crude(rng, noise, plan.side)
     if kind < CRUDE + PHOTOS:
         photo = photo_crop(rng, photos, plan.side)
         return Scene(photo, photo, (), "photo", "day", "", "render", bare=False)
-    return draw_scene(rng, noise, icons, plan.side, HELD_OUT)
+    return draw_scene(rng, noise, icons, plan.side, HELD_OUT, plan.first)
 
 
 def _canvas(plan: SetPlan) -> int:

@@ -61,19 +61,20 @@ class Window:
 
 
 def read_scenes(folders: Sequence[Path], batch: int, device: torch.device) -> list[Scenes]:
-    """Scenes of each folder, whose latents lie beside it; the smaller ones give so many more than `batch` samples a
-    step as they cost less."""
-    read = [(read_latents(each, each.with_name(f"{each.name}_latents")), Pictures(each)) for each in folders]
-    largest = max(latents.sketches.shape[-1] for latents, _ in read)
-    return [
-        Scenes(
+    """Scenes of each folder, whose latents lie beside it, in the order of their turns; the smaller ones give so many
+    more than `batch` samples a step as they cost less."""
+    read = {each: read_latents(each, each.with_name(f"{each.name}_latents")) for each in dict.fromkeys(folders)}
+    largest = max(each.sketches.shape[-1] for each in read.values())
+    scenes = {
+        folder: Scenes(
             latents,
-            pictures,
+            Pictures(folder),
             colour_map(latents).to(device),
             round(batch * (largest / latents.sketches.shape[-1]) ** 2),
         )
-        for latents, pictures in read
-    ]
+        for folder, latents in read.items()
+    }
+    return [scenes[each] for each in folders]
 
 
 def sample_of(rng: np.random.Generator, scenes: Scenes, later: float, device: torch.device) -> Sample:
