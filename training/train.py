@@ -90,10 +90,16 @@ class Plan:
 PLANS = {
     "cpu": Plan(
         meaning=(SetPlan(128, 80), MeaningPlan()),
-        sets=(SetPlan(128, 40, looks=3), SetPlan(256, 24, 200, looks=3), SetPlan(256, 8, 100, looks=2, moving=True)),
+        sets=(
+            SetPlan(128, 40, looks=3),
+            SetPlan(160, 40, first=True),
+            SetPlan(256, 24, 200, looks=3),
+            SetPlan(256, 8, 100, looks=2, moving=True),
+        ),
         stages=(
             Stage("codec", Pace(3_000, 6, 8e-4), 128, learns="codec"),
             Stage("looks_128", Pace(10_000, 12, 8e-4), 128),
+            Stage("parts", Pace(6_000, 16, 1e-3), 128, first=160),
             Stage("looks_256", Pace(5_000, 4, 5e-4)),
             Stage("pixels", Pace(6_000, 4, 4e-4), beside=128, judged=12),
             Stage("steps", Pace(1_500, 4, 2e-4), judged=4, later=0.6),
@@ -118,10 +124,16 @@ PLANS = {
         remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=10), 128, learns="remembering"),
     ),
     "gpu": Plan(
-        sets=(SetPlan(128, 96, looks=3), SetPlan(256, 64, 150, looks=3), SetPlan(256, 32, 60, looks=2, moving=True)),
+        sets=(
+            SetPlan(128, 96, looks=3),
+            SetPlan(160, 96, first=True),
+            SetPlan(256, 64, 150, looks=3),
+            SetPlan(256, 32, 60, looks=2, moving=True),
+        ),
         stages=(
             Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128, learns="codec"),
-            Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=7), 128),
+            Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=4), 128),
+            Stage("parts", Pace(1_000_000, 192, 1.2e-3, minutes=3), 128, first=160),
             Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3)),
             Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), beside=128, judged=96),
             Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=48, later=0.6),
