@@ -43,7 +43,7 @@ from pipeline import Engine, Model, ModelError, load_model, load_sketches
 from pipeline.compute.host import keep_freed_memory
 from training.clips.clips import CLIPS, FEWEST_FRAMES
 from training.looks.looks import DEFAULT_LOOK, LOOKS
-from training.meaning.outlines import by_the_hands_colours, share_known
+from training.meaning.outlines import by_the_hands_colours, share_known, share_of_parts
 from training.texture.features import Features, load_features, write_features
 from training.things.icons import Icons, load_icons
 
@@ -61,6 +61,8 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
 - Colour nearest: how often the mean colour inside an outline is nearer to the wanted thing's, as it was taught, than to
   those of nine others; chance is 0.10. By the other hand's own colours, which nobody told the model: in brackets what
   somebody gets who paints everything exactly as it was taught.
+- Parts: outlines of {taught} things that were taught, drawn anew; the share of the variance of a thing's colours, in
+  means of 8 px, that what is painted explains. A thing in one colour has 0, whichever it is.
 - Guesses are those of the app's classifier of drawings, which the page offers while nothing is said.
 - Hue within 30 degrees: of {coloured} outlines as red, blue, yellow and green things; what is nearly grey has missed,
   and whoever paints everything in one of these colours gets 25 %.
@@ -154,11 +156,14 @@ def _words(engine: Engine, inputs: Inputs, asking: Asking) -> tuple[Numbers, She
     coloured = in_colours(engine, some, style)
     numbers: Numbers = {name: each.nearest for name, each in told.items()}
     by_hand, best = by_the_hands_colours(inputs.outlines, pictures["its word"])
+    parts = [painted(engine, each.picture, asked_for(style, f"a {each.word}")) for each in inputs.taught]
+    numbers["parts"] = share_of_parts(inputs.taught, parts)
     numbers["by hand"] = f"{by_hand:.2f} ({best:.2f})"
     shares = [share_known(inputs.outlines, guesses, most) for most in (1, GUESSES)]
     numbers["guessed"] = " / ".join(f"{share:.2f}" for share in shares)
     numbers |= {"fruit": fruit_difference(engine, side, style), "hue": share_named(some, coloured)}
     return numbers, {
+        "parts": (72, 5, [[e.picture, e.rendering, got] for e, got in zip(inputs.taught, parts, strict=True)]),
         "words": (64, 4, rows_of([each.picture for each in inputs.outlines], pictures)),
         "colours": (72, 3, rows_of([each.picture for each in some], coloured)),
     }
@@ -218,6 +223,7 @@ def table_of(models: Sequence[Measured]) -> list[report.Row]:
 
     plain("outlines: colour nearest, with their word", "0.80", "its word", digits=2)
     plain("outlines: by the other hand's own colours", "", "by hand")
+    plain("outlines: parts in their colours", "seen", "parts", digits=2)
     plain("outlines: with another's word, to that thing's", "0.60", "another's word", digits=2)
     plain("outlines: without a word", "0.40", "no word", digits=2)
     plain("outlines: with the first guess of what they show", "0.40", "guess", digits=2)
@@ -340,6 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inputs, _ = judged(models[0].native_size)
     note = NOTE.format(
         outlines=len(inputs.outlines),
+        taught=len(inputs.taught),
         scenes=options.scenes,
         learnt=options.learnt,
         coloured=min(COLOURED_THINGS, len(inputs.outlines)),

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.engine.stream import noise_for
-from training.meaning.outlines import Outline, held_out_outlines
+from training.meaning.outlines import Outline, Taught, held_out_outlines, taught_outlines
 from training.meaning.shards import NAMED_PHOTOS
 from training.things.catalogue import said
 from training.things.icons import Icons
@@ -49,6 +49,7 @@ class Inputs:
 
     drawings: list[Asked]
     outlines: list[Outline]
+    taught: list[Taught]
     pairs: list[Pair]
     learnt: list[Pair]
     photos: list[np.ndarray]
@@ -58,7 +59,8 @@ def inputs_of(icons: Icons, side: int, scenes: int, learnt: int) -> Inputs:
     """The inputs of `side` px: so many scenes that are painted, and so many that a judge of styles learns from."""
     photos = [resized(each, side) for each in held_out_photos()]
     pairs = [*scene_pairs(icons, side, scenes, HELD_OUT_SEED), *(Pair(each, each, "") for each in photos)]
-    return Inputs(hand_drawn(side), held_out_outlines(icons, side), pairs, learnt_pairs(icons, side, learnt), photos)
+    outlines, taught = held_out_outlines(icons, side), taught_outlines(icons, side)
+    return Inputs(hand_drawn(side), outlines, taught, pairs, learnt_pairs(icons, side, learnt), photos)
 
 
 def learnt_pairs(icons: Icons, side: int, count: int) -> list[Pair]:

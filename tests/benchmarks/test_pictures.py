@@ -124,6 +124,7 @@ def test_feature_distances_are_those_of_the_first_model() -> None:
     values = (
         *(
             "its word",
+            "parts",
             "another's word",
             "no word",
             "guess",
@@ -173,7 +174,7 @@ def test_a_table_and_sheets_are_written(
     header, _, *rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in header] == ["what", "wanted", tiny_folder.name]
     assert len(rows) > 15 and all(row[2].strip() not in ("", "nan") for row in rows)
-    for title in ("words", "colours", "drawings", "photographs", "scenes"):
+    for title in ("parts", "words", "colours", "drawings", "photographs", "scenes"):
         assert (tmp_path / f"pictures-{title}-{tiny_folder.name}.jpg").stat().st_size <= MOST_BYTES
 
 

@@ -13,7 +13,15 @@ import torch
 from tests.support.icons import simple_icons
 from training.looks.looks import DEFAULT_LOOK
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
-from training.meaning.outlines import Outline, by_the_hands_colours, colour_score, held_out_outlines
+from training.meaning.outlines import (
+    Outline,
+    Taught,
+    by_the_hands_colours,
+    colour_score,
+    held_out_outlines,
+    share_of_parts,
+    taught_outlines,
+)
 from training.meaning.shards import SetPlan, looks_of, write_shard
 from training.meaning.stage import (
     Folders,
@@ -116,6 +124,24 @@ def test_equal_latents_cost_nothing_and_grey_costs_most() -> None:
     assert float(latent_losses(wanted, wanted, colours)) == pytest.approx(0, abs=1e-6)
     assert latent_losses(grey, wanted, colours) > latent_losses(brighter, wanted, colours)
     assert latent_losses(grey, wanted, colours, plain=0.25) < latent_losses(grey, wanted, colours)
+
+
+def test_parts_are_known_by_who_paints_them_and_not_by_the_colour_of_the_whole() -> None:
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[:, : SIDE // 2] = True
+    house = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    house[: SIDE // 2] = (220, 40, 30)
+    taught = [Taught("house", house, house, mask)]
+    plain, other = np.full_like(house, 90), house // 2 + 40
+    assert share_of_parts(taught, [house]) == 1 and share_of_parts(taught, [plain]) == 0
+    assert share_of_parts(taught, [other]) == pytest.approx(0.75, abs=0.01)
+    assert share_of_parts(taught, [house[::-1]]) < 0
+
+
+def test_what_is_taught_is_drawn_anew_in_its_own_colours() -> None:
+    house = next(each for each in taught_outlines(simple_icons(), 64) if each.name == "house")
+    assert house.word == "house" and house.picture.shape == house.rendering.shape == (64, 64, 3)
+    assert house.picture[house.mask].std(1).max() < 1 < house.rendering[house.mask].std(1).max()
 
 
 def test_a_window_that_is_missed_costs_more_than_as_much_of_the_wall() -> None:

@@ -55,7 +55,9 @@ def test_every_way_of_drawing_and_every_place_comes_up(scenes: list[Scene]) -> N
 
 def test_a_first_drawing_is_one_large_thing_most_often_in_outlines() -> None:
     noise, icons = np.zeros((16, 8, 8), np.float32), simple_icons()
-    drawings = [draw_scene(np.random.default_rng(seed), noise, icons, 64, frozenset(), first=True) for seed in range(40)]
+    drawings = [
+        draw_scene(np.random.default_rng(seed), noise, icons, 64, frozenset(), first=True) for seed in range(40)
+    ]
     assert all(len(each.things) == 1 for each in drawings)
     assert min(each.things[0].size for each in drawings) >= FIRST_SIZES[0]
     assert sum(each.hand == "line" for each in drawings) > 30
