@@ -46,8 +46,9 @@ STEADIER_FILE = "steadier.safetensors"
 """In the finished model: the decoder that remembers, which is softer and not taken unasked."""
 
 
-FIRST_TURNS = 2
-"""Steps on first drawings before each one on scenes in looks, where a stage has them."""
+FIRST_TURNS, FIRST_TURNS_JUDGED = 2, 1
+"""Steps on first drawings before each round of scenes in looks, where a stage has them, and where it judges pictures:
+all of them are in the default look."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ PLANS = {
         sets=(
             SetPlan(128, 40, looks=3),
             SetPlan(160, 40, first=True),
+            SetPlan(256, 24, 200, first=True),
             SetPlan(256, 24, 200, looks=3),
             SetPlan(256, 8, 100, looks=2, moving=True),
         ),
@@ -100,7 +102,7 @@ PLANS = {
             Stage("codec", Pace(3_000, 6, 8e-4), 128, learns="codec"),
             Stage("looks_128", Pace(10_000, 12, 8e-4), 128),
             Stage("parts", Pace(6_000, 16, 1e-3), 128, first=160),
-            Stage("looks_256", Pace(5_000, 4, 5e-4)),
+            Stage("looks_256", Pace(5_000, 4, 5e-4), first=256),
             Stage("pixels", Pace(6_000, 4, 4e-4), beside=128, judged=12),
             Stage("steps", Pace(1_500, 4, 2e-4), judged=4, later=0.6),
             Stage("looking_back", Pace(2_000, 4, 2e-4), judged=4, learns="looking back"),
@@ -113,12 +115,14 @@ PLANS = {
         sets=(
             SetPlan(160, 20, first=True),
             SetPlan(192, 30, looks=2),
+            SetPlan(256, 24, 200, first=True),
             SetPlan(256, 24, 200, looks=3),
             SetPlan(256, 8, 100, looks=2, moving=True),
         ),
         stages=(
-            Stage("parts", Pace(1_000_000, 16, 1e-3, minutes=60), 192, first=160),
-            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=40), beside=192, judged=6),
+            Stage("parts", Pace(1_000_000, 16, 1e-3, minutes=40), 192, first=160),
+            Stage("parts_256", Pace(1_000_000, 8, 8e-4, minutes=20), beside=192, first=256),
+            Stage("pixels", Pace(1_000_000, 4, 4e-4, minutes=40), beside=192, first=256, judged=6),
             Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=4, learns="looking back"),
         ),
         remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=10), 128, learns="remembering"),
@@ -127,6 +131,7 @@ PLANS = {
         sets=(
             SetPlan(128, 96, looks=3),
             SetPlan(160, 96, first=True),
+            SetPlan(256, 64, 150, first=True),
             SetPlan(256, 64, 150, looks=3),
             SetPlan(256, 32, 60, looks=2, moving=True),
         ),
@@ -134,7 +139,7 @@ PLANS = {
             Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128, learns="codec"),
             Stage("looks_128", Pace(1_000_000, 256, 1.2e-3, minutes=4), 128),
             Stage("parts", Pace(1_000_000, 192, 1.2e-3, minutes=3), 128, first=160),
-            Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3)),
+            Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3), first=256),
             Stage("pixels", Pace(1_000_000, 48, 6e-4, minutes=5.5), beside=128, judged=96),
             Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=48, later=0.6),
             Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=32, learns="looking back"),
@@ -154,7 +159,7 @@ PLANS = {
         stages=(
             Stage("codec", Pace(3, 2, 1e-3), 32, learns="codec"),
             Stage("parts", Pace(3, 2, 1e-3), 32, first=32),
-            Stage("pixels", Pace(3, 2, 1e-3), 64, beside=32, judged=1, later=0.6),
+            Stage("pixels", Pace(3, 2, 1e-3), 64, beside=32, first=32, judged=1, later=0.6),
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
             Stage("sharpening", Pace(2, 2, 1e-3), 32, learns="sharpening"),
         ),
@@ -191,8 +196,8 @@ class Run:
 
     def turns(self, stage: Stage) -> list[Path]:
         """Whose scenes the steps of a stage of looks take in turns."""
-        first = [self.scenes(stage.first, first=True)] * FIRST_TURNS if stage.first else []
-        return [*first, *(self.scenes(each) for each in stage.sides)]
+        count = 0 if not stage.first else FIRST_TURNS_JUDGED if stage.judged else FIRST_TURNS
+        return [*[self.scenes(stage.first, first=True)] * count, *(self.scenes(each) for each in stage.sides)]
 
     @property
     def features(self) -> Path:

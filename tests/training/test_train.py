@@ -139,3 +139,12 @@ def test_a_gpu_trains_in_one_process_and_a_cpu_in_two_at_most() -> None:
     assert (run.team, replace(run, device="cuda").team, replace(run, workers=1).team) == (2, 1, 1)
     minutes = [stage.pace.minutes for stage in PLANS["gpu"].stages]
     assert sum(minutes) <= 20
+
+
+def test_first_drawings_take_two_turns_and_one_where_pictures_are_judged() -> None:
+    run = Run(PLANS["tiny"], Path("work"), Path("start"), False, "cpu", 0, 1)
+    stage = Stage("parts", Pace(1, 2, 1e-3), 64, beside=32, first=48)
+    first, small, large = (Path("work") / name for name in ("first_48px", "looks_32px", "looks_64px"))
+    assert run.turns(stage) == [first, first, small, large]
+    assert run.turns(replace(stage, judged=1)) == [first, small, large]
+    assert run.turns(replace(stage, first=0)) == [small, large]
