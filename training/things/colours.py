@@ -25,7 +25,8 @@ COLOURS: dict[str, tuple[int, float, float]] = {
 def in_colour(pictures: np.ndarray, name: str) -> np.ndarray:
     """Drawing and rendering of a thing, uint8 RGBA `[2, H, W, 4]`, in a named colour.
 
-    What has the thing's main hue, and what is pale, takes the colour; details of other hues and dark lines stay.
+    What has the thing's main hue takes the colour, or, where more is pale, what is pale: the petals of a daisy, not its
+    leaves. Details of other hues and dark lines stay.
     """
     hue, saturation, brightness = COLOURS[name]
     share = np.stack([_share_to_colour(each, _main_hue(pictures[0])) for each in pictures])
@@ -39,14 +40,16 @@ def in_colour(pictures: np.ndarray, name: str) -> np.ndarray:
 
 
 def _main_hue(picture: np.ndarray) -> float | None:
-    """The hue that covers most, in half degrees; None for a thing without one."""
+    """The hue that covers most, in half degrees; None where more is pale."""
     hsv = cv2.cvtColor(picture[..., :3], cv2.COLOR_RGB2HSV)
-    seen = (picture[..., 3] > 127) & (hsv[..., 1] > 60) & (hsv[..., 2] > 60)
-    if seen.sum() < 0.08 * (picture[..., 3] > 127).sum():
+    there = picture[..., 3] > 127
+    bright = there & (hsv[..., 2] > 60)
+    seen, pale = bright & (hsv[..., 1] > 60), bright & (hsv[..., 1] < 50)
+    if seen.sum() < 0.08 * there.sum():
         return None
     counts = np.bincount(hsv[..., 0][seen], minlength=180).astype(np.float64)
     around = np.convolve(np.concatenate([counts[-12:], counts, counts[:12]]), np.ones(25), "valid")
-    return float(around.argmax())
+    return None if around.max() < pale.sum() else float(around.argmax())
 
 
 def _share_to_colour(picture: np.ndarray, main: float | None) -> np.ndarray:
@@ -55,6 +58,6 @@ def _share_to_colour(picture: np.ndarray, main: float | None) -> np.ndarray:
     bright = np.clip((value - 45) / 40, 0, 1)
     pale = np.clip((70 - saturation) / 40, 0, 1)
     if main is None:
-        return bright * np.maximum(pale, 0.6)
+        return bright * np.maximum(pale, 0.6 * np.clip((140 - saturation) / 40, 0, 1))
     away = np.abs((hue - main + 90) % 180 - 90)
     return bright * np.clip((32 - away) / 10, 0, 1) * (1 - pale)

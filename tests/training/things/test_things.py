@@ -97,6 +97,15 @@ def test_a_named_colour_is_taken_and_dark_details_stay(name: str) -> None:
     assert np.array_equal(painted[..., 3], pair[..., 3])
 
 
+def test_a_red_daisy_has_red_petals_and_keeps_its_leaves_and_its_middle() -> None:
+    daisy = square(230, 230, 230)
+    daisy[6:10, 6:10, :3], daisy[11:, 4:12, :3] = (250, 170, 40), (60, 160, 30)
+    for picture in in_colour(np.stack([daisy, daisy]), "red"):
+        petal, middle, leaf = (picture[row, 5 + 2 * (row == 7), :3].astype(int) for row in (4, 7, 12))
+        assert petal[0] > petal[1] + 100
+        assert np.array_equal(middle, (250, 170, 40)) and np.array_equal(leaf, (60, 160, 30))
+
+
 def test_an_outline_lies_on_the_borders_and_a_fill_inside() -> None:
     rng = np.random.default_rng(0)
     drawing = simple_icon((200, 60, 40), 40)[0].astype(np.float32) / 255
