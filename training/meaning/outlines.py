@@ -17,6 +17,9 @@ from training.things.icons import Icons
 Paint = Callable[[Sequence[np.ndarray], Sequence[str]], list[np.ndarray]]
 """Pictures uint8 `[S, S, 3]` and a prompt each, to painted pictures."""
 
+CELLS = 32
+"""Squares in a row, of 8 px at the model's own side, in whose means the colours of parts are compared."""
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -91,23 +94,19 @@ def taught_outlines(icons: Icons, side: int, share: float = 0.7) -> list[Taught]
 
 def share_of_parts(taught: Sequence[Taught], painted: Sequence[np.ndarray]) -> float:
     """How much of what makes a thing's parts differ in colour is painted: the share of the variance inside, in means of
-    cells of a 32nd of the side, that the painted colours explain. 1 for what was taught, 0 for a thing in one colour,
+    `CELLS` by `CELLS` squares, that the painted colours explain. 1 for what was taught, 0 for a thing in one colour,
     whichever it is."""
     missed = whole = 0.0
     for each, picture in zip(taught, painted, strict=True):
-        cell = len(picture) // 32
-        inside = _cells(each.mask[..., None].astype(np.float32), cell)[..., 0] > 0.99
-        wanted, got = (_cells(of.astype(np.float32), cell)[inside] for of in (each.rendering, picture))
+        mask, wanted, got = (
+            cv2.resize(of.astype(np.float32), (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+            for of in (each.mask, each.rendering, picture)
+        )
+        wanted, got = wanted[mask > 0.99], got[mask > 0.99]
         wanted, got = wanted - wanted.mean(0), got - got.mean(0)
         missed += float(np.square(wanted - got).sum())
         whole += float(np.square(wanted).sum())
     return 1 - missed / whole
-
-
-def _cells(picture: np.ndarray, cell: int) -> np.ndarray:
-    """Means of squares: `[S, S, C]` to `[S / cell, S / cell, C]`."""
-    side = len(picture) // cell
-    return picture.reshape(side, cell, side, cell, -1).mean((1, 3))
 
 
 def _in_lines(drawing: np.ndarray, rng: np.random.Generator) -> np.ndarray:

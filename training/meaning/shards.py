@@ -17,7 +17,7 @@ from training.things.crude import draw_crude
 from training.things.icons import Icons, load_icons
 from training.things.photos import TRAINING_PHOTOS, load_photos, photo_crop
 from training.things.phrases import as_json, facts_of
-from training.things.scene import Scene, draw_scene
+from training.things.scene import FIRST_DRAWINGS, SCENES, Scene, draw_scene
 
 SCENES_OF_A_SHARD = 400
 CRUDE, PHOTOS = 0.11, 0.09
@@ -78,7 +78,7 @@ def _drawn(rng: np.random.Generator, noise: np.ndarray, icons: Icons, photos: li
     if kind < CRUDE + PHOTOS:
         photo = photo_crop(rng, photos, plan.side)
         return Scene(photo, photo, (), "photo", "day", "", "render", bare=False)
-    return draw_scene(rng, noise, icons, plan.side, HELD_OUT, plan.first)
+    return draw_scene(rng, noise, icons, plan.side, HELD_OUT, FIRST_DRAWINGS if plan.first else SCENES)
 
 
 def _canvas(plan: SetPlan) -> int:

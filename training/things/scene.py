@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -24,17 +25,6 @@ from training.things.icons import SIDE, Icons
 from training.things.places import BACKDROPS, LIGHT_ON_THINGS, Backdrop, Setting
 
 PLACE_SHARES = {"meadow": 0.44, "sea": 0.05, "under water": 0.06, "space": 0.04, "table": 0.13, "studio": 0.28}
-HAND_SHARES = {"line": 0.55, "both": 0.17, "flat": 0.07, "mixed": 0.12, "render": 0.09}
-"""How the sketch is drawn: outlines; outlines and fills; fills; some of each; or the rendering itself (a photo)."""
-COLOURED = 0.3
-"""How often a thing has another colour than its own."""
-USUAL = (0.35, 0.4)
-"""Shares of the things that nearly everybody draws first, and of those that people do, among those that may stand
-there."""
-FIRST_HANDS, FIRST_COLOURED, FIRST_USUAL = {"line": 0.92, "both": 0.08}, 0.1, (0.5, 0.4)
-FIRST_SIZES = (130.0, 225.0)
-"""The same of first drawings, from which the colours of a thing's parts are learnt, and the size of their one thing in
-px of 256."""
 INKS = ((0.06, 0.06, 0.08),) * 6 + (
     (0.10, 0.20, 0.55),
     (0.70, 0.10, 0.12),
@@ -55,6 +45,35 @@ WALLS = (
     (0.98, 0.86, 0.45),
 )
 SKY_PAPERS = ((0.62, 0.80, 0.98), (0.50, 0.70, 0.95), (0.75, 0.88, 1.0), (0.55, 0.85, 0.90))
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What is drawn and how: shares of the hands (outlines; outlines and fills; fills; some of each; or the rendering
+    itself, a photo); how often a thing has another colour than its own; the shares of the things that nearly everybody
+    draws first, and of those that people do, among those that may stand there; how many things at most; the size of one
+    alone, in px of 256, and how often it is half of that."""
+
+    hands: Mapping[str, float]
+    coloured: float
+    usual: tuple[float, float]
+    most: int
+    alone: tuple[float, float]
+    small: float
+
+
+SCENES = Manner(
+    hands={"line": 0.55, "both": 0.17, "flat": 0.07, "mixed": 0.12, "render": 0.09},
+    coloured=0.3,
+    usual=(0.35, 0.4),
+    most=5,
+    alone=(110.0, 210.0),
+    small=0.15,
+)
+FIRST_DRAWINGS = Manner(
+    hands={"line": 0.92, "both": 0.08}, coloured=0.1, usual=(0.5, 0.4), most=1, alone=(130.0, 225.0), small=0.0
+)
+"""One large thing, most often in outlines: from these the colours of a thing's parts are learnt."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +108,21 @@ class Scene:
 
 
 def draw_scene(
-    rng: np.random.Generator, noise: np.ndarray, icons: Icons, side: int, held_out: frozenset[str], first: bool = False
+    rng: np.random.Generator,
+    noise: np.ndarray,
+    icons: Icons,
+    side: int,
+    held_out: frozenset[str],
+    manner: Manner = SCENES,
 ) -> Scene:
-    """A scene of one to five things, or a `first` drawing, one large thing in outlines; `noise [16, h, w]` is the
-    model's at its first step. `held_out` are names of which only the first drawing is used."""
+    """A scene of one to five things; `noise [16, h, w]` is the model's at its first step. `held_out` are names of which
+    only the first drawing is used."""
     place = _one_of(rng, PLACE_SHARES)
-    hand = _one_of(rng, FIRST_HANDS if first else HAND_SHARES)
+    hand = _one_of(rng, manner.hands)
     bare = hand == "line" and rng.random() < 0.75 or hand in ("both", "mixed", "flat") and rng.random() < 0.4
     light = _one_of(rng, {"day": 0.78, "sunset": 0.11, "night": 0.11}) if place in ("meadow", "sea") else "day"
     ground = _one_of(rng, {"grass": 0.74, "sand": 0.09, "snow": 0.10, "autumn": 0.07}) if place == "meadow" else ""
-    things = _things(rng, icons, place, hand, held_out, first)
+    things = _things(rng, icons, place, hand, held_out, manner)
     feet = [each.y + each.size * 0.44 for each in things if not each.aloft] or [215.0]
     above = {"meadow": 18, "sea": 10}.get(place, 22)
     horizon = float(np.clip(min(feet) - above, 90, 215))
@@ -115,7 +139,7 @@ def draw_scene(
     return Scene(_bytes(sketch), _bytes(rendering), tuple(things), place, light, ground, hand, bare)
 
 
-def _one_of(rng: np.random.Generator, shares: dict[str, float]) -> str:
+def _one_of(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
     weights = np.array(list(shares.values()))
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
@@ -130,24 +154,18 @@ def _paper(rng: np.random.Generator, place: str, bare: bool) -> tuple[float, flo
 
 
 def _things(
-    rng: np.random.Generator, icons: Icons, place: str, hand: str, held_out: frozenset[str], first: bool
+    rng: np.random.Generator, icons: Icons, place: str, hand: str, held_out: frozenset[str], manner: Manner
 ) -> list[Placed]:
     """From back to front."""
-    most = 1 if first else 2 if place == "studio" else 5
+    most = min(manner.most, 2) if place == "studio" else manner.most
     count = min(most, int(rng.choice([1, 2, 3, 4, 5], p=[0.48, 0.26, 0.14, 0.08, 0.04])))
     twins = count > 1 and rng.random() < 0.25  # two cats, three trees
     things: list[Placed] = []
     for number in range(count):
         aloft = number > 0 and not twins and place in ("meadow", "sea") and rng.random() < 0.45
-        name = (
-            things[0].name
-            if twins and things
-            else chosen_name(rng, icons, place, aloft, FIRST_USUAL if first else USUAL)
-        )
-        large = (rng.uniform(110, 210), rng.uniform(85, 150), rng.uniform(65, 115))[min(count, 3) - 1]
-        if first:
-            large = rng.uniform(*FIRST_SIZES)
-        elif count == 1 and rng.random() < 0.15:
+        name = things[0].name if twins and things else chosen_name(rng, icons, place, aloft, manner.usual)
+        large = (rng.uniform(*manner.alone), rng.uniform(85, 150), rng.uniform(65, 115))[min(count, 3) - 1]
+        if count == 1 and rng.random() < manner.small:
             large *= 0.5
         size = rng.uniform(46, 84) if aloft else large
         reach = 0.07 if size > 100 else 0.22
@@ -158,7 +176,7 @@ def _things(
             y = 256 * (0.5 + rng.normal() * (reach * 0.9 if count == 1 else 0.15))
         else:
             y = rng.uniform(190, 232) - size * 0.44
-        colour = things[0].colour if twins and things else _colour(rng, FIRST_COLOURED if first else COLOURED)
+        colour = things[0].colour if twins and things else _colour(rng, manner.coloured)
         alike = colour == "" or hand == "render" or rng.random() < 0.8
         second = rng.random() < 0.3 and name not in held_out and icons.has_two_of_one_colour(name)
         things.append(Placed(name, int(second), x, y, size, aloft, colour, alike))
@@ -170,7 +188,7 @@ def _colour(rng: np.random.Generator, share: float) -> str:
 
 
 def chosen_name(
-    rng: np.random.Generator, icons: Icons, place: str, aloft: bool, usual: tuple[float, float] = USUAL
+    rng: np.random.Generator, icons: Icons, place: str, aloft: bool, usual: tuple[float, float] = SCENES.usual
 ) -> str:
     """A thing that may stand in a place, or fly there; `usual` are the shares of what is drawn most, and first."""
     if aloft:

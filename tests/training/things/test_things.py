@@ -24,7 +24,7 @@ from training.things.colours import COLOURS, in_colour
 from training.things.hands import fill, outline
 from training.things.icons import SIDE, Icons, colour_difference, laid_over
 from training.things.phrases import Facts, as_json, facts_of, from_json, phrase, vocabulary
-from training.things.scene import FIRST_SIZES, HAND_SHARES, Scene, chosen_name, draw_scene
+from training.things.scene import FIRST_DRAWINGS, SCENES, Scene, chosen_name, draw_scene
 from training.things.shading import coloured_like, inflated, without_violet
 
 STYLE = ("toy",)
@@ -49,17 +49,17 @@ def test_the_same_seed_draws_the_same_scene() -> None:
 
 
 def test_every_way_of_drawing_and_every_place_comes_up(scenes: list[Scene]) -> None:
-    assert {each.hand for each in scenes} == set(HAND_SHARES)
+    assert {each.hand for each in scenes} == set(SCENES.hands)
     assert {each.place for each in scenes} >= {"meadow", "studio", "under water", "table"}
 
 
 def test_a_first_drawing_is_one_large_thing_most_often_in_outlines() -> None:
     noise, icons = np.zeros((16, 8, 8), np.float32), simple_icons()
     drawings = [
-        draw_scene(np.random.default_rng(seed), noise, icons, 64, frozenset(), first=True) for seed in range(40)
+        draw_scene(np.random.default_rng(seed), noise, icons, 64, frozenset(), FIRST_DRAWINGS) for seed in range(40)
     ]
     assert all(len(each.things) == 1 for each in drawings)
-    assert min(each.things[0].size for each in drawings) >= FIRST_SIZES[0]
+    assert min(each.things[0].size for each in drawings) >= FIRST_DRAWINGS.alone[0]
     assert sum(each.hand == "line" for each in drawings) > 30
     assert sum(bool(each.things[0].colour) for each in drawings) < 12
 
