@@ -16,7 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.measuring import report
-from benchmarks.painting.brush import asked_for, painted
+from benchmarks.painting.brush import asked_for, painted, rested
 from benchmarks.painting.colours import (
     COLOURED_THINGS,
     evenly,
@@ -26,7 +26,7 @@ from benchmarks.painting.colours import (
     share_named,
     under_words,
 )
-from benchmarks.painting.inputs import Asked, Inputs, inputs_of, noise_of
+from benchmarks.painting.inputs import Asked, Inputs, inputs_of, noise_of, resized
 from benchmarks.painting.judging import (
     Pictures,
     StyleJudge,
@@ -43,7 +43,7 @@ from pipeline import Engine, Model, ModelError, load_model, load_sketches
 from pipeline.compute.host import keep_freed_memory
 from training.clips.clips import CLIPS, FEWEST_FRAMES
 from training.looks.looks import DEFAULT_LOOK, LOOKS
-from training.meaning.outlines import by_the_hands_colours, share_known, share_of_parts
+from training.meaning.outlines import by_the_hands_colours, ink_left, share_known, share_of_parts
 from training.texture.features import Features, load_features, write_features
 from training.things.icons import Icons, load_icons
 
@@ -51,6 +51,7 @@ CARDS = list(LOOKS)
 TEXTURED = ("watercolor", "oil", "vangogh")
 STEERED_DRAWINGS = 8
 GUESSES = 3
+RESTED_THINGS = 24
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 NOTE = """\
@@ -63,6 +64,8 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
   somebody gets who paints everything exactly as it was taught.
 - Parts: outlines of {taught} things that were taught, drawn anew; the share of the variance of a thing's colours, in
   means of 8 px, that what is painted explains. A thing in one colour has 0, whichever it is.
+- At rest: {rested} of these, painted once more at twice the width and in four steps, as the page shows them. Lines that
+  are left: how much darker inner lines of the drawing still are than what is around them, of what the ink is.
 - Guesses are those of the app's classifier of drawings, which the page offers while nothing is said.
 - Hue within 30 degrees: of {coloured} outlines as red, blue, yellow and green things; what is nearly grey has missed,
   and whoever paints everything in one of these colours gets 25 %.
@@ -158,6 +161,11 @@ def _words(engine: Engine, inputs: Inputs, asking: Asking) -> tuple[Numbers, She
     by_hand, best = by_the_hands_colours(inputs.outlines, pictures["its word"])
     parts = [painted(engine, each.picture, asked_for(style, f"a {each.word}")) for each in inputs.taught]
     numbers["parts"] = share_of_parts(inputs.taught, parts)
+    few = evenly(inputs.taught, RESTED_THINGS)
+    rests = [rested(engine, each.picture, asked_for(style, f"a {each.word}")) for each in few]
+    numbers["parts at rest"] = share_of_parts(few, rests)
+    numbers["ink"] = ink_left(inputs.taught, parts)
+    numbers["ink at rest"] = ink_left(few, [resized(each, side) for each in rests])
     numbers["by hand"] = f"{by_hand:.2f} ({best:.2f})"
     shares = [share_known(inputs.outlines, guesses, most) for most in (1, GUESSES)]
     numbers["guessed"] = " / ".join(f"{share:.2f}" for share in shares)
@@ -224,6 +232,8 @@ def table_of(models: Sequence[Measured]) -> list[report.Row]:
     plain("outlines: colour nearest, with their word", "0.80", "its word", digits=2)
     plain("outlines: by the other hand's own colours", "", "by hand")
     plain("outlines: parts in their colours", "seen", "parts", digits=2)
+    plain("outlines: parts, in a picture at rest", "seen", "parts at rest", digits=2)
+    plain("outlines: inner lines that are left, live / at rest", "", "ink", "ink at rest", digits=2)
     plain("outlines: with another's word, to that thing's", "0.60", "another's word", digits=2)
     plain("outlines: without a word", "0.40", "no word", digits=2)
     plain("outlines: with the first guess of what they show", "0.40", "guess", digits=2)
@@ -347,6 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     note = NOTE.format(
         outlines=len(inputs.outlines),
         taught=len(inputs.taught),
+        rested=min(RESTED_THINGS, len(inputs.taught)),
         scenes=options.scenes,
         learnt=options.learnt,
         coloured=min(COLOURED_THINGS, len(inputs.outlines)),

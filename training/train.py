@@ -23,7 +23,7 @@ from transformers import CLIPTokenizer
 from pipeline.guides.sketches import SKETCHES_FILE
 from pipeline.models.parts import DECODER_FILE
 from training.meaning.latents import write_latents
-from training.meaning.shards import SetPlan, write_shards
+from training.meaning.shards import Kind, SetPlan, write_shards
 from training.meaning.stage import Folders, MeaningPlan, train_meaning
 from training.model.export import export, load_parts, name_subjects
 from training.model.model import new_codec, new_text_encoder, new_unet
@@ -47,24 +47,25 @@ STEADIER_FILE = "steadier.safetensors"
 
 
 FIRST_TURNS, FIRST_TURNS_JUDGED = 2, 1
-"""Steps on first drawings before each round of scenes in looks, where a stage has them, and where it judges pictures:
-all of them are in the default look."""
+"""Steps on first drawings before each round of the others, where a stage has them, and where it judges pictures."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """A part of the training after the first meaning: its pace, the side of its pictures in px, and what learns. Where
-    looks are painted: a smaller side that takes turns with it (0: none), the side of first drawings that do (0: none),
-    how many samples of a batch are judged as pictures (0: in latents alone), and the share of them that are later
-    steps."""
+    looks are painted: a smaller side that takes turns with it (0: none), the sides of first drawings and of close-ups
+    that do (0: none), how many samples of a batch are judged as pictures, the share of them that are later steps, and
+    whether a judge sees the latents of all of them."""
 
     name: str
     pace: Pace
     side: int = 256
     beside: int = 0
     first: int = 0
+    close: int = 0
     judged: int = 0
     later: float = 0.15
+    latents_judged: bool = False
     learns: Literal["codec", "painting", "looking back", "sharpening", "remembering", "sketches"] = "painting"
 
     @property
@@ -93,10 +94,10 @@ PLANS = {
         meaning=(SetPlan(128, 80), MeaningPlan()),
         sets=(
             SetPlan(128, 40, looks=3),
-            SetPlan(160, 40, first=True),
-            SetPlan(256, 24, 200, first=True),
+            SetPlan(160, 40, kind="first"),
+            SetPlan(256, 24, 200, kind="first"),
             SetPlan(256, 24, 200, looks=3),
-            SetPlan(256, 8, 100, looks=2, moving=True),
+            SetPlan(256, 8, 100, looks=2, kind="moving"),
         ),
         stages=(
             Stage("codec", Pace(3_000, 6, 8e-4), 128, learns="codec"),
@@ -113,11 +114,11 @@ PLANS = {
     ),
     "further": Plan(
         sets=(
-            SetPlan(160, 20, first=True),
+            SetPlan(160, 20, kind="first"),
             SetPlan(192, 30, looks=2),
-            SetPlan(256, 24, 200, first=True),
+            SetPlan(256, 24, 200, kind="first"),
             SetPlan(256, 24, 200, looks=3),
-            SetPlan(256, 8, 100, looks=2, moving=True),
+            SetPlan(256, 8, 100, looks=2, kind="moving"),
         ),
         stages=(
             Stage("parts", Pace(1_000_000, 16, 1e-3, minutes=40), 192, first=160),
@@ -130,10 +131,10 @@ PLANS = {
     "gpu": Plan(
         sets=(
             SetPlan(128, 96, looks=3),
-            SetPlan(160, 96, first=True),
-            SetPlan(256, 64, 150, first=True),
+            SetPlan(160, 96, kind="first"),
+            SetPlan(256, 64, 150, kind="first"),
             SetPlan(256, 64, 150, looks=3),
-            SetPlan(256, 32, 60, looks=2, moving=True),
+            SetPlan(256, 32, 60, looks=2, kind="moving"),
         ),
         stages=(
             Stage("codec", Pace(100_000, 48, 1.5e-3, minutes=1.5), 128, learns="codec"),
@@ -152,9 +153,9 @@ PLANS = {
         meaning=(SetPlan(32, 1, 6), MeaningPlan(steps=2, batch=2)),
         sets=(
             SetPlan(32, 1, 6, looks=2),
-            SetPlan(32, 1, 6, first=True),
+            SetPlan(32, 1, 6, kind="first"),
             SetPlan(64, 1, 4, looks=2),
-            SetPlan(64, 1, 3, looks=2, moving=True),
+            SetPlan(64, 1, 3, looks=2, kind="moving"),
         ),
         stages=(
             Stage("codec", Pace(3, 2, 1e-3), 32, learns="codec"),
@@ -190,14 +191,16 @@ class Run:
         """How many processes train: one on a GPU, else one a core, two at most."""
         return min(2, self.workers) if self.device == "cpu" else 1
 
-    def scenes(self, side: int, moving: bool = False, first: bool = False) -> Path:
-        """Where the scenes in looks of a side lie, or the moving ones, or first drawings."""
-        return self.work / f"{'first' if first else 'moving' if moving else 'looks'}_{side}px"
+    def scenes(self, side: int, kind: Kind = "scenes") -> Path:
+        """Where a set of scenes in looks lies."""
+        return self.work / f"{kind}_{side}px"
 
     def turns(self, stage: Stage) -> list[Path]:
         """Whose scenes the steps of a stage of looks take in turns."""
         count = 0 if not stage.first else FIRST_TURNS_JUDGED if stage.judged else FIRST_TURNS
-        return [*[self.scenes(stage.first, first=True)] * count, *(self.scenes(each) for each in stage.sides)]
+        first = [self.scenes(stage.first, "first")] * count
+        close = [self.scenes(stage.close, "close")] if stage.close else []
+        return [*first, *close, *(self.scenes(each) for each in stage.sides)]
 
     @property
     def features(self) -> Path:
@@ -209,7 +212,7 @@ def train_all(run: Run) -> Path:
     prepare(run)
     folders = Folders(run.work)
     for each in run.plan.sets:
-        write_shards(folders.icons, run.scenes(each.side, each.moving, each.first), each, run.seed, run.workers)
+        write_shards(folders.icons, run.scenes(each.side, each.kind), each, run.seed, run.workers)
     last = run.start
     for stage in run.plan.stages:
         if last == run.work / "codec" and run.plan.meaning is not None:
@@ -270,7 +273,7 @@ def _member(team: Team, run: Run, stage: Stage, start: Path, out: Path) -> None:
 
 def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     device, icons = torch.device(run.device), Folders(run.work).icons
-    batch, largest = stage.pace.batch, run.scenes(max(each.side for each in run.plan.sets))
+    batch, largest = stage.pace.batch, run.scenes(max(each.side for each in run.plan.sets if each.kind == "scenes"))
     if stage.learns == "sketches":
         return Sketching(icons, out, batch, run.plan.sketch_width, device)
     if stage.learns == "codec":
@@ -279,10 +282,10 @@ def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
         return Sharpening(start, largest, out, batch, stage.side, device)
     if stage.learns == "remembering":
         return Remembering(start, largest, run.features, out, batch, stage.side, device)
-    plan = PaintingPlan(stage.name, batch, stage.judged, stage.later)
+    plan = PaintingPlan(stage.name, batch, stage.judged, stage.later, stage.latents_judged)
     data = (run.turns(stage), icons, run.features, out, device)
     if stage.learns == "looking back":
-        return LookingBack(plan, start, run.scenes(stage.side, moving=True), *data)
+        return LookingBack(plan, start, run.scenes(stage.side, "moving"), *data)
     return Painting(plan, start, *data)
 
 

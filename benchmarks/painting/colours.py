@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from benchmarks.painting.inputs import circle
 from pipeline import Engine, SketchClassifier
 from training.meaning.outlines import ColourScore, Outline, scores
 from training.things.colours import COLOURS
+
+Drawn = TypeVar("Drawn")
 
 WITHIN = 30.0
 """Degrees of hue that a colour may be away from its name's."""
@@ -35,7 +38,7 @@ def is_named(colour: np.ndarray, name: str) -> bool:
     return hue is not None and abs((hue - wanted + 180) % 360 - 180) <= WITHIN
 
 
-def evenly(outlines: Sequence[Outline], count: int) -> list[Outline]:
+def evenly(outlines: Sequence[Drawn], count: int) -> list[Drawn]:
     """`count` of the outlines, evenly spread."""
     chosen = np.linspace(0, len(outlines) - 1, min(count, len(outlines))).round().astype(int)
     return [outlines[each] for each in chosen]

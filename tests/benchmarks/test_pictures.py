@@ -125,6 +125,9 @@ def test_feature_distances_are_those_of_the_first_model() -> None:
         *(
             "its word",
             "parts",
+            "parts at rest",
+            "ink",
+            "ink at rest",
             "another's word",
             "no word",
             "guess",

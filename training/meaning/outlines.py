@@ -109,6 +109,31 @@ def share_of_parts(taught: Sequence[Taught], painted: Sequence[np.ndarray]) -> f
     return 1 - missed / whole
 
 
+def ink_left(taught: Sequence[Taught], painted: Sequence[np.ndarray]) -> float:
+    """How much of the drawings' inner lines can still be seen: how much darker it is there than around them, beyond
+    what the thing itself is, as a share of how much the ink is. 0 for what was taught, or where no line lies inside,
+    1 where all lines stay."""
+    left = drawn = 0.0
+    for each, picture in zip(taught, painted, strict=True):
+        lines, around = _lines_and_around(each)
+        if not (lines.any() and around.any()):
+            continue
+        own, seen, ink = (
+            float(of[around].mean()) - float(of[lines].mean()) for of in (each.rendering, picture, each.picture)
+        )
+        left, drawn = left + seen - own, drawn + ink - own
+    return left / drawn if drawn else 0.0
+
+
+def _lines_and_around(taught: Taught) -> tuple[np.ndarray, np.ndarray]:
+    """The inner lines of a drawing, and what lies some pixels beside them, inside as well: masks bool `[S, S]`."""
+    unit = len(taught.mask) / 256
+    ink = (taught.picture.mean(2) < 128).astype(np.uint8)
+    near, far = (cv2.dilate(ink, np.ones((2 * round(reach * unit) + 1,) * 2, np.uint8)) > 0 for reach in (3, 8))
+    inside = cv2.erode(taught.mask.astype(np.uint8), np.ones((2 * round(4 * unit) + 1,) * 2, np.uint8)) > 0
+    return (ink > 0) & inside, far & ~near & inside
+
+
 def _in_lines(drawing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A drawing in black lines on white, uint8 `[S, S, 3]`."""
     lines = outline(drawing, rng, 3.5 * len(drawing) / 256)

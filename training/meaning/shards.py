@@ -6,10 +6,12 @@ import json
 import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
+from pipeline.models.conditioning import PHASE_PERIOD
 from training.looks.looks import DEFAULT_LOOK, GRADES, LOOKS, looked
 from training.model.progress import Progress
 from training.things.catalogue import HELD_OUT
@@ -26,19 +28,30 @@ GRADED = 0.3
 NAMED_PHOTOS = [name for name in TRAINING_PHOTOS if name not in ("retina.jpg", "ihc.png", "clock_motion.png")]
 
 
+Kind = Literal["scenes", "first", "close", "moving"]
+KINDS: tuple[Kind, ...] = ("scenes", "first", "close", "moving")
+CLOSE = 2
+"""How many times as wide a picture is that a close-up is cut out of: a picture at rest is painted as large."""
+SHARE_OF_FIRST = 0.5
+"""Of close-ups, those that are of first drawings."""
+
+
 @dataclass(frozen=True)
 class SetPlan:
     """How large a set of scenes is: side in px, shards, scenes of each, and in how many looks each is rendered; without
-    looks it is the plain rendering alone."""
+    looks it is the plain rendering alone. Its kind: scenes; first drawings, one large thing in outlines each; close-ups
+    of both; or each scene twice, from two places, as two frames of a moving picture."""
 
     side: int
     shards: int
     scenes: int = SCENES_OF_A_SHARD
     looks: int = 0
-    moving: bool = False
-    """Each scene twice, from two places, as two frames of a moving picture."""
-    first: bool = False
-    """First drawings alone: one large thing in outlines."""
+    kind: Kind = "scenes"
+
+    @property
+    def canvas(self) -> int:
+        """The side in px of what pictures are cut out of."""
+        return {"close": CLOSE * self.side, "moving": self.side + self.side // 32 * 8}.get(self.kind, self.side)
 
 
 def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> None:
@@ -51,44 +64,69 @@ def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> Non
     photos = load_photos(NAMED_PHOTOS) if plan.looks else []
     sketches, renderings, noises, facts = [], [], [], []
     for _ in range(plan.scenes):
-        noise = rng.normal(size=(16, plan.side // 8, plan.side // 8)).astype(np.float16)
-        scene = _drawn(rng, noise.astype(np.float32), icons, photos, plan)
+        wide = _wide_noise(rng, plan)
+        scene = _drawn(rng, wide.astype(np.float32), icons, photos, plan)
         chosen = _chosen_looks(rng, scene, plan.looks)
-        places = _two_places(rng, plan) if plan.moving else [(0, 0)]
+        places = _places(rng, scene, plan)
+        # A close-up has the noise of its place; what moves keeps its noise, as a visitor does.
+        y, x = (each // 8 for each in places[0]) if plan.kind == "close" else (0, 0)
+        noise = wide[:, y : y + plan.side // 8, x : x + plan.side // 8]
         frames = [_seen(scene.rendering, place, plan.side) for place in places]
         drawn = [in_looks(each, noise, chosen) if plan.looks else [each] for each in frames]
         sketches.extend(as_sent(rng, _seen(scene.sketch, place, plan.side)) for place in places)
         renderings.extend(each for several in zip(*drawn, strict=True) for each in several)
         noises.append(noise)
-        shift = {"shift": [int(b - a) for a, b in zip(*places, strict=True)]} if plan.moving else {}
+        shift = {"shift": [int(b - a) for a, b in zip(*places, strict=True)]} if plan.kind == "moving" else {}
         facts.append(as_json(facts_of(scene)) | {"looks": chosen} | shift)
     for name, arrays in (("sketches", sketches), ("renderings", renderings), ("noises", noises)):
         np.save(base.with_suffix(f".{name}.npy"), np.stack(arrays))
     base.with_suffix(".json").write_text(json.dumps(facts))
 
 
+def _wide_noise(rng: np.random.Generator, plan: SetPlan) -> np.ndarray:
+    """Noise float16 `[16, h, w]` of the canvas. What moves has the picture's, again and again."""
+    across = (plan.canvas if plan.kind == "close" else plan.side) // 8
+    noise = rng.normal(size=(16, across, across)).astype(np.float16)
+    more = plan.canvas // 8 - across
+    return np.pad(noise, ((0, 0), (0, more), (0, more)), "wrap")
+
+
 def _drawn(rng: np.random.Generator, noise: np.ndarray, icons: Icons, photos: list[np.ndarray], plan: SetPlan) -> Scene:
-    if plan.moving:
-        larger = _canvas(plan)
-        wide = np.pad(noise, ((0, 0), (0, larger // 8 - plan.side // 8), (0, larger // 8 - plan.side // 8)), "wrap")
-        return draw_scene(rng, wide, icons, larger, HELD_OUT)
-    kind = rng.random() if plan.looks and not plan.first else 1.0
+    """A scene on the canvas."""
+    side = plan.canvas
+    kind = rng.random() if plan.looks and plan.kind in ("scenes", "close") else 1.0
     if kind < CRUDE:
-        return draw_crude(rng, noise, plan.side)
+        return draw_crude(rng, noise, side)
     if kind < CRUDE + PHOTOS:
-        photo = photo_crop(rng, photos, plan.side)
+        photo = photo_crop(rng, photos, side)
         return Scene(photo, photo, (), "photo", "day", "", "render", bare=False)
-    return draw_scene(rng, noise, icons, plan.side, HELD_OUT, FIRST_DRAWINGS if plan.first else SCENES)
+    first = plan.kind == "first" or plan.kind == "close" and rng.random() < SHARE_OF_FIRST
+    return draw_scene(rng, noise, icons, side, HELD_OUT, FIRST_DRAWINGS if first else SCENES)
 
 
-def _canvas(plan: SetPlan) -> int:
-    """The side of what two frames are cut out of."""
-    return plan.side + plan.side // 32 * 8
+def _places(rng: np.random.Generator, scene: Scene, plan: SetPlan) -> list[tuple[int, int]]:
+    """Corners (y, x) of the pictures that are cut out of the canvas."""
+    if plan.kind == "moving":
+        return _two_places(rng, plan)
+    return [_close_to_a_thing(rng, scene, plan)] if plan.kind == "close" else [(0, 0)]
+
+
+def _close_to_a_thing(rng: np.random.Generator, scene: Scene, plan: SetPlan) -> tuple[int, int]:
+    """The corner of a picture whose middle lies on a thing, or anywhere where there is none; whole periods of the
+    phase channels from the canvas's own."""
+    room, period = plan.canvas - plan.side, 8 * PHASE_PERIOD
+    corner = rng.uniform(0, room, 2)
+    if scene.things:
+        thing = scene.things[int(rng.integers(len(scene.things)))]
+        middle = np.array([thing.y, thing.x]) + thing.size * rng.uniform(-0.5, 0.5, 2)
+        corner = middle * plan.canvas / 256 - plan.side / 2
+    y, x = np.clip(np.round(corner / period) * period, 0, room // period * period)
+    return int(y), int(x)
 
 
 def _two_places(rng: np.random.Generator, plan: SetPlan) -> list[tuple[int, int]]:
     """Corners (y, x) of two frames: the same one a quarter of the time, else a few pixels apart."""
-    room = _canvas(plan) - plan.side
+    room = plan.canvas - plan.side
     first = rng.integers(0, room + 1, 2)
     near = np.clip(first + rng.integers(-24, 25, 2), 0, room)
     second = first if rng.random() < 0.25 else near
@@ -142,7 +180,7 @@ def write_shards(icons: Path, folder: Path, plan: SetPlan, seed: int, workers: i
     folder.mkdir(parents=True, exist_ok=True)
     bases = [folder / f"{number:04d}" for number in range(plan.shards)]
     jobs = [
-        (icons, base, seed * 100_000 + plan.side * 1000 + number, plan)
+        (icons, base, seed * 100_000 + plan.side * 1000 + 250 * KINDS.index(plan.kind) + number, plan)
         for number, base in enumerate(bases)
         if not base.with_suffix(".json").exists()
     ]

@@ -70,7 +70,7 @@ class Decoding(Learner):
             theirs = self.features(picture[:few])
         content, texture = feature_losses(ours, theirs)
         blank, none = torch.zeros_like(picture), torch.zeros(self.batch, dtype=torch.long, device=self.device)
-        judged, judging = verdict(self.judge, ours, theirs, shown, picture, blank, none)
+        judged, judging = verdict(self.judge, (ours, shown), (theirs, picture), blank, none)
         plain, square = (shown - picture).abs().mean(), (shown - picture).square().mean()
         decibels = 10 * math.log10(4 / max(float(square.detach()), 1e-9))
         sharpness = edge_strength(shown.detach()) / (edge_strength(picture) + 1e-6)

@@ -1,14 +1,15 @@
-"""Who tells painted pictures from true ones while training: heads on frozen features, and patches.
+"""Who tells painted pictures from true ones while training: heads on frozen features, patches, and a judge of latents.
 
 Heads on features are a projected discriminator (Sauer et al., NeurIPS 2021), patches a PatchGAN (Isola et al., CVPR
-2017) that sees the source and what is fine in the picture beside it; both know the look (a projection, Miyato and
-Koyama, ICLR 2018). Layers have no spectral norm: a judge that may not be steep tells faint texture from none too
-slowly, and `balanced_gradient` holds a painter's gradient whatever the judge's is.
+2017) that sees the source and what is fine in the picture beside it; a judge of latents (as in Sauer et al., SIGGRAPH
+Asia 2024) sees all of a picture for less than a crop costs that has to be decoded. All know the look (a projection,
+Miyato and Koyama, ICLR 2018). Layers have no spectral norm: a judge that may not be steep tells faint texture from none
+too slowly, and `balanced_gradient` holds a painter's gradient whatever the judge's is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from torch.nn.functional import avg_pool2d, leaky_relu, relu
 from training.model.tensors import half_precision
 from training.texture.features import SIZES
 
-JUDGE_FILE = "judge.safetensors"
 HEAD = 48
 MATCHING = 10.0
 """How much the likeness of a judge's features counts beside fooling it."""
@@ -33,8 +33,10 @@ FINE = 4.0
 
 class Judge(nn.Module):
     """Scores `[B, 1, h, w]` of features and of patches, and the features of patches. `told` is how often, over the last
-    steps, a true picture had a higher score than a painted one, and lies in checkpoints with it."""
+    steps, a true picture had a higher score than a painted one, and lies in checkpoints with it; `file` is where it is
+    kept beside a model."""
 
+    file = "judge.safetensors"
     told: Tensor
 
     def __init__(self, widths: list[int], looks: int, base: int = 32) -> None:
@@ -74,6 +76,45 @@ class Judge(nn.Module):
         return scores, matched
 
 
+class LatentJudge(nn.Module):
+    """Scores `[B, 1, h, w]` of latents beside the source's at three scales, where a place sees 5, 12 and 26 of them
+    across, and the features that they are of; `told` and `file` as in `Judge`."""
+
+    file = "latent_judge.safetensors"
+    told: Tensor
+
+    def __init__(self, looks: int, channels: int = 16, base: int = 64) -> None:
+        super().__init__()
+        self.register_buffer("told", torch.tensor(CHANCE))
+        widths = (base, 2 * base, 2 * base)
+        before = (2 * channels, *widths)
+        kernels = ({"kernel_size": 3, "padding": 1}, *[{"kernel_size": 4, "stride": 2, "padding": 1}] * 2)
+        self.scales = nn.ModuleList(
+            nn.ModuleList([nn.Conv2d(first, width, **kernel), nn.Conv2d(width, width, 3, padding=1)])
+            for first, width, kernel in zip(before, widths, kernels, strict=False)
+        )
+        self.outs = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths)
+        self.looks = nn.ModuleList(nn.Embedding(looks, width) for width in widths)
+        for each in self.looks:
+            nn.init.normal_(each.weight, std=0.1)
+
+    def forward(self, latents: Tensor, source: Tensor, look: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores and features, from fine to coarse; look `[B]` its number."""
+        values = torch.cat([latents, source], 1).contiguous(memory_format=torch.channels_last)
+        scores, matched = [], []
+        for layers, out, looks in zip(self.scales, self.outs, self.looks, strict=True):
+            for layer in layers:
+                values = leaky_relu(layer(values), 0.2)
+            matched.append(values)
+            scores.append(out(values) + _projected(values, looks(look)))
+        return scores, matched
+
+
+AnyJudge = Judge | LatentJudge
+Seen = Tensor | list[Tensor]
+"""What a judge sees of pictures: themselves or their latents `[B, C, h, w]`, or features of several scales."""
+
+
 def _projected(values: Tensor, direction: Tensor) -> Tensor:
     return (values * direction[:, :, None, None]).sum(1, keepdim=True) / direction.shape[1] ** 0.5
 
@@ -102,7 +143,7 @@ def balanced_gradient(pictures: Tensor, painted: Tensor, judged: Tensor, loudnes
     return first + second * (loudness * first.norm() / (second.norm() + 1e-12))
 
 
-def heard(judge: Judge) -> float:
+def heard(judge: AnyJudge) -> float:
     """How far a judge is listened to, 0..1: as far as it can tell. What one says that cannot is noise."""
     return min(1.0, max(0.0, (float(judge.told) - CHANCE) / (1 - CHANCE)))
 
@@ -114,35 +155,34 @@ def share_told(true: list[Tensor], painted: list[Tensor]) -> Tensor:
 
 
 def verdict(
-    judge: Judge,
-    ours: list[Tensor],
-    theirs: list[Tensor],
-    painted: Tensor,
-    true: Tensor,
-    source: Tensor,
-    look: Tensor,
+    judge: AnyJudge, painted: Sequence[Seen], true: Sequence[Seen], source: Tensor, look: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Two scalars: what a painter loses by a judge, which learns nothing by it, and what the judge loses by pictures
-    `painted` and `true`, whose features are `ours` and `theirs`; how often it tells them goes on by this."""
-    with half_precision(painted.device):
+    """Two scalars: what a painter loses by a judge, which learns nothing by it, and what the judge loses by what it
+    sees of painted and of true pictures: features and the pictures, or latents. How often it tells them goes on by
+    this."""
+    with half_precision(source.device):
         with held(judge):
-            fooled, matched = judge(ours, painted, source, look)
-        known, goal = judge(theirs, true, source, look)
-        seen, _ = judge([each.detach() for each in ours], painted.detach(), source, look)
+            fooled, matched = judge(*painted, source, look)
+        known, goal = judge(*true, source, look)
+        seen, _ = judge(*(_detached(each) for each in painted), source, look)
     judging = judging_loss(known, seen)
     judge.told.lerp_(share_told(known, seen), 1 - MEMORY)
     return fooling_loss(fooled) + MATCHING * matching_loss(matched, goal), judging
 
 
-def save_judge(judge: Judge, folder: Path) -> None:
+def _detached(seen: Seen) -> Seen:
+    return seen.detach() if isinstance(seen, Tensor) else [each.detach() for each in seen]
+
+
+def save_judge(judge: AnyJudge, folder: Path) -> None:
     """Keep beside a stage's model what its judge knows."""
-    save_file(judge.state_dict(), folder / JUDGE_FILE)
+    save_file(judge.state_dict(), folder / judge.file)
 
 
-def go_on(judge: Judge, folder: Path) -> None:
+def go_on(judge: AnyJudge, folder: Path) -> None:
     """Let a judge know what the one of an earlier stage knew, if that stage had one."""
-    if (folder / JUDGE_FILE).exists():
-        judge.load_state_dict(load_file(folder / JUDGE_FILE))
+    if (folder / judge.file).exists():
+        judge.load_state_dict(load_file(folder / judge.file))
 
 
 @contextmanager

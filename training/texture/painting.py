@@ -34,7 +34,7 @@ from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import share_of_style
 from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
-from training.texture.judges import Judge, balanced_gradient, go_on, heard, save_judge, verdict
+from training.texture.judges import AnyJudge, Judge, LatentJudge, balanced_gradient, go_on, heard, save_judge, verdict
 from training.texture.pictures import Pictures
 from training.texture.samples import Sample, read_scenes, sample_of, window_of
 from training.texture.sheets import held_out, looks_sheet
@@ -49,13 +49,14 @@ whatever is not quite known."""
 
 @dataclass(frozen=True)
 class PaintingPlan:
-    """How a stage of looks trains: samples a step, how many are judged as pictures (0: in latents alone), and the share
-    that are later steps."""
+    """How a stage of looks trains: samples a step, how many are judged as pictures, the share that are later steps, and
+    whether a judge sees the latents of all of them."""
 
     name: str
     batch: int
     judged: int
     later: float = 0.15
+    latents_judged: bool = False
 
 
 class Painting:
@@ -93,15 +94,21 @@ class Painting:
         self.groups = body_groups(self.parts, WORDS_RATE / 2 if plan.judged else WORDS_RATE)
         self.modules: dict[str, nn.Module] = {"unet": self.parts.unet, "text_encoder": self.parts.text_encoder}
         self.directions = _directions(self.parts.unet.add_embedding.proj.out_features, len(LOOKS)).to(device)
+        self.judges: list[AnyJudge] = []
+        if plan.latents_judged:
+            self.latent_judge = LatentJudge(len(LOOKS))
+            self._add("latent_judge", self.latent_judge, start, times=1.5)
         if plan.judged:
-            self._add_judges(features, start)
+            self.features: Features = load_features(features, self.device)
+            self.judge = Judge(self.features.widths[1:], len(LOOKS))
+            self._add("judge", self.judge, start, times=5.0)
 
-    def _add_judges(self, features: Path, start: Path) -> None:
-        self.features: Features = load_features(features, self.device)
-        self.judge = Judge(self.features.widths[1:], len(LOOKS)).to(self.device)
-        go_on(self.judge, start)
-        self.groups.append({"params": list(self.judge.parameters()), "times": 5.0, "judge": True, "weight_decay": 0.0})
-        self.modules["judge"] = self.judge
+    def _add(self, name: str, judge: AnyJudge, start: Path, times: float) -> None:
+        judge.to(self.device)
+        go_on(judge, start)
+        self.groups.append({"params": list(judge.parameters()), "times": times, "judge": True, "weight_decay": 0.0})
+        self.modules[name] = judge
+        self.judges.append(judge)
 
     def open(self) -> AbstractContextManager[object]:
         """The UNet takes calls with a memory, here one of nothing."""
@@ -121,8 +128,8 @@ class Painting:
 
     def export(self) -> None:
         export(self.parts, self.out)
-        if self.plan.judged:
-            save_judge(self.judge, self.out)
+        for judge in self.judges:
+            save_judge(judge, self.out)
 
     def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """In latents for all samples, as pictures for the first few."""
@@ -134,11 +141,24 @@ class Painting:
             predicted = self._predicted(sample, prompt)
         blended = share_of_style(sample.draw.strength)[:, None, None, None]
         wanted = torch.lerp(sample.sketches, sample.targets, blended)
-        plain = PLAIN_WHERE_JUDGED if self.plan.judged else PLAIN
-        rows = latent_losses(predicted, wanted, scenes.colours, plain)
-        notes.add(latents=float(rows.detach().mean()), naming=float(naming.detach()))
-        pictures = self._as_pictures(rng, scenes.pictures, sample, predicted, wanted, notes) if self.plan.judged else 0
-        return rows.mean() + NAMING * naming + pictures
+        loss = NAMING * naming + self._in_latents(scenes.colours, sample, predicted, wanted, notes)
+        notes.add(naming=float(naming.detach()))
+        if self.plan.judged:
+            loss = loss + self._as_pictures(rng, scenes.pictures, sample, predicted, wanted, notes)
+        return loss
+
+    def _in_latents(self, colours: Tensor, sample: Sample, predicted: Tensor, wanted: Tensor, notes: Notes) -> Tensor:
+        """All latents, measured and judged."""
+        plain = PLAIN_WHERE_JUDGED if self.judges else PLAIN
+        shown = predicted.detach().requires_grad_()
+        painted = latent_losses(shown if self.plan.latents_judged else predicted, wanted, colours, plain).mean()
+        notes.add(latents=float(painted.detach()))
+        if not self.plan.latents_judged:
+            return painted
+        judged, judging = verdict(self.latent_judge, (shown,), (wanted,), sample.sketches, sample.looks)
+        notes.add(judging_latents=float(judging.detach()), told_latents=float(self.latent_judge.told))
+        gradient = balanced_gradient(shown, painted, judged, heard(self.latent_judge))
+        return (predicted * gradient).sum() + judging
 
     def _predicted(self, sample: Sample, prompt: Tensor) -> Tensor:
         draw = sample.draw
@@ -190,7 +210,7 @@ class Painting:
         with torch.no_grad():
             theirs = self.features(best)
         content, texture = feature_losses(ours, theirs)
-        judged, judging = verdict(self.judge, ours, theirs, shown, best, source, sample.looks[:count])
+        judged, judging = verdict(self.judge, (ours, shown), (theirs, best), source, sample.looks[:count])
         sharpness = edge_strength(shown.detach()) / (edge_strength(wanted) + 1e-6)
         notes.add(
             plain=float((shown.detach() - wanted).abs().mean()) * 127.5,

@@ -12,6 +12,7 @@ import torch
 
 from tests.support.icons import simple_icons
 from training.looks.looks import DEFAULT_LOOK
+from training.meaning import shards
 from training.meaning.latents import cell_colours, colour_map, read_latents, write_latents
 from training.meaning.outlines import (
     Outline,
@@ -19,6 +20,7 @@ from training.meaning.outlines import (
     by_the_hands_colours,
     colour_score,
     held_out_outlines,
+    ink_left,
     share_of_parts,
     taught_outlines,
 )
@@ -38,7 +40,8 @@ from training.model.muon import body_groups
 from training.model.painter import Parts
 from training.model.team import Team
 from training.model.tokenizer import train_tokenizer
-from training.things.icons import write_icons
+from training.things.icons import Icons, write_icons
+from training.things.scene import FIRST_DRAWINGS, SCENES, Manner, Placed, Scene
 
 SIDE = 32
 
@@ -93,6 +96,34 @@ def test_a_scene_in_looks_keeps_which_rendering_is_which(folders: Folders, start
     assert any(not each.things for each in latents.facts)
 
 
+def test_a_close_up_is_cut_out_where_a_thing_is_with_the_noise_of_its_place(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def of_its_places(
+        rng: np.random.Generator, noise: np.ndarray, _: Icons, side: int, __: frozenset[str], manner: Manner
+    ) -> Scene:
+        drawn.append((noise, manner))
+        places = np.zeros((side, side, 3), np.uint8)
+        places[..., :2] = np.stack(np.meshgrid(range(side), range(side), indexing="ij"), -1)
+        house = Placed("house", 0, x=150.0, y=150.0, size=64.0)
+        return Scene(places, places, (house,), "meadow", "day", "grass", "line", bare=True)
+
+    monkeypatch.setattr(shards, "draw_scene", of_its_places)
+    write_shard(folders.icons, tmp_path / "0000", 3, SetPlan(64, 1, 12, kind="close"))
+    renderings, noises = (np.load(tmp_path / f"0000.{what}.npy") for what in ("renderings", "noises"))
+    corners = set()
+    for rendering, noise, (wide, _) in zip(renderings, noises, drawn, strict=True):
+        y, x, _ = (int(each) for each in rendering[0, 0])
+        assert rendering.shape == (64, 64, 3) and wide.shape == (16, 16, 16)
+        assert y % 32 == x % 32 == 0 and max(y, x) < 91 and min(y, x) + 64 > 59  # the house goes from 59 to 91
+        np.testing.assert_array_equal(noise, wide[:, y // 8 : y // 8 + 8, x // 8 : x // 8 + 8].astype(np.float16))
+        corners.add((y, x))
+    assert len(corners) > 1
+    assert {id(manner) for _, manner in drawn} == {id(SCENES), id(FIRST_DRAWINGS)}
+
+
 def test_without_latents_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no latents in .*; needed: encoded shards"):
         read_latents(tmp_path, tmp_path)
@@ -136,6 +167,16 @@ def test_parts_are_known_by_who_paints_them_and_not_by_the_colour_of_the_whole()
     assert share_of_parts(taught, [house]) == 1 and share_of_parts(taught, [plain]) == 0
     assert share_of_parts(taught, [other]) == pytest.approx(0.75, abs=0.01)
     assert share_of_parts(taught, [house[::-1]]) < 0
+
+
+def test_lines_are_left_as_far_as_they_are_darker_than_what_is_beside_them() -> None:
+    drawn, flat = np.full((64, 64, 3), 255, np.uint8), np.full((64, 64, 3), 180, np.uint8)
+    drawn[30:32, 8:56] = 15
+    taught = [Taught("house", drawn, flat, np.ones((64, 64), bool))]
+    filled, faint = (np.where(drawn < 100, ink, flat).astype(np.uint8) for ink in (0, 120))
+    assert ink_left(taught, [flat]) == 0 and ink_left(taught, [flat // 2]) == 0
+    assert 0.7 < ink_left(taught, [filled]) < 0.8  # 180 of 240: as dark as the ink, on what is darker than paper
+    assert ink_left(taught, [faint]) == pytest.approx(60 / 240)
 
 
 def test_what_is_taught_is_drawn_anew_in_its_own_colours() -> None:

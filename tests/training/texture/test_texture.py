@@ -20,6 +20,7 @@ from training.model.model import new_codec
 from training.texture.features import feature_losses, load_features, write_features
 from training.texture.judges import (
     Judge,
+    LatentJudge,
     balanced_gradient,
     fooling_loss,
     go_on,
@@ -95,7 +96,7 @@ def test_a_verdict_teaches_the_painter_by_one_loss_and_the_judge_by_the_other() 
     picture, true = torch.rand(2, 2, 3, 16, 16)
     ours, theirs = ([torch.rand(2, width, 8, 8) for width in (4, 6, 8)] for _ in range(2))
     picture.requires_grad_()
-    painters, judges = verdict(judge, ours, theirs, picture, true, true, look)
+    painters, judges = verdict(judge, (ours, picture), (theirs, true), true, look)
     painters.backward(retain_graph=True)
     assert picture.grad.abs().sum() > 0 and all(each.grad is None for each in judge.parameters())
     picture.grad = None
@@ -138,7 +139,7 @@ def test_a_judge_sees_faint_texture_that_is_finer_than_the_picture() -> None:
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
     for _ in range(40):
         optimizer.zero_grad()
-        verdict(judge, features, features, flat.clone().requires_grad_(), faint, flat, look)[1].backward()
+        verdict(judge, (features, flat.clone().requires_grad_()), (features, faint), flat, look)[1].backward()
         optimizer.step()
     seen, shown = (judge(features, each, flat, look)[0][-1] for each in (faint, flat))
     assert seen.mean() > shown.mean() + 1
@@ -154,7 +155,7 @@ def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_what_it_knows
     for _ in range(12):
         painted = pictures[1].clone().requires_grad_()
         optimizer.zero_grad()
-        verdict(judge, features[1], features[0], painted, pictures[0], pictures[0], look)[1].backward()
+        verdict(judge, (features[1], painted), (features[0], pictures[0]), pictures[0], look)[1].backward()
         optimizer.step()
     assert 0 < heard(judge) < 1
     again = Judge([6, 8], looks=2, base=4)
@@ -163,6 +164,25 @@ def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_what_it_knows
     save_judge(judge, tmp_path)
     go_on(again, tmp_path)
     assert heard(again) == heard(judge)
+
+
+def test_a_judge_of_latents_learns_to_tell_and_pulls_a_painter_to_what_is_true() -> None:
+    torch.manual_seed(0)
+    judge, look = LatentJudge(looks=2, channels=3, base=4), torch.tensor([0, 1])
+    source, true = torch.zeros(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    painted = (0.3 * torch.randn(2, 3, 8, 8)).requires_grad_()
+    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        painters, judges = verdict(judge, (painted,), (true,), source, look)
+        judges.backward()
+        optimizer.step()
+    assert heard(judge) > 0.3
+    scores, _ = judge(true, source, look)
+    assert [each.shape[-1] for each in scores] == [8, 4, 2]
+    (pull,) = torch.autograd.grad(painters, painted)
+    before, after = ((painted.detach() - step * pull - true).square().mean() for step in (0, 1e-2))
+    assert after < before
 
 
 def test_weak_strokes_and_a_weave_where_nothing_is_differ_in_contrast_and_a_shade_does_not() -> None:
@@ -240,7 +260,7 @@ def test_smaller_pictures_give_as_many_more_samples_as_they_cost_less(icons: Pat
 
 
 def test_frames_of_a_moving_scene_overlap_where_the_shift_says(icons: Path, tmp_path: Path) -> None:
-    write_shard(icons, tmp_path / "0000", 5, SetPlan(64, 1, 6, looks=1, moving=True))
+    write_shard(icons, tmp_path / "0000", 5, SetPlan(64, 1, 6, looks=1, kind="moving"))
     sketches = np.load(tmp_path / "0000.sketches.npy").astype(int)
     entries = json.loads((tmp_path / "0000.json").read_text())
     assert any(entry["shift"] != [0, 0] for entry in entries)
