@@ -141,10 +141,11 @@ def test_a_gpu_trains_in_one_process_and_a_cpu_in_two_at_most() -> None:
     assert sum(minutes) <= 20
 
 
-def test_first_drawings_take_two_turns_and_one_where_pictures_are_judged() -> None:
+def test_first_drawings_take_two_turns_and_one_where_pictures_are_judged_and_close_ups_one() -> None:
     run = Run(PLANS["tiny"], Path("work"), Path("start"), False, "cpu", 0, 1)
-    stage = Stage("parts", Pace(1, 2, 1e-3), 64, beside=32, first=48)
-    first, small, large = (Path("work") / name for name in ("first_48px", "looks_32px", "looks_64px"))
-    assert run.turns(stage) == [first, first, small, large]
-    assert run.turns(replace(stage, judged=1)) == [first, small, large]
-    assert run.turns(replace(stage, first=0)) == [small, large]
+    stage = Stage("parts", Pace(1, 2, 1e-3), 64, beside=32, first=48, close=40)
+    names = "first_48px", "close_40px", "scenes_32px", "scenes_64px"
+    first, close, small, large = (Path("work") / name for name in names)
+    assert run.turns(stage) == [first, first, close, small, large]
+    assert run.turns(replace(stage, judged=1)) == [first, close, small, large]
+    assert run.turns(replace(stage, first=0, close=0)) == [small, large]

@@ -9,6 +9,7 @@ too slowly, and `balanced_gradient` holds a painter's gradient whatever the judg
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,9 +175,14 @@ def _detached(seen: Seen) -> Seen:
     return seen.detach() if isinstance(seen, Tensor) else [each.detach() for each in seen]
 
 
-def save_judge(judge: AnyJudge, folder: Path) -> None:
-    """Keep beside a stage's model what its judge knows."""
-    save_file(judge.state_dict(), folder / judge.file)
+def save_judges(judges: Sequence[AnyJudge], start: Path, folder: Path) -> None:
+    """Keep beside a stage's model what its judges know, and what is known beside the model that it began with by those
+    that had no say in it."""
+    for each in (Judge, LatentJudge):
+        if (start / each.file).exists():
+            shutil.copy2(start / each.file, folder)
+    for judge in judges:
+        save_file(judge.state_dict(), folder / judge.file)
 
 
 def go_on(judge: AnyJudge, folder: Path) -> None:

@@ -34,7 +34,7 @@ from training.model.painter import Painter, Parts, training_kernel
 from training.model.targets import share_of_style
 from training.model.tensors import as_tensor, fast_precision, half_precision
 from training.texture.features import Features, feature_losses, load_features
-from training.texture.judges import AnyJudge, Judge, LatentJudge, balanced_gradient, go_on, heard, save_judge, verdict
+from training.texture.judges import AnyJudge, Judge, LatentJudge, balanced_gradient, go_on, heard, save_judges, verdict
 from training.texture.pictures import Pictures
 from training.texture.samples import Sample, read_scenes, sample_of, window_of
 from training.texture.sheets import held_out, looks_sheet
@@ -72,7 +72,7 @@ class Painting:
         out: Path,
         device: torch.device,
     ) -> None:
-        self.plan, self.name, self.out, self.device = plan, plan.name, out, device
+        self.plan, self.name, self.start, self.out, self.device = plan, plan.name, start, out, device
         self.settings = FrameSettings()
         self.icons = load_icons(icons)
         self.parts = known_parts(start, list(self.icons.rows))
@@ -128,8 +128,7 @@ class Painting:
 
     def export(self) -> None:
         export(self.parts, self.out)
-        for judge in self.judges:
-            save_judge(judge, self.out)
+        save_judges(self.judges, self.start, self.out)
 
     def loss(self, rng: np.random.Generator, notes: Notes) -> Tensor:
         """In latents for all samples, as pictures for the first few."""

@@ -28,7 +28,7 @@ from training.texture.judges import (
     held,
     judging_loss,
     matching_loss,
-    save_judge,
+    save_judges,
     verdict,
 )
 from training.texture.loop import Pace
@@ -161,9 +161,11 @@ def test_a_judge_is_not_listened_to_before_it_has_learnt_and_keeps_what_it_knows
     again = Judge([6, 8], looks=2, base=4)
     go_on(again, tmp_path)
     assert heard(again) == 0  # the stage before had no judge
-    save_judge(judge, tmp_path)
-    go_on(again, tmp_path)
-    assert heard(again) == heard(judge)
+    (tmp_path / "next").mkdir()
+    save_judges([judge], tmp_path, tmp_path)
+    save_judges([LatentJudge(looks=2)], tmp_path, tmp_path / "next")
+    go_on(again, tmp_path / "next")  # of a stage that it had no say in
+    assert heard(again) == heard(judge) and (tmp_path / "next" / LatentJudge.file).exists()
 
 
 def test_a_judge_of_latents_learns_to_tell_and_pulls_a_painter_to_what_is_true() -> None:
