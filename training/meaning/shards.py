@@ -11,6 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from pipeline.frames.paper import over_paper
 from pipeline.models.conditioning import PHASE_PERIOD
 from training.looks.looks import DEFAULT_LOOK, GRADES, LOOKS, looked
 from training.model.progress import Progress
@@ -34,6 +35,9 @@ CLOSE = 2
 """How many times as wide a picture is that a close-up is cut out of: a picture at rest is painted as large."""
 SHARE_OF_FIRST = 0.5
 """Of close-ups, those that are of first drawings."""
+AT_REST, SOFTEST = 0.75, 4.0
+"""Of close-ups, those whose paper shows what the live picture shows there, and the deviation, at most, of its blur in
+px."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,12 @@ class SetPlan:
     scenes: int = SCENES_OF_A_SHARD
     looks: int = 0
     kind: Kind = "scenes"
+
+    def __post_init__(self) -> None:
+        if self.kind == "close" and self.looks != 1:
+            raise ValueError(
+                f"close-ups came in {self.looks} looks; needed: one, which what lies under their sketches has."
+            )
 
     @property
     def canvas(self) -> int:
@@ -73,7 +83,10 @@ def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> Non
         noise = wide[:, y : y + plan.side // 8, x : x + plan.side // 8]
         frames = [_seen(scene.rendering, place, plan.side) for place in places]
         drawn = [in_looks(each, noise, chosen) if plan.looks else [each] for each in frames]
-        sketches.extend(as_sent(rng, _seen(scene.sketch, place, plan.side)) for place in places)
+        seen = [_seen(scene.sketch, place, plan.side) for place in places]
+        if plan.kind == "close" and rng.random() < AT_REST:
+            seen = [over_live(rng, each, painted) for each, (painted, *_) in zip(seen, drawn, strict=True)]
+        sketches.extend(as_sent(rng, each) for each in seen)
         renderings.extend(each for several in zip(*drawn, strict=True) for each in several)
         noises.append(noise)
         shift = {"shift": [int(b - a) for a, b in zip(*places, strict=True)]} if plan.kind == "moving" else {}
@@ -133,6 +146,14 @@ def _two_places(rng: np.random.Generator, plan: SetPlan) -> list[tuple[int, int]
     return [(int(y), int(x)) for y, x in (first, second)]
 
 
+def over_live(rng: np.random.Generator, sketch: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """A sketch over what the live picture has made of it, both uint8 `[S, S, 3]`, as a picture at rest begins: soft,
+    since it was painted half as large."""
+    soft = cv2.GaussianBlur(painted, (0, 0), rng.uniform(1, SOFTEST))
+    shade = rng.normal(1, 0.03, 3) + rng.normal(0, 0.03)
+    return over_paper(sketch, np.clip(np.rint(soft * shade), 0, 255).astype(np.uint8))
+
+
 def _seen(picture: np.ndarray, place: tuple[int, int], side: int) -> np.ndarray:
     y, x = place
     return np.ascontiguousarray(picture[y : y + side, x : x + side])
@@ -140,9 +161,12 @@ def _seen(picture: np.ndarray, place: tuple[int, int], side: int) -> np.ndarray:
 
 def _chosen_looks(rng: np.random.Generator, scene: Scene, count: int) -> list[tuple[str, str]]:
     """`count` different looks with a grade each, most often none: a scene at night stays so. The default one is always
-    among them: it shows a thing in its colours, and is what most visitors see."""
+    among them, or half of the time where there is only one: it shows a thing in its colours, and is what most visitors
+    see."""
     others = [name for name in LOOKS if name != DEFAULT_LOOK]
     names = [DEFAULT_LOOK, *(str(each) for each in rng.choice(others, max(0, count - 1), replace=False))][:count]
+    if count == 1 and rng.random() < 0.5:
+        names = [str(rng.choice(others))]
     grades = [name for name in GRADES if name]
     mayhave = scene.light == "day" and scene.place not in ("under water", "space") and not scene.ground
     return [

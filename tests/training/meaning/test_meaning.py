@@ -24,7 +24,7 @@ from training.meaning.outlines import (
     share_of_parts,
     taught_outlines,
 )
-from training.meaning.shards import SetPlan, looks_of, write_shard
+from training.meaning.shards import SetPlan, looks_of, over_live, write_shard
 from training.meaning.stage import (
     Folders,
     MeaningPlan,
@@ -111,7 +111,10 @@ def test_a_close_up_is_cut_out_where_a_thing_is_with_the_noise_of_its_place(
         return Scene(places, places, (house,), "meadow", "day", "grass", "line", bare=True)
 
     monkeypatch.setattr(shards, "draw_scene", of_its_places)
-    write_shard(folders.icons, tmp_path / "0000", 3, SetPlan(64, 1, 12, kind="close"))
+    monkeypatch.setattr(shards, "in_looks", lambda rendering, *_: [rendering])
+    monkeypatch.setattr(shards, "CRUDE", 0.0)
+    monkeypatch.setattr(shards, "PHOTOS", 0.0)
+    write_shard(folders.icons, tmp_path / "0000", 3, SetPlan(64, 1, 12, looks=1, kind="close"))
     renderings, noises = (np.load(tmp_path / f"0000.{what}.npy") for what in ("renderings", "noises"))
     corners = set()
     for rendering, noise, (wide, _) in zip(renderings, noises, drawn, strict=True):
@@ -122,6 +125,21 @@ def test_a_close_up_is_cut_out_where_a_thing_is_with_the_noise_of_its_place(
         corners.add((y, x))
     assert len(corners) > 1
     assert {id(manner) for _, manner in drawn} == {id(SCENES), id(FIRST_DRAWINGS)}
+
+
+def test_a_sketch_of_a_picture_at_rest_keeps_its_ink_over_what_is_soft() -> None:
+    sketch, painted = np.full((64, 64, 3), 255, np.uint8), np.full((64, 64, 3), 40, np.uint8)
+    sketch[30:34] = 0
+    painted[:, 32:] = 220
+    seen = over_live(np.random.default_rng(0), sketch, painted)
+    assert seen[31:33].max() < 20
+    steps = np.abs(np.diff(seen[8, :, 0].astype(int)))
+    assert 150 < steps.sum() < 210 and steps.max() < 90  # an edge of 180, over some pixels
+
+
+def test_close_ups_are_in_one_look() -> None:
+    with pytest.raises(ValueError, match="close-ups came in 2 looks; needed: one"):
+        SetPlan(64, 1, looks=2, kind="close")
 
 
 def test_without_latents_it_says_what_to_run(tmp_path: Path) -> None:
