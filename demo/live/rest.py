@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demo.live import wire
-from pipeline.settings import FINER_STEPS, FINER_TIMES, FrameSettings
+from pipeline.settings import FINER_TIMES, FrameSettings
 
 if TYPE_CHECKING:
     from pipeline import Translation
@@ -19,18 +19,20 @@ REST_S = 0.7
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A frame that was answered: what came, its picture `[H, W, 3]`, what was made of it, under which settings."""
+    """A frame that was answered: what came, its picture `[H, W, 3]`, what was made of it, under which settings, and in
+    how many steps it is painted once more."""
 
     frame: wire.Frame
     picture: np.ndarray
     translation: Translation
     settings: FrameSettings
     revision: int
+    finer_steps: int
 
     @property
     def finer_seconds(self) -> float:
         """How long a finer picture of it may well take: as its own did, for so many more steps and pixels."""
-        return self.translation.seconds * FINER_STEPS / self.settings.steps * FINER_TIMES**2
+        return self.translation.seconds * self.finer_steps / self.settings.steps * FINER_TIMES**2
 
     def wants_finer(self, within_s: float) -> bool:
         """Whether it should come once more, finer, where that may take `within_s` seconds."""

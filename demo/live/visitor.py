@@ -231,7 +231,7 @@ class Visitor:
         jpeg = await self._apart(lambda: wire.encode_picture(translation.picture))
         if self._output is not None:
             self._output.show(number, jpeg)
-        shown = Shown(frame, picture, translation, settings, revision)
+        shown = Shown(frame, picture, translation, settings, revision, self.session.finer_steps)
         if number == self._submitted:
             self._shown = shown
         return shown.packed(jpeg, wire.KIND_BLURRED if translation.flagged else wire.KIND_PICTURE)

@@ -214,6 +214,11 @@ class Engine:
         return self.memory.name
 
     @property
+    def finer_steps(self) -> int:
+        """In how many steps the model paints a picture at rest once more."""
+        return self.model.entry.finer_steps
+
+    @property
     def has_map(self) -> bool:
         """Whether the memory can say how well it knows each place of a frame."""
         return isinstance(self.memory, MappedMemory)

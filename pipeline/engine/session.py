@@ -22,7 +22,7 @@ from pipeline.frames.codec import Frame, Picture, as_frame, fitted
 from pipeline.frames.paper import over_paper
 from pipeline.guides.adapter import LikePicture, PictureAdapter
 from pipeline.memory import Memory
-from pipeline.settings import FINER_STEPS, FINER_TIMES, FrameSettings
+from pipeline.settings import FINER_TIMES, FrameSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,9 @@ class Server(Protocol):
 
     @property
     def has_map(self) -> bool: ...
+
+    @property
+    def finer_steps(self) -> int: ...
 
     @property
     def sizes(self) -> Sizes: ...
@@ -163,19 +166,24 @@ class Session:
         """The picture that the next ones are to be like, if there is one."""
         return self._like
 
+    @property
+    def finer_steps(self) -> int:
+        """In how many steps a picture at rest is painted once more."""
+        return self._engine.finer_steps
+
     def submit_finer(
         self, picture: Picture, shown: Frame, settings: FrameSettings | None = None
     ) -> Future[Frame | None]:
-        """Paint a picture at rest once more, at twice the width and height and in four steps, in the tones of `shown`,
-        which is what the session has made of it and stands in for what is white paper. It is painted while nothing else
-        waits, with no memory, and leaves none.
+        """Paint a picture at rest once more, at twice the width and height and in `finer_steps`, in the tones of
+        `shown`, which is what the session has made of it and stands in for what is white paper. It is painted while
+        nothing else waits, with no memory, and leaves none.
 
         The future is cancelled by the session's next picture. Its result is `None` as soon as anybody's picture waits,
         or where the others leave no room for it. Raises `SessionClosedError`; any other error comes with the future:
         `PictureError`, `PromptError`, `FrameError` or `SettingsError`.
         """
         height, width = shown.shape[:2]
-        settings = (settings or FrameSettings()).changed(steps=FINER_STEPS)
+        settings = (settings or FrameSettings()).changed(steps=self.finer_steps)
         return self._rest(picture, settings, (FINER_TIMES * width, FINER_TIMES * height), shown)
 
     def submit_still(self, picture: Picture, settings: FrameSettings | None = None) -> Future[Frame | None]:

@@ -91,7 +91,8 @@ class ModelEntry:
     means none. `prediction_type` goes before that of the scheduler's config, and so does `zero_terminal_snr`: whether
     the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides` says whether guidance above 1
     and negative prompts act well, and `defaults` what a fresh page begins with. `subjects` are things that a small
-    model was taught by name, for a page to offer; none are named for models that know most words.
+    model was taught by name, for a page to offer; none are named for models that know most words. `finer_steps` is in
+    how many steps a picture at rest is painted once more.
     """
 
     name: str
@@ -111,6 +112,7 @@ class ModelEntry:
     licence: str = ""
     memory_gib: float = 0.0
     subjects: tuple[str, ...] = ()
+    finer_steps: int = 4
 
     @property
     def repositories(self) -> tuple[str, ...]:
@@ -281,7 +283,8 @@ def described(entry: ModelEntry, file: Path) -> ModelEntry:
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{file} came in a form that cannot be used ({error}); needed: JSON with native_size, latent_conditioning, "
-            "memory_layout, distillation, prediction_type, lora, tiny_vae and subjects, each optional. Correct it."
+            "memory_layout, distillation, prediction_type, lora, tiny_vae, subjects and finer_steps, each optional. "
+            "Correct it."
         ) from error
 
 
@@ -296,6 +299,7 @@ def _changes(described: dict[str, Any]) -> dict[str, Any]:
         "lora": str,
         "tiny_vae": str,
         "subjects": _names,
+        "finer_steps": _steps,
     }
     unknown = set(described) - set(readers)
     if unknown:
@@ -309,6 +313,12 @@ def _distillation(name: str) -> str:
     if name not in get_args(Distillation):
         raise ValueError(f"distillation came as {name!r}; needed: one of {', '.join(get_args(Distillation))}")
     return name
+
+
+def _steps(steps: int) -> int:
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise ValueError(f"finer_steps came as {steps!r}; needed: a whole number from 1 on")
+    return steps
 
 
 def _names(names: list[str]) -> tuple[str, ...]:

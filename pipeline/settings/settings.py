@@ -20,8 +20,8 @@ Pipelined = Literal["off", "on"]
 PIPELINED: tuple[Pipelined, ...] = ("off", "on")
 Finer = Literal["on", "off"]
 FINER: tuple[Finer, ...] = ("on", "off")
-FINER_TIMES, FINER_STEPS = 2, 4
-"""A finer picture is so many times as wide and as high as the one that it takes the place of, and has so many steps."""
+FINER_TIMES = 2
+"""A finer picture is so many times as wide and as high as the one that it takes the place of."""
 GuidanceKind = Literal["full", "onetime", "self", "none"]
 GUIDANCE_KINDS: tuple[GuidanceKind, ...] = ("full", "onetime", "self", "none")
 MemoryName = Literal["own", "feature-bank", "causal", "recurrent", "none"]

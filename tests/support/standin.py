@@ -37,6 +37,7 @@ class StandInSession:
     seed: int = 7
     memory_name: str = "none"
     has_map: bool = True
+    finer_steps: int = 4
     maps: list[bool] = field(default_factory=list)
     finer: list[FrameSettings] = field(default_factory=list)
     stills: list[FrameSettings] = field(default_factory=list)

@@ -18,6 +18,8 @@ from training.model.model import LATENT_CONDITIONING, MEMORY_LAYOUT, NATIVE_SIZE
 from training.model.painter import Parts
 
 SHARD_SIZE = "15MB"
+FINER_STEPS = 1
+"""More make a picture at rest no other."""
 
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -51,6 +53,7 @@ def export(parts: Parts, folder: Path) -> None:
         "native_size": NATIVE_SIZE,
         "latent_conditioning": LATENT_CONDITIONING,
         "memory_layout": asdict(MEMORY_LAYOUT),
+        "finer_steps": FINER_STEPS,
     }
     (folder / ENTRY_FILE).write_text(json.dumps(entry, indent=2) + "\n")
 

@@ -135,9 +135,10 @@ def test_who_watches_sees_it_too(client: Any, socket: WebSocketTestSession) -> N
     assert wire.decode_picture(finer.content).shape == (32, 32, 3)
 
 
-def shown(seconds: float, flagged: bool = False, **settings: Any) -> Shown:
+def shown(seconds: float, flagged: bool = False, finer_steps: int = 4, **settings: Any) -> Shown:
     translation: Any = SimpleNamespace(seconds=seconds, flagged=flagged)
-    return Shown(wire.Frame(1, 0.0, b""), np.zeros((8, 8, 3), np.uint8), translation, FrameSettings(**settings), 0)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    return Shown(wire.Frame(1, 0.0, b""), picture, translation, FrameSettings(**settings), 0, finer_steps)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,8 @@ def shown(seconds: float, flagged: bool = False, **settings: Any) -> Shown:
         (shown(0.12), True),
         (shown(0.13), False),
         (shown(0.45, steps=4), True),
+        (shown(0.45, finer_steps=1), True),
+        (shown(0.55, finer_steps=1), False),
         (shown(0.01, flagged=True), False),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -26,7 +27,6 @@ from pipeline.frames.codec import Frame, fitted
 from pipeline.memory import create_memory
 from pipeline.models.unet_call import UnetInputs
 from pipeline.prompts.encoder import PromptEncoder
-from pipeline.settings import FINER_STEPS
 from tests.conftest import TINY_SIZE
 
 LIVELY = FrameSettings(prompt="(neon)1.4 cat", fusion_threshold=0.0, bank_interval=1, bank_frames=1.0)
@@ -84,20 +84,22 @@ def test_it_leaves_nothing_to_the_stream(engine: Engine, frames: list[Frame]) ->
         assert disturbed.state is before and disturbed.frames == other.frames
 
 
-def test_it_is_painted_in_four_steps_and_no_call_of_it_counts_as_a_tick(
-    engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+def test_it_is_painted_in_as_many_steps_as_the_model_wants_and_no_call_of_it_counts_as_a_tick(
+    tiny_model: Model, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks: list[Any] = []
-    session = engine.open()
-    picture = shown(session, frames[0])
-    engine.watch(ticks.append)
-    calls: list[int] = []
-    forward = engine.model.unet.forward
-    monkeypatch.setattr(
-        engine.model.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs)
-    )
-    session.submit_finer(frames[0], picture, LIVELY.changed(steps=1, pipelined="on")).result(WAIT_S)
-    assert (len(calls), ticks) == (FINER_STEPS, [])
+    assert tiny_model.entry.finer_steps == 4
+    with Engine(replace(tiny_model, entry=replace(tiny_model.entry, finer_steps=3))) as engine:
+        ticks: list[Any] = []
+        session = engine.open()
+        picture = shown(session, frames[0])
+        engine.watch(ticks.append)
+        calls: list[int] = []
+        forward = engine.model.unet.forward
+        monkeypatch.setattr(
+            engine.model.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs)
+        )
+        session.submit_finer(frames[0], picture, LIVELY.changed(steps=1, pipelined="on")).result(WAIT_S)
+        assert (len(calls), ticks, session.finer_steps) == (3, [], 3)
 
 
 def test_a_live_picture_of_anybody_goes_before_it(
@@ -143,12 +145,12 @@ def test_calls_without_layers_are_given_up_between_each_other(tiny_model: Model,
         return torch.zeros(1, 16, *inputs.samples.shape[2:])
 
     frame = fitted(frames[0], (TINY_SIZE, TINY_SIZE), "crop")
-    resting = Resting(cast(Session, None), Asked(frame, alone(LIVELY.changed(steps=FINER_STEPS)), 7), frame, Future())
+    resting = Resting(cast(Session, None), Asked(frame, alone(LIVELY.changed(steps=4)), 7), frame, Future())
     waiting = finer_translator(translator, counted, translator.codec)
     assert rested_picture(waiting, resting, lambda: len(calls) == 2) is None
     assert len(calls) == 2
     assert rested_picture(waiting, resting, lambda: False) is not None
-    assert len(calls) == 2 + FINER_STEPS
+    assert len(calls) == 2 + 4
 
 
 def test_a_layer_stops_where_somebody_waits_and_only_there() -> None:
