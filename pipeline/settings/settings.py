@@ -228,7 +228,7 @@ class FrameSettings:
         "on",
         FINER,
         "Finer at rest",
-        "On: when nothing moves, the picture comes once more, twice as large and in four steps, where that is quick "
+        "On: when nothing moves, the picture comes once more, twice as large and finer, where that is quick "
         "enough. Off: it stays as it is.",
     )
     seed: int | None = number_field(
