@@ -33,6 +33,7 @@ TOP = {
 WORDS = {
     "house": ["a red house", "a blue house", "a yellow house", "a house at night", "a house in the snow"],
     "cat": ["an orange cat", "a black cat", "a purple cat", "a cat at sunset", "a cat in the snow"],
+    "flower": ["a red flower", "a yellow flower", "a blue flower", "a pink flower at night", "a flower in autumn"],
     "car": ["a car", "a blue car", "a green car", "a yellow car at night", "a car in the desert"],
 }
 """Of bare outlines, all as a toy."""
