@@ -72,7 +72,7 @@ def beside(frame: Replayed, prompt: str) -> Image.Image:
 def shots(engine: Engine, recording: Recording, side: int = SIDE) -> list[Shot]:
     """The film of a recording: at the left what is drawn, at the right what it is painted as, `side` pixels each. It
     begins with the finished drawing, which stands where nothing moves."""
-    frames = list(replayed(engine, recording, {"steps": 2}, size=(side, side), fps=FPS / HASTE))
+    frames = list(replayed(engine, recording, size=(side, side), fps=FPS / HASTE))
     times = [round(each.ms / HASTE) for each in frames]
     ends = [*times[1:], times[-1] + round(1000 / FPS)]
     film = [

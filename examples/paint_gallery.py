@@ -7,11 +7,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from demo import assets
 from demo.page import looks, presets
 from pipeline import Engine, FrameSettings, Session, load_model
+from pipeline.settings import FINER_TIMES
 
 HERE = Path(__file__).resolve().parent
 SKETCHES = HERE / "sketches"
@@ -21,7 +23,7 @@ SIDE = 256
 CARD_SKETCH = "house"
 CARD_TOP = 16
 """Where a card's picture begins in the painted one, in pixels from above."""
-CARD_QUALITY, GALLERY_QUALITY = 74, 88
+CARD_QUALITY, GALLERY_QUALITY = 62, 88
 CAPTION = 28
 GAP = 6
 
@@ -45,15 +47,24 @@ TIMES = {
 }
 
 
-def sketch(name: str) -> Image.Image:
-    """An example sketch at the size the model works at."""
-    return Image.open(SKETCHES / f"{name}.png").convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+def sketch(name: str, folder: Path = SKETCHES) -> Image.Image:
+    """A drawing at the size that the page sends."""
+    return resized(Image.open(folder / f"{name}.png").convert("RGB"), FINER_TIMES * SIDE)
 
 
-def painted(session: Session, picture: Image.Image, prompt: str, steps: int = 2) -> Image.Image:
-    """One picture without a past."""
+def resized(picture: Image.Image, side: int) -> Image.Image:
+    """A square picture at another size."""
+    return picture.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def painted(session: Session, picture: Image.Image, prompt: str) -> Image.Image:
+    """One picture without a past as it comes at rest, at the size of the gallery."""
     session.reset()
-    return session.translate(picture, FrameSettings(prompt=prompt, strength=1.0, steps=steps))
+    settings = FrameSettings(prompt=prompt, strength=1.0)
+    shown = np.asarray(session.translate(picture, settings))
+    finer = session.submit_finer(picture, shown, settings).result()
+    assert finer is not None, "nobody else waits"
+    return resized(Image.fromarray(finer), SIDE)
 
 
 def captioned(picture: Image.Image, words: str) -> Image.Image:
@@ -81,14 +92,14 @@ def row_of(session: Session, name: str, styles: Sequence[str]) -> list[Image.Ima
     """A sketch, and what becomes of it in each style; a prompt is the style and what the sketch shows."""
     subject = SUBJECTS[name]
     pictures = [captioned(painted(session, sketch(name), f"{style}, {subject}"), style) for style in styles]
-    return [captioned(sketch(name), subject), *pictures]
+    return [captioned(resized(sketch(name), SIDE), subject), *pictures]
 
 
 def words_of(session: Session, name: str, prompts: Sequence[str]) -> list[Image.Image]:
     """An outline that a hand has drawn, and what becomes of it under each prompt."""
-    outline = Image.open(DRAWINGS / f"{name}.png").convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    outline = sketch(name, DRAWINGS)
     pictures = [captioned(painted(session, outline, f"toy, {prompt}"), prompt) for prompt in prompts]
-    return [captioned(outline, "drawn by hand"), *pictures]
+    return [captioned(resized(outline, SIDE), "drawn by hand"), *pictures]
 
 
 def card(picture: Image.Image) -> Image.Image:

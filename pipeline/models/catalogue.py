@@ -92,7 +92,8 @@ class ModelEntry:
     the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides` says whether guidance above 1
     and negative prompts act well, and `defaults` what a fresh page begins with. `subjects` are things that a small
     model was taught by name, for a page to offer; none are named for models that know most words. `finer_steps` is in
-    how many steps a picture at rest is painted once more.
+    how many steps a picture at rest is painted once more. `whole_words` says that each word that a model was taught is
+    one token: words of several say nothing to it, and are left out of prompts.
     """
 
     name: str
@@ -113,6 +114,7 @@ class ModelEntry:
     memory_gib: float = 0.0
     subjects: tuple[str, ...] = ()
     finer_steps: int = 4
+    whole_words: bool = False
 
     @property
     def repositories(self) -> tuple[str, ...]:
@@ -283,8 +285,8 @@ def described(entry: ModelEntry, file: Path) -> ModelEntry:
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{file} came in a form that cannot be used ({error}); needed: JSON with native_size, latent_conditioning, "
-            "memory_layout, distillation, prediction_type, lora, tiny_vae, subjects and finer_steps, each optional. "
-            "Correct it."
+            "memory_layout, distillation, prediction_type, lora, tiny_vae, subjects, finer_steps and "
+            "whole_words, each optional. Correct it."
         ) from error
 
 
@@ -300,6 +302,7 @@ def _changes(described: dict[str, Any]) -> dict[str, Any]:
         "tiny_vae": str,
         "subjects": _names,
         "finer_steps": _steps,
+        "whole_words": _said,
     }
     unknown = set(described) - set(readers)
     if unknown:
@@ -319,6 +322,12 @@ def _steps(steps: int) -> int:
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ValueError(f"finer_steps came as {steps!r}; needed: a whole number from 1 on")
     return steps
+
+
+def _said(answer: bool) -> bool:
+    if not isinstance(answer, bool):
+        raise ValueError(f"whole_words came as {answer!r}; needed: true or false")
+    return answer
 
 
 def _names(names: list[str]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def read_parts(entry: ModelEntry, at: Places, dtype: torch.dtype) -> Parts:
     check_whole(entry.name, "vae", vae)
     # One reading of a single file serves all text encoders: its tensors are mapped, not copied.
     checkpoint = None if in_folder else load_single_file_checkpoint(str(at.model), local_files_only=True)
-    encoders = tuple(_text_encoder(entry.name, at, each, checkpoint) for each in FAMILIES[entry.family].encoders)
+    encoders = tuple(_text_encoder(entry, at, each, checkpoint) for each in FAMILIES[entry.family].encoders)
     known = {"prediction_type": entry.prediction_type, "rescale_betas_zero_snr": entry.zero_terminal_snr}
     described = {name: each for name, each in known.items() if each is not None}
     # Whatever scheduler a model comes with: its betas and its prediction are read, the steps are our own.
@@ -228,7 +228,7 @@ def _autoencoder_class(folder: Path) -> Any:
     return AUTOENCODERS[name]
 
 
-def _text_encoder(name: str, at: Places, parts: EncoderParts, checkpoint: Any) -> TextEncoder:
+def _text_encoder(entry: ModelEntry, at: Places, parts: EncoderParts, checkpoint: Any) -> TextEncoder:
     """A text encoder from a folder, or from the tensors of a single file, with its tokenizer."""
     kind = CLIPTextModelWithProjection if parts.projects else CLIPTextModel
     # Prompts are encoded once and then cached, so text encoders are kept exact.
@@ -238,7 +238,7 @@ def _text_encoder(name: str, at: Places, parts: EncoderParts, checkpoint: Any) -
         model, facts = kind.from_pretrained(
             folder, variant=variant_of(folder), dtype=torch.float32, output_loading_info=True, **_WEIGHTS
         )
-        refuse_holes(name, parts.text_encoder, facts["missing_keys"])
+        refuse_holes(entry.name, parts.text_encoder, facts["missing_keys"])
     else:
         model = create_diffusers_clip_model_from_ldm(
             kind,
@@ -248,5 +248,6 @@ def _text_encoder(name: str, at: Places, parts: EncoderParts, checkpoint: Any) -
             torch_dtype=torch.float32,
             local_files_only=True,
         )
-    check_whole(name, parts.text_encoder, model)
-    return TextEncoder(CLIPTokenizer.from_pretrained(at.configs / parts.tokenizer, **_HERE), model)
+    check_whole(entry.name, parts.text_encoder, model)
+    tokenizer = CLIPTokenizer.from_pretrained(at.configs / parts.tokenizer, **_HERE)
+    return TextEncoder(tokenizer, model, whole_words=entry.whole_words)

@@ -29,6 +29,9 @@ MOST_READINGS = 80
 MOST_CHUNKS = 4
 """Of 77 tokens each, for all parts of a prompt together: what a UNet's cross-attention reads grows with them."""
 _PIECES = re.compile(r"\s*\S{1,20}")
+_WORD = re.compile(r"(?<![\w'’-])[^\W\d_]+(?![\w'’-])")
+"""Of letters alone: what a hyphen or an apostrophe holds together is several tokens to any tokenizer."""
+_COMMAS = re.compile(r",\s*(?=,|$)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +39,23 @@ class TextEncoder:
     """A text encoder and the tokenizer whose numbers it reads.
 
     `expansions` has all the numbers that stand for a learned word of several vectors, by the first of them, which is
-    the one that the tokenizer gives.
+    the one that the tokenizer gives. `whole_words` says that a word of several tokens was never taught.
     """
 
     tokenizer: CLIPTokenizer
     model: CLIPTextModel | CLIPTextModelWithProjection
     expansions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    whole_words: bool = False
+
+    def without_unknown(self, text: str) -> str:
+        """The text without words that were never taught, where that can be told, and commas that held only these."""
+        if not self.whole_words:
+            return text
+        known = _WORD.sub(lambda word: word[0] if self._knows(word[0]) else "", text)
+        return text if known == text else _COMMAS.sub("", known)
+
+    def _knows(self, word: str) -> bool:
+        return len(self.tokenizer(word, add_special_tokens=False).input_ids) == 1
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,10 @@ class PromptEncoder:
     def _encoded(self, prompt: str) -> PromptEmbeddings:
         read = reading(prompt)
         conjunction = parsed(read.text)
+        for flat in flat_prompts(conjunction):
+            flat.children = [
+                Fragment(self._encoders[0].without_unknown(each.text), each.weight) for each in flat.children
+            ]
         try:
             with torch.inference_mode():
                 gone = self._shorten(conjunction)

@@ -54,6 +54,7 @@ def export(parts: Parts, folder: Path) -> None:
         "latent_conditioning": LATENT_CONDITIONING,
         "memory_layout": asdict(MEMORY_LAYOUT),
         "finer_steps": FINER_STEPS,
+        "whole_words": True,
     }
     (folder / ENTRY_FILE).write_text(json.dumps(entry, indent=2) + "\n")
 

@@ -268,11 +268,12 @@ def test_an_outline_has_the_colour_that_is_said(
     assert painted[named].min() > painted[~named].max() + 5
 
 
-def test_a_word_that_nobody_knows_changes_little(engine: Engine) -> None:
+@pytest.mark.parametrize("more", [" zuqvorpli", ", xantiquor", " (quenfild)1.4"])
+def test_a_word_that_nobody_knows_changes_nothing(engine: Engine, more: str) -> None:
     known, unknown = (
-        translated(engine, ring(), FULLY.changed(prompt=f"toy of an apple{more}")) for more in ("", " zuqvorpli")
+        translated(engine, ring(), FULLY.changed(prompt=f"toy of an apple{words}")) for words in ("", more)
     )
-    assert mean_error(known, unknown) < 8
+    assert mean_error(known, unknown) < 1
 
 
 def tones(picture: np.ndarray) -> np.ndarray:

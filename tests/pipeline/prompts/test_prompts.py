@@ -206,3 +206,16 @@ def test_prompts_are_cached_and_the_oldest_forgotten(monkeypatch: pytest.MonkeyP
     for index in range(CACHED_PROMPTS):
         encoder.encode(f"other {index}")
     assert encoder.encode("first") is not first
+
+
+def test_words_that_were_never_taught_are_left_out_where_that_can_be_told() -> None:
+    tokenizer, encoder = tiny_tokenizer(), tiny_text_encoder()
+    tokenizer.add_tokens(["redish"])
+    whole, any_words = (TextEncoder(tokenizer, encoder, whole_words=each) for each in (True, False))
+    text = "a redish zuqvorpli, ukiyo-e don't 8-bit"
+    assert any_words.without_unknown(text) == text
+    assert whole.without_unknown("redish, zuqvorpli, xantiquor, redish, quenfild") == "redish, redish"
+    assert whole.without_unknown("redish, ") == "redish, "
+    kept = whole.without_unknown(text)
+    assert "redish" in kept and "zuqvorpli" not in kept
+    assert all(each in kept for each in ("ukiyo-e", "don't", "8-bit", ", "))
