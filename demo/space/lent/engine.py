@@ -38,6 +38,7 @@ class LentSession:
 
     parked = False
     notice = ""
+    finer_steps = 1  # of a picture at rest, which is never painted here
 
     def __init__(self, engine: LentEngine, seed: int) -> None:
         self.seed, self.size, self.party = seed, engine.size, ""
