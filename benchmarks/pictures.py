@@ -64,8 +64,9 @@ things in another hand than the training's, {scenes} composed scenes of a seed o
   somebody gets who paints everything exactly as it was taught.
 - Parts: outlines of {taught} things that were taught, drawn anew; the share of the variance of a thing's colours, in
   means of 8 px, that what is painted explains. A thing in one colour has 0, whichever it is.
-- At rest: {rested} of these, painted once more at twice the width and in four steps, as the page shows them. Lines that
-  are left: how much darker inner lines of the drawing still are than what is around them, of what the ink is.
+- At rest: {rested} of these, painted once more at twice the width and in as many steps as the model asks for, as the
+  page shows them. Lines that are left: how much darker inner lines of the drawing still are than what is around them,
+  of what the ink is.
 - Guesses are those of the app's classifier of drawings, which the page offers while nothing is said.
 - Hue within 30 degrees: of {coloured} outlines as red, blue, yellow and green things; what is nearly grey has missed,
   and whoever paints everything in one of these colours gets 25 %.

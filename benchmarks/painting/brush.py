@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.painting.inputs import SEED
 from pipeline import Engine, FrameSettings
-from pipeline.settings.settings import FINER_TIMES
+from pipeline.settings import FINER_TIMES
 
 
 def painted(engine: Engine, picture: np.ndarray, prompt: str, **changes: Any) -> np.ndarray:

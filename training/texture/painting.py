@@ -149,8 +149,8 @@ class Painting:
     def _in_latents(self, colours: Tensor, sample: Sample, predicted: Tensor, wanted: Tensor, notes: Notes) -> Tensor:
         """All latents, measured and judged."""
         plain = PLAIN_WHERE_JUDGED if self.judges else PLAIN
-        shown = predicted.detach().requires_grad_()
-        painted = latent_losses(shown if self.plan.latents_judged else predicted, wanted, colours, plain).mean()
+        shown = predicted.detach().requires_grad_() if self.plan.latents_judged else predicted
+        painted = latent_losses(shown, wanted, colours, plain).mean()
         notes.add(latents=float(painted.detach()))
         if not self.plan.latents_judged:
             return painted
