@@ -114,10 +114,17 @@ def test_visitors_at_once_get_what_each_would_get_alone(engine: Engine, frames: 
 def test_a_call_on_a_cpu_has_as_many_rows_as_pay_or_as_it_was_told(
     tiny_model: Model, frames: list[Frame], asked: int | None, most: int
 ) -> None:
-    ticks, all_here = list[Tick](), threading.Event()
+    ticks, waiting, all_here = list[Tick](), threading.Event(), threading.Event()
+
+    def wait(_: Model) -> None:
+        waiting.set()
+        all_here.wait()
+
     with Engine(tiny_model, maximum_rows=asked) as engine:
         engine.watch(ticks.append)
-        engine.change("waiting", lambda _: all_here.wait())
+        engine.change("waiting", wait)
+        # Before it waits, the engine may have taken some of the frames already.
+        waiting.wait()
         futures = [engine.open().submit(frame, LIVELY) for frame in frames[:6]]
         all_here.set()
         assert all(each.result() is not None for each in futures)
