@@ -43,6 +43,7 @@ from pipeline.engine.stream import StreamState
 from pipeline.engine.translator import Asked, Translator
 from pipeline.errors import FrameError, ModelError, NoRoomError, SessionClosedError
 from pipeline.frames.codec import Frame, pixels_per_latent
+from pipeline.frames.paper import over_paper
 from pipeline.guides.adapter import LikePicture, PictureAdapter
 from pipeline.guides.control import Control
 from pipeline.guides.depth import depth_model_for
@@ -333,8 +334,11 @@ class Engine:
     def submit_resting(
         self, session: Session, frame: Frame, settings: FrameSettings, shown: Frame | None
     ) -> Future[Frame | None]:
-        """Queue a picture at rest, behind everything else; `Session.submit_finer`, `submit_still` are ways in."""
+        """Queue a picture at rest, behind everything else, over what is `shown`; `Session.submit_finer`, `submit_still`
+        are ways in."""
         future: Future[Frame | None] = Future()
+        if shown is not None:
+            frame = over_paper(frame, shown, self.model.entry.finer_ink)
         try:
             asked = Asked(frame, alone(self.asking(settings)), session.seed, like=session.like)
         except SettingsError as error:

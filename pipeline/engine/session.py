@@ -19,7 +19,6 @@ from pipeline.engine.sizes import Sizes
 from pipeline.engine.stream import StreamState
 from pipeline.errors import FrameError, ModelError, PictureError, SessionClosedError
 from pipeline.frames.codec import Frame, Picture, as_frame, fitted
-from pipeline.frames.paper import over_paper
 from pipeline.guides.adapter import LikePicture, PictureAdapter
 from pipeline.memory import Memory
 from pipeline.settings import FINER_TIMES, FrameSettings
@@ -175,7 +174,7 @@ class Session:
         self, picture: Picture, shown: Frame, settings: FrameSettings | None = None
     ) -> Future[Frame | None]:
         """Paint a picture at rest once more, at twice the width and height and in `finer_steps`, in the tones of
-        `shown`, which is what the session has made of it and stands in for what is white paper. It is painted while
+        `shown`, which is what the session has made of it and lies under the drawing. It is painted while
         nothing else waits, with no memory, and leaves none.
 
         The future is cancelled by the session's next picture. Its result is `None` as soon as anybody's picture waits,
@@ -202,7 +201,6 @@ class Session:
             failed: Future[Frame | None] = Future()
             failed.set_exception(error)
             return failed
-        frame = frame if shown is None else over_paper(frame, shown)
         return self._engine.submit_resting(self, frame, settings, shown)
 
     def resize(self, size: tuple[int, int]) -> None:

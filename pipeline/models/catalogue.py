@@ -92,7 +92,8 @@ class ModelEntry:
     the noisiest step was trained on noise alone (Lin et al., arXiv 2305.08891). `guides` says whether guidance above 1
     and negative prompts act well, and `defaults` what a fresh page begins with. `subjects` are things that a small
     model was taught by name, for a page to offer; none are named for models that know most words. `finer_steps` is in
-    how many steps a picture at rest is painted once more. `whole_words` says that each word that a model was taught is
+    how many steps a picture at rest is painted once more, and `finer_ink`, 0 to 1, how much of the drawing covers what
+    was painted of it before, which lies beneath. `whole_words` says that each word that a model was taught is
     one token: words of several say nothing to it, and are left out of prompts.
     """
 
@@ -114,6 +115,7 @@ class ModelEntry:
     memory_gib: float = 0.0
     subjects: tuple[str, ...] = ()
     finer_steps: int = 4
+    finer_ink: float = 1.0
     whole_words: bool = False
 
     @property
@@ -285,8 +287,8 @@ def described(entry: ModelEntry, file: Path) -> ModelEntry:
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{file} came in a form that cannot be used ({error}); needed: JSON with native_size, latent_conditioning, "
-            "memory_layout, distillation, prediction_type, lora, tiny_vae, subjects, finer_steps and "
-            "whole_words, each optional. Correct it."
+            "memory_layout, distillation, prediction_type, lora, tiny_vae, subjects, finer_steps, "
+            "finer_ink and whole_words, each optional. Correct it."
         ) from error
 
 
@@ -302,6 +304,7 @@ def _changes(described: dict[str, Any]) -> dict[str, Any]:
         "tiny_vae": str,
         "subjects": _names,
         "finer_steps": _steps,
+        "finer_ink": _share,
         "whole_words": _said,
     }
     unknown = set(described) - set(readers)
@@ -322,6 +325,12 @@ def _steps(steps: int) -> int:
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ValueError(f"finer_steps came as {steps!r}; needed: a whole number from 1 on")
     return steps
+
+
+def _share(share: float) -> float:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError(f"finer_ink came as {share!r}; needed: a number from 0 to 1")
+    return float(share)
 
 
 def _said(answer: bool) -> bool:

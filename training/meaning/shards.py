@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.frames.paper import over_paper
 from pipeline.models.conditioning import PHASE_PERIOD
 from training.looks.looks import DEFAULT_LOOK, GRADES, LOOKS, looked
+from training.model.model import FINER_INK
 from training.model.progress import Progress
 from training.things.catalogue import HELD_OUT
 from training.things.crude import draw_crude
@@ -151,7 +152,8 @@ def over_live(rng: np.random.Generator, sketch: np.ndarray, painted: np.ndarray)
     since it was painted half as large."""
     soft = cv2.GaussianBlur(painted, (0, 0), rng.uniform(1, SOFTEST))
     shade = rng.normal(1, 0.03, 3) + rng.normal(0, 0.03)
-    return over_paper(sketch, np.clip(np.rint(soft * shade), 0, 255).astype(np.uint8))
+    ink = FINER_INK * rng.uniform(0.7, 1.3)
+    return over_paper(sketch, np.clip(np.rint(soft * shade), 0, 255).astype(np.uint8), ink)
 
 
 def _seen(picture: np.ndarray, place: tuple[int, int], side: int) -> np.ndarray:

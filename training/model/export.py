@@ -14,12 +14,17 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.models.catalogue import ENTRY_FILE
-from training.model.model import LATENT_CONDITIONING, MEMORY_LAYOUT, NATIVE_SIZE, new_scheduler
+from training.model.model import (
+    FINER_INK,
+    FINER_STEPS,
+    LATENT_CONDITIONING,
+    MEMORY_LAYOUT,
+    NATIVE_SIZE,
+    new_scheduler,
+)
 from training.model.painter import Parts
 
 SHARD_SIZE = "15MB"
-FINER_STEPS = 1
-"""More make a picture at rest no other."""
 
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -54,6 +59,7 @@ def export(parts: Parts, folder: Path) -> None:
         "latent_conditioning": LATENT_CONDITIONING,
         "memory_layout": asdict(MEMORY_LAYOUT),
         "finer_steps": FINER_STEPS,
+        "finer_ink": FINER_INK,
         "whole_words": True,
     }
     (folder / ENTRY_FILE).write_text(json.dumps(entry, indent=2) + "\n")

@@ -15,6 +15,9 @@ CONDITIONING_CHANNELS = LATENT_CHANNELS + 4 + 1
 TEXT_WIDTH = 128
 PROMPT_TOKENS = 77
 NATIVE_SIZE = 256
+FINER_STEPS, FINER_INK = 1, 0.3
+"""How a picture at rest is painted once more: more steps make no other, and lines that lie thin over what was painted
+are seen as hints and not as things."""
 MEMORY_LAYOUT = MemoryLayout(extend=("",), fuse=("",), fuse_at="block")
 
 

@@ -20,6 +20,8 @@ COLOURS: dict[str, tuple[int, float, float]] = {
     "black": (115, 0.15, 0.32),
 }
 """Hue in OpenCV's half degrees, saturation, and a factor of brightness, by name."""
+DARK_GREY = 80
+"""Of 255: what is darker has the dark of its lines, such as a butterfly's, and takes no colour for being grey."""
 
 
 def in_colour(pictures: np.ndarray, name: str) -> np.ndarray:
@@ -44,7 +46,7 @@ def _main_hue(picture: np.ndarray) -> float | None:
     hsv = cv2.cvtColor(picture[..., :3], cv2.COLOR_RGB2HSV)
     there = picture[..., 3] > 127
     bright = there & (hsv[..., 2] > 60)
-    seen, pale = bright & (hsv[..., 1] > 60), bright & (hsv[..., 1] < 50)
+    seen, pale = bright & (hsv[..., 1] > 60), there & (hsv[..., 2] > DARK_GREY) & (hsv[..., 1] < 50)
     if seen.sum() < 0.08 * there.sum():
         return None
     counts = np.bincount(hsv[..., 0][seen], minlength=180).astype(np.float64)

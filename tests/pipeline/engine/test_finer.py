@@ -102,6 +102,17 @@ def test_it_is_painted_in_as_many_steps_as_the_model_wants_and_no_call_of_it_cou
         assert (len(calls), ticks, session.finer_steps) == (3, [], 3)
 
 
+@pytest.mark.parametrize("ink, alike", [(0.0, True), (1.0, False)])
+def test_the_drawing_covers_what_was_painted_by_as_much_as_the_model_wants(
+    tiny_model: Model, frames: list[Frame], ink: float, alike: bool
+) -> None:
+    with Engine(replace(tiny_model, entry=replace(tiny_model.entry, finer_ink=ink))) as engine:
+        session = engine.open()
+        picture = shown(session, frames[0])
+        finer = [session.submit_finer(frame, picture, LIVELY).result(WAIT_S) for frame in (frames[0], 255 - frames[0])]
+    assert np.array_equal(*finer) is alike
+
+
 def test_a_live_picture_of_anybody_goes_before_it(
     engine: Engine, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:

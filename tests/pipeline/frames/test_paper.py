@@ -24,3 +24,9 @@ def test_a_line_stays_between_two_painted_sides() -> None:
     mixed = over_paper(frame, PAINTED)
     assert np.array_equal(mixed[:, 15:17], frame[:, 15:17])
     assert np.array_equal(mixed[:, [2, 29]], np.broadcast_to((200, 60, 40), (32, 2, 3)))
+
+
+def test_thin_ink_lets_what_was_painted_through() -> None:
+    drawn = np.full((32, 32, 3), (90, 120, 210), np.uint8)
+    assert np.array_equal(over_paper(drawn, PAINTED, ink=0.0), np.full((32, 32, 3), (200, 60, 40)))
+    assert np.abs(over_paper(drawn, PAINTED, ink=0.25).astype(int) - (172, 75, 82)).max() <= 1
