@@ -33,6 +33,7 @@ from training.model.tokenizer import train_tokenizer
 from training.sketches.stage import WIDTH, Sketching
 from training.texture.decoding import Decoding
 from training.texture.features import write_features
+from training.texture.guiding import Guiding
 from training.texture.looking_back import LookingBack
 from training.texture.loop import Learner, Pace, train
 from training.texture.painting import Painting, PaintingPlan
@@ -48,6 +49,9 @@ STEADIER_FILE = "steadier.safetensors"
 
 FIRST_TURNS, FIRST_TURNS_JUDGED = 2, 1
 """Steps on first drawings before each round of the others, where a stage has them, and where it judges pictures."""
+
+
+Learns = Literal["codec", "painting", "looking back", "guidance", "sharpening", "remembering", "sketches"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Stage:
     judged: int = 0
     later: float = 0.15
     latents_judged: bool = False
-    learns: Literal["codec", "painting", "looking back", "sharpening", "remembering", "sketches"] = "painting"
+    learns: Learns = "painting"
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -108,6 +112,7 @@ PLANS = {
             Stage("pixels", Pace(6_000, 4, 4e-4), beside=128, first=256, close=256, judged=12, latents_judged=True),
             Stage("steps", Pace(1_500, 4, 2e-4), judged=4, later=0.6),
             Stage("looking_back", Pace(2_000, 4, 2e-4), judged=4, learns="looking back"),
+            Stage("guidance", Pace(1_000, 8, 3e-4), beside=128, first=256, close=256, learns="guidance"),
             Stage("sharpening", Pace(800, 6, 4e-4), 128, learns="sharpening"),
         ),
         remembering=Stage("remembering", Pace(2_000, 4, 4e-4), 128, learns="remembering"),
@@ -133,6 +138,7 @@ PLANS = {
                 latents_judged=True,
             ),
             Stage("looking_back", Pace(1_000_000, 4, 2e-4, minutes=6), judged=4, learns="looking back"),
+            Stage("guidance", Pace(1_000_000, 8, 3e-4, minutes=6), beside=192, first=256, close=256, learns="guidance"),
         ),
         remembering=Stage("remembering", Pace(1_000_000, 4, 5e-4, minutes=10), 128, learns="remembering"),
     ),
@@ -152,7 +158,7 @@ PLANS = {
             Stage("looks_256", Pace(1_000_000, 96, 8e-4, minutes=3), first=256, close=256, latents_judged=True),
             Stage(
                 "pixels",
-                Pace(1_000_000, 48, 6e-4, minutes=5.5),
+                Pace(1_000_000, 48, 6e-4, minutes=5),
                 beside=128,
                 first=256,
                 close=256,
@@ -161,6 +167,7 @@ PLANS = {
             ),
             Stage("steps", Pace(1_000_000, 48, 3e-4, minutes=1), judged=48, later=0.6),
             Stage("looking_back", Pace(1_000_000, 32, 3e-4, minutes=1.5), judged=32, learns="looking back"),
+            Stage("guidance", Pace(1_000_000, 96, 4e-4, minutes=0.5), first=256, close=256, learns="guidance"),
             Stage("sharpening", Pace(100_000, 32, 4e-4, minutes=0.5), 128, learns="sharpening"),
         ),
         remembering=Stage("remembering", Pace(100_000, 24, 6e-4, minutes=1.5), 128, learns="remembering"),
@@ -182,6 +189,7 @@ PLANS = {
                 "pixels", Pace(3, 2, 1e-3), 64, beside=32, first=32, close=32, judged=1, later=0.6, latents_judged=True
             ),
             Stage("looking_back", Pace(2, 2, 1e-3), 64, judged=1, learns="looking back"),
+            Stage("guidance", Pace(2, 2, 1e-3), 64, learns="guidance"),
             Stage("sharpening", Pace(2, 2, 1e-3), 32, learns="sharpening"),
         ),
         remembering=Stage("remembering", Pace(2, 2, 1e-3), 32, learns="remembering"),
@@ -276,7 +284,7 @@ def _trained(run: Run, stage: Stage, start: Path) -> Path:
     if (run.work / f"{stage.name}.done").exists():
         return out
     (run.work / "sheets").mkdir(exist_ok=True)
-    if stage.learns in ("painting", "looking back"):
+    if stage.learns in ("painting", "looking back", "guidance"):
         codec = load_parts(start).codec.to(run.device, memory_format=torch.channels_last)
         for scenes in dict.fromkeys(run.turns(stage)):
             write_latents(codec, scenes, scenes.with_name(f"{scenes.name}_latents"))
@@ -306,7 +314,7 @@ def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     data = (run.turns(stage), icons, run.features, out, device)
     if stage.learns == "looking back":
         return LookingBack(plan, start, run.scenes(stage.side, "moving"), *data)
-    return Painting(plan, start, *data)
+    return (Guiding if stage.learns == "guidance" else Painting)(plan, start, *data)
 
 
 def new_model(plan: Plan, folder: Path, seed: int) -> Path:

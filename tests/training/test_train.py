@@ -17,9 +17,12 @@ from pipeline.frames.recurrent_decoder import remembers
 from pipeline.models.load import cpu_computes_bfloat16, find_entry
 from tests.support.icons import simple_icons
 from tests.support.weights.features import write_small_features
+from training.meaning.stage import Notes
 from training.model import tensors
 from training.model.export import load_parts
+from training.texture.guiding import Guiding
 from training.texture.loop import Pace
+from training.texture.painting import PaintingPlan
 from training.train import PLANS, Run, Stage, main, train_all
 
 
@@ -68,6 +71,26 @@ def test_every_stage_leaves_a_sheet_and_changes_what_it_trains(work: Path) -> No
     ]
     of_decoder = {"codec", "sharpening"}
     assert changed == [{"decoder"} if name in of_decoder else {"unet"} for name in names[1:]]
+
+
+def test_one_call_learns_what_guidance_shows(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(tensors, "cpu_computes_bfloat16", lambda: False)
+    run = Run(PLANS["tiny"], work, work / "start", True, "cpu", 0, 1)
+    stage = Stage("guidance", Pace(1, 2, 1e-3), 64, later=0.0, learns="guidance")
+    plan, icons, out = PaintingPlan("guidance", 2, 0, 0.0), work / "icons", work / "guided"
+    learner = Guiding(plan, work / "pixels", run.turns(stage), icons, run.features, out, torch.device("cpu"))
+    optimizer, losses, notes = torch.optim.Adam(learner.shipped, 1e-5), list[float](), Notes()
+    with learner.open():
+        for _ in range(20):
+            learner.before_step()
+            loss = learner.loss(np.random.default_rng(0), notes)
+            optimizer.zero_grad()
+            loss.backward()
+            learner.before_update()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+    assert 0 < losses[-1] < 0.5 * losses[0]
 
 
 def test_it_comes_with_a_decoder_that_remembers(work: Path) -> None:

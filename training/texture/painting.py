@@ -137,7 +137,7 @@ class Painting:
         with half_precision(self.device):
             prompt = self.painter.prompt_embeddings(sample.prompts)
             naming = self._naming(prompt, sample)
-            predicted = self._predicted(sample, prompt)
+            predicted = self._predicted(self.painter, self._noisy(sample, prompt), sample, prompt)
         blended = share_of_style(sample.draw.strength)[:, None, None, None]
         wanted = torch.lerp(sample.sketches, sample.targets, blended)
         loss = NAMING * naming + self._in_latents(scenes.colours, sample, predicted, wanted, notes)
@@ -159,7 +159,8 @@ class Painting:
         gradient = balanced_gradient(shown, painted, judged, heard(self.latent_judge))
         return (predicted * gradient).sum() + judging
 
-    def _predicted(self, sample: Sample, prompt: Tensor) -> Tensor:
+    def _noisy(self, sample: Sample, prompt: Tensor) -> Tensor:
+        """What a step begins with `[B, 16, h, w]`: a sketch under noise, or the model's own picture under less."""
         draw = sample.draw
         rows = draw.later.nonzero().flatten()
         noisy = self.painter.noised(sample.sketches, sample.noises, draw.present)
@@ -167,15 +168,20 @@ class Painting:
             with torch.no_grad(), half_precision(self.device, cache_enabled=False):
                 before = self.painter.noised(sample.sketches[rows], sample.noises[rows], draw.first[rows])
                 base = self._called(
-                    before, sample.sketches[rows], draw.strength[rows], draw.first[rows], prompt[rows].detach()
+                    self.painter, before, sample.sketches[rows], draw.strength[rows], draw.first[rows], prompt[rows]
                 )
             noisy[rows] = self.painter.noised(base, torch.randn_like(base), draw.present[rows])
-        return self._called(noisy, sample.sketches, draw.strength, draw.present, prompt)
+        return noisy
 
-    def _called(self, noisy: Tensor, sketches: Tensor, strength: Tensor, timestep: Tensor, prompt: Tensor) -> Tensor:
-        call = self.painter.opened([None] * len(noisy), self.settings)
+    def _predicted(self, painter: Painter, noisy: Tensor, sample: Sample, prompt: Tensor) -> Tensor:
+        return self._called(painter, noisy, sample.sketches, sample.draw.strength, sample.draw.present, prompt)
+
+    def _called(
+        self, painter: Painter, noisy: Tensor, sketches: Tensor, strength: Tensor, timestep: Tensor, prompt: Tensor
+    ) -> Tensor:
+        call = painter.opened([None] * len(noisy), self.settings)
         fast = self.fast.precision
-        return self.painter.predicted(noisy.to(fast), sketches.to(fast), strength, timestep, prompt.to(fast), call)
+        return painter.predicted(noisy.to(fast), sketches.to(fast), strength, timestep, prompt.to(fast), call)
 
     def _naming(self, prompt: Tensor, sample: Sample) -> Tensor:
         """A scalar that draws the pooled prompt along a direction of its own for each look."""
