@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,15 +34,33 @@ learnt last."""
 NAMED_PHOTOS = [name for name in TRAINING_PHOTOS if name not in ("retina.jpg", "ihc.png", "clock_motion.png")]
 
 
-Kind = Literal["scenes", "first", "close", "moving"]
-KINDS: tuple[Kind, ...] = ("scenes", "first", "close", "moving")
 CLOSE = 2
 """How many times as wide a picture is that a close-up is cut out of: a picture at rest is painted as large."""
-SHARE_OF_FIRST = 0.5
-"""Of close-ups, those that are of first drawings."""
 AT_REST, SOFTEST = 0.75, 4.0
 """Of close-ups, those whose paper shows what the live picture shows there, and the deviation, at most, of its blur in
 px."""
+
+
+Place = tuple[int, int]
+"""The corner (y, x), in px, of a picture that is cut out of a canvas."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the pictures of a kind of set come about: the side of the canvas for one of a picture; where they are cut out
+    of it; how many are first drawings; whether crude drawings and photographs are among them, where a set is drawn in
+    looks; how many sketches lie over the live picture; and whether each has the noise of its place, or, wherever it is
+    cut out, the same."""
+
+    canvas: Callable[[int], int]
+    places: Callable[[np.random.Generator, Scene, SetPlan], list[Place]]
+    first: float = 0.0
+    mixed: bool = False
+    at_rest: float = 0.0
+    noise_of_place: bool = False
+
+
+Kind = Literal["scenes", "first", "close", "moving"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +84,7 @@ class SetPlan:
     @property
     def canvas(self) -> int:
         """The side in px of what pictures are cut out of."""
-        return {"close": CLOSE * self.side, "moving": self.side + self.side // 32 * 8}.get(self.kind, self.side)
+        return KINDS[self.kind].canvas(self.side)
 
 
 def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> None:
@@ -75,25 +94,24 @@ def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> Non
     there plus the shift."""
     cv2.setNumThreads(1)
     icons, rng = load_icons(icons_folder), np.random.default_rng(seed)
-    photos = load_photos(NAMED_PHOTOS) if plan.looks else []
+    photos, cut = load_photos(NAMED_PHOTOS) if plan.looks else [], KINDS[plan.kind]
     sketches, renderings, noises, facts = [], [], [], []
     for _ in range(plan.scenes):
         wide = _wide_noise(rng, plan)
         scene = _drawn(rng, wide.astype(np.float32), icons, photos, plan)
         chosen = _chosen_looks(rng, scene, plan.looks)
-        places = _places(rng, scene, plan)
-        # A close-up has the noise of its place; what moves keeps its noise, as a visitor does.
-        y, x = (each // 8 for each in places[0]) if plan.kind == "close" else (0, 0)
+        places = cut.places(rng, scene, plan)
+        y, x = (each // 8 for each in places[0]) if cut.noise_of_place else (0, 0)
         noise = wide[:, y : y + plan.side // 8, x : x + plan.side // 8]
         frames = [_seen(scene.rendering, place, plan.side) for place in places]
         drawn = [in_looks(each, noise, chosen) if plan.looks else [each] for each in frames]
         seen = [_seen(scene.sketch, place, plan.side) for place in places]
-        if plan.kind == "close" and rng.random() < AT_REST:
+        if rng.random() < cut.at_rest:
             seen = [over_live(rng, each, painted) for each, (painted, *_) in zip(seen, drawn, strict=True)]
         sketches.extend(as_sent(rng, each) for each in seen)
         renderings.extend(each for several in zip(*drawn, strict=True) for each in several)
         noises.append(noise)
-        shift = {"shift": [int(b - a) for a, b in zip(*places, strict=True)]} if plan.kind == "moving" else {}
+        shift = {"shift": [int(b - a) for a, b in zip(*places, strict=True)]} if len(places) > 1 else {}
         facts.append(as_json(facts_of(scene)) | {"looks": chosen} | shift)
     for name, arrays in (("sketches", sketches), ("renderings", renderings), ("noises", noises)):
         np.save(base.with_suffix(f".{name}.npy"), np.stack(arrays))
@@ -101,8 +119,8 @@ def write_shard(icons_folder: Path, base: Path, seed: int, plan: SetPlan) -> Non
 
 
 def _wide_noise(rng: np.random.Generator, plan: SetPlan) -> np.ndarray:
-    """Noise float16 `[16, h, w]` of the canvas. What moves has the picture's, again and again."""
-    across = (plan.canvas if plan.kind == "close" else plan.side) // 8
+    """Noise float16 `[16, h, w]` of the canvas; where it is the same in all places, the picture's again and again."""
+    across = (plan.canvas if KINDS[plan.kind].noise_of_place else plan.side) // 8
     noise = rng.normal(size=(16, across, across)).astype(np.float16)
     more = plan.canvas // 8 - across
     return np.pad(noise, ((0, 0), (0, more), (0, more)), "wrap")
@@ -110,26 +128,24 @@ def _wide_noise(rng: np.random.Generator, plan: SetPlan) -> np.ndarray:
 
 def _drawn(rng: np.random.Generator, noise: np.ndarray, icons: Icons, photos: list[np.ndarray], plan: SetPlan) -> Scene:
     """A scene on the canvas."""
-    side = plan.canvas
-    kind = rng.random() if plan.looks and plan.kind in ("scenes", "close") else 1.0
+    side, cut = plan.canvas, KINDS[plan.kind]
+    kind = rng.random() if plan.looks and cut.mixed else 1.0
     if kind < CRUDE:
         return draw_crude(rng, noise, side)
     if kind < CRUDE + PHOTOS:
         photo = photo_crop(rng, photos, side)
         return Scene(photo, photo, (), "photo", "day", "", "render", bare=False)
-    first = plan.kind == "first" or plan.kind == "close" and rng.random() < SHARE_OF_FIRST
-    return draw_scene(rng, noise, icons, side, HELD_OUT, FIRST_DRAWINGS if first else SCENES)
+    manner = FIRST_DRAWINGS if rng.random() < cut.first else SCENES
+    return draw_scene(rng, noise, icons, side, HELD_OUT, manner)
 
 
-def _places(rng: np.random.Generator, scene: Scene, plan: SetPlan) -> list[tuple[int, int]]:
-    """Corners (y, x) of the pictures that are cut out of the canvas."""
-    if plan.kind == "moving":
-        return _two_places(rng, plan)
-    return [_close_to_a_thing(rng, scene, plan)] if plan.kind == "close" else [(0, 0)]
+def _everything(_: np.random.Generator, __: Scene, ___: SetPlan) -> list[Place]:
+    """The whole canvas."""
+    return [(0, 0)]
 
 
-def _close_to_a_thing(rng: np.random.Generator, scene: Scene, plan: SetPlan) -> tuple[int, int]:
-    """The corner of a picture whose middle lies on a thing, or anywhere where there is none; whole periods of the
+def _close_to_a_thing(rng: np.random.Generator, scene: Scene, plan: SetPlan) -> list[Place]:
+    """The place of a picture whose middle lies on a thing, or anywhere where there is none; whole periods of the
     phase channels from the canvas's own."""
     room, period = plan.canvas - plan.side, 8 * PHASE_PERIOD
     corner = rng.uniform(0, room, 2)
@@ -138,16 +154,26 @@ def _close_to_a_thing(rng: np.random.Generator, scene: Scene, plan: SetPlan) -> 
         middle = np.array([thing.y, thing.x]) + thing.size * rng.uniform(-0.5, 0.5, 2)
         corner = middle * plan.canvas / 256 - plan.side / 2
     y, x = np.clip(np.round(corner / period) * period, 0, room // period * period)
-    return int(y), int(x)
+    return [(int(y), int(x))]
 
 
-def _two_places(rng: np.random.Generator, plan: SetPlan) -> list[tuple[int, int]]:
-    """Corners (y, x) of two frames: the same one a quarter of the time, else a few pixels apart."""
+def _two_places(rng: np.random.Generator, _: Scene, plan: SetPlan) -> list[Place]:
+    """The places of two frames: the same one a quarter of the time, else a few pixels apart."""
     room = plan.canvas - plan.side
     first = rng.integers(0, room + 1, 2)
     near = np.clip(first + rng.integers(-24, 25, 2), 0, room)
     second = first if rng.random() < 0.25 else near
     return [(int(y), int(x)) for y, x in (first, second)]
+
+
+KINDS: dict[Kind, Cut] = {
+    "scenes": Cut(lambda side: side, _everything, mixed=True),
+    "first": Cut(lambda side: side, _everything, first=1.0),
+    "close": Cut(
+        lambda side: CLOSE * side, _close_to_a_thing, first=0.5, mixed=True, at_rest=AT_REST, noise_of_place=True
+    ),
+    "moving": Cut(lambda side: side + side // 32 * 8, _two_places),
+}
 
 
 def over_live(rng: np.random.Generator, sketch: np.ndarray, painted: np.ndarray) -> np.ndarray:
@@ -159,7 +185,7 @@ def over_live(rng: np.random.Generator, sketch: np.ndarray, painted: np.ndarray)
     return over_paper(sketch, np.clip(np.rint(soft * shade), 0, 255).astype(np.uint8), ink)
 
 
-def _seen(picture: np.ndarray, place: tuple[int, int], side: int) -> np.ndarray:
+def _seen(picture: np.ndarray, place: Place, side: int) -> np.ndarray:
     y, x = place
     return np.ascontiguousarray(picture[y : y + side, x : x + side])
 
@@ -208,7 +234,7 @@ def write_shards(icons: Path, folder: Path, plan: SetPlan, seed: int, workers: i
     folder.mkdir(parents=True, exist_ok=True)
     bases = [folder / f"{number:04d}" for number in range(plan.shards)]
     jobs = [
-        (icons, base, seed * 100_000 + plan.side * 1000 + 250 * KINDS.index(plan.kind) + number, plan)
+        (icons, base, seed * 100_000 + plan.side * 1000 + 250 * list(KINDS).index(plan.kind) + number, plan)
         for number, base in enumerate(bases)
         if not base.with_suffix(".json").exists()
     ]
