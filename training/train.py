@@ -36,7 +36,7 @@ from training.texture.features import write_features
 from training.texture.guiding import Guiding
 from training.texture.looking_back import LookingBack
 from training.texture.loop import Learner, Pace, train
-from training.texture.painting import Painting, PaintingPlan
+from training.texture.painting import Material, Painting, PaintingPlan
 from training.texture.remembering import Remembering
 from training.texture.sharpening import Sharpening
 from training.things.carried import unpack_icons
@@ -311,10 +311,12 @@ def _learner(run: Run, stage: Stage, start: Path, out: Path) -> Learner:
     if stage.learns == "remembering":
         return Remembering(start, largest, run.features, out, batch, stage.side, device)
     plan = PaintingPlan(stage.name, batch, stage.judged, stage.later, stage.latents_judged)
-    data = (run.turns(stage), icons, run.features, out, device)
+    data = Material(run.turns(stage), icons, run.features)
     if stage.learns == "looking back":
-        return LookingBack(plan, start, run.scenes(stage.side, "moving"), *data)
-    return (Guiding if stage.learns == "guidance" else Painting)(plan, start, *data)
+        return LookingBack(plan, start, run.scenes(stage.side, "moving"), data, out, device)
+    if stage.learns == "guidance":
+        return Guiding(plan, start, data, out, device)
+    return Painting(plan, start, data, out, device)
 
 
 def new_model(plan: Plan, folder: Path, seed: int) -> Path:

@@ -22,7 +22,7 @@ from training.model import tensors
 from training.model.export import load_parts
 from training.texture.guiding import Guiding
 from training.texture.loop import Pace
-from training.texture.painting import PaintingPlan
+from training.texture.painting import Material, PaintingPlan
 from training.train import PLANS, Run, Stage, main, train_all
 
 
@@ -78,8 +78,9 @@ def test_one_call_learns_what_guidance_shows(work: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(tensors, "cpu_computes_bfloat16", lambda: False)
     run = Run(PLANS["tiny"], work, work / "start", True, "cpu", 0, 1)
     stage = Stage("guidance", Pace(1, 2, 1e-3), 64, later=0.0, learns="guidance")
-    plan, icons, out = PaintingPlan("guidance", 2, 0, 0.0), work / "icons", work / "guided"
-    learner = Guiding(plan, work / "pixels", run.turns(stage), icons, run.features, out, torch.device("cpu"))
+    data = Material(run.turns(stage), work / "icons", run.features)
+    plan = PaintingPlan("guidance", 2, 0, 0.0)
+    learner = Guiding(plan, work / "pixels", data, work / "guided", torch.device("cpu"))
     optimizer, losses, notes = torch.optim.Adam(learner.shipped, 1e-5), list[float](), Notes()
     with learner.open():
         for _ in range(20):

@@ -8,7 +8,6 @@ goes on from the picture without words to the one with them, and beyond it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from training.meaning.stage import Notes, latent_losses
 from training.model.model import MEMORY_LAYOUT
 from training.model.painter import Painter, Parts, training_kernel
 from training.model.tensors import half_precision
-from training.texture.painting import Painting, PaintingPlan
+from training.texture.painting import Material, Painting, PaintingPlan
 from training.texture.samples import Sample, sample_of
 
 GUIDANCE = 1.25
@@ -31,17 +30,8 @@ GUIDANCE = 1.25
 class Guiding(Painting):
     """The learner of what `start` would paint under guidance."""
 
-    def __init__(
-        self,
-        plan: PaintingPlan,
-        start: Path,
-        data: Sequence[Path],
-        icons: Path,
-        features: Path,
-        out: Path,
-        device: torch.device,
-    ) -> None:
-        super().__init__(plan, start, data, icons, features, out, device)
+    def __init__(self, plan: PaintingPlan, start: Path, data: Material, out: Path, device: torch.device) -> None:
+        super().__init__(plan, start, data, out, device)
         unet, text_encoder = (
             copy.deepcopy(each).requires_grad_(False) for each in (self.fast.copy, self.parts.text_encoder)
         )

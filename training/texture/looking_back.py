@@ -7,7 +7,6 @@ only the bank can tell where they were. Every second step is of single frames, l
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from training.model.painter import Painter, training_kernel
 from training.model.targets import moved
 from training.model.tensors import as_tensor, half_precision
 from training.texture.features import feature_losses
-from training.texture.painting import PLAIN_WHERE_JUDGED, Painting, PaintingPlan, painting_loss
+from training.texture.painting import PLAIN_WHERE_JUDGED, Material, Painting, PaintingPlan, painting_loss
 from training.texture.pictures import Pictures
 from training.things.phrases import Facts, from_json, phrase
 
@@ -37,17 +36,9 @@ class LookingBack(Painting):
     """The learner of pairs of frames in `pairs`, and of single ones in `data`."""
 
     def __init__(
-        self,
-        plan: PaintingPlan,
-        start: Path,
-        pairs: Path,
-        data: Sequence[Path],
-        icons: Path,
-        features: Path,
-        out: Path,
-        device: torch.device,
+        self, plan: PaintingPlan, start: Path, pairs: Path, data: Material, out: Path, device: torch.device
     ) -> None:
-        super().__init__(plan, start, data, icons, features, out, device)
+        super().__init__(plan, start, data, out, device)
         self.painter = Painter(
             self.painter.parts, create_memory("feature-bank", MEMORY_LAYOUT, training_kernel(device)), device
         )

@@ -59,22 +59,23 @@ class PaintingPlan:
     latents_judged: bool = False
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a stage of looks learns from: folders of scenes, in the order of their turns, the folder of the icons, and
+    the file of the features that judge."""
+
+    scenes: Sequence[Path]
+    icons: Path
+    features: Path
+
+
 class Painting:
     """The learner of a stage of looks."""
 
-    def __init__(
-        self,
-        plan: PaintingPlan,
-        start: Path,
-        data: Sequence[Path],
-        icons: Path,
-        features: Path,
-        out: Path,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, plan: PaintingPlan, start: Path, data: Material, out: Path, device: torch.device) -> None:
         self.plan, self.name, self.start, self.out, self.device = plan, plan.name, start, out, device
         self.settings = FrameSettings()
-        self.icons = load_icons(icons)
+        self.icons = load_icons(data.icons)
         self.parts = known_parts(start, list(self.icons.rows))
         for module in self.parts.modules.values():
             module.to(device)
@@ -86,7 +87,7 @@ class Painting:
         self.fast = FastCopy(self.parts.unet, fast_precision(device))
         fast = Parts(self.fast.copy, self.parts.codec, self.parts.text_encoder, self.parts.tokenizer)
         self.painter = Painter(fast, create_memory("none", MEMORY_LAYOUT, training_kernel(device)), device)
-        self.scenes = read_scenes(data, plan.batch, device)
+        self.scenes = read_scenes(data.scenes, plan.batch, device)
         self.turns = cycle(self.scenes)
         self.samples = sum(each.batch for each in self.scenes) / len(self.scenes)
         body = [*self.parts.unet.parameters(), *self.parts.text_encoder.parameters()]
@@ -99,7 +100,7 @@ class Painting:
             self.latent_judge = LatentJudge(len(LOOKS))
             self._add("latent_judge", self.latent_judge, start, times=1.5)
         if plan.judged:
-            self.features: Features = load_features(features, self.device)
+            self.features: Features = load_features(data.features, self.device)
             self.judge = Judge(self.features.widths[1:], len(LOOKS))
             self._add("judge", self.judge, start, times=5.0)
 
