@@ -106,6 +106,15 @@ def test_a_red_daisy_has_red_petals_and_keeps_its_leaves_and_its_middle() -> Non
         assert np.array_equal(middle, (250, 170, 40)) and np.array_equal(leaf, (60, 160, 30))
 
 
+def test_a_blue_butterfly_has_blue_fields_and_keeps_its_dark_grey() -> None:
+    butterfly = square(70, 66, 72)
+    butterfly[5:8, 4:12, :3] = (250, 110, 30)
+    for picture in in_colour(np.stack([butterfly, butterfly]), "blue"):
+        field, wing = picture[6, 6, :3].astype(int), picture[11, 6, :3].astype(int)
+        assert field[2] > field[0] + 100
+        assert np.abs(wing - (70, 66, 72)).max() < 12
+
+
 def test_an_outline_lies_on_the_borders_and_a_fill_inside() -> None:
     rng = np.random.default_rng(0)
     drawing = simple_icon((200, 60, 40), 40)[0].astype(np.float32) / 255
