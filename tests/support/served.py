@@ -69,7 +69,11 @@ class App:
         if status is None:
             self._process.send(how)
             status = self._process.ended(20)
-        assert status is not None, "the app did not stop"
+        if status is None:
+            # Its threads say in the log where they are.
+            self._process.send(signal.SIGABRT)
+            self._process.ended(10)
+            pytest.fail(f"the app did not stop: {self.log()[-6000:]}")
         return status
 
     def log(self) -> str:

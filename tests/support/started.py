@@ -5,6 +5,7 @@ To import PyTorch, diffusers and Gradio takes six seconds of a core, each time; 
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -72,6 +73,7 @@ def become_the_app(arguments: list[str], log: Path, environment: dict[str, str])
     with log.open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    faulthandler.enable(2)
     os.environ.clear()
     os.environ.update(environment)
     app.main(arguments)
