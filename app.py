@@ -19,6 +19,7 @@ LOCAL_HOST = "127.0.0.1"
 EVERY_HOST = "0.0.0.0"
 END_WITHIN_S = 4.5
 OPEN_CONNECTIONS_S = 0.5
+LOOK_EVERY_S = 1.0
 SILENT_PEER_S = 20.0
 
 
@@ -162,6 +163,13 @@ def end_on_signals(stopped: threading.Event) -> None:
     """From now on, Ctrl-C and SIGTERM let those who are served finish."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopped.set())
+
+
+def wait_until(stopped: threading.Event) -> None:
+    """Wait for a signal. Python handles one in the main thread alone, and what reaches the process in another thread
+    does not wake a wait there that has no end."""
+    while not stopped.wait(LOOK_EVERY_S):
+        pass
 
 
 def leave_the_rest(stopped: threading.Event) -> None:
@@ -308,7 +316,7 @@ def serve_calls(arguments: argparse.Namespace, stopped: threading.Event) -> None
         stop_with(str(error))
     harden(blocks.server, arguments)
     say(f"Rearview is open at {address}")
-    stopped.wait()
+    wait_until(stopped)
     end_in_time(END_WITHIN_S)
     live.close()
     blocks.close(verbose=False)
@@ -413,7 +421,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         stop_with(str(error))
     harden(blocks.server, arguments)
     say(f"Rearview is open at {address}")
-    stopped.wait()
+    wait_until(stopped)
     end_in_time(END_WITHIN_S)
     live.close()
     blocks.close(verbose=False)

@@ -6,13 +6,12 @@ import argparse
 import math
 import os
 import secrets
-import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from app import DEFAULT_PORT, FEW_STEPS, LOCAL_HOST, credentials, port, stop_with
+from app import DEFAULT_PORT, FEW_STEPS, LOCAL_HOST, credentials, end_on_signals, port, stop_with, wait_until
 from deploy.plan import AUTH_VARIABLE, SECRET_VARIABLE, PlanError, Replica
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,11 +115,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         ray.shutdown()
         stop_with(str(error))
     stopped = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
+    end_on_signals(stopped)
     sys.stdout.write(f"Rearview is open at http://{arguments.host}:{arguments.port}/\n")
     sys.stdout.flush()
-    stopped.wait()
+    wait_until(stopped)
     # Not Serve's own way, which would wait for visitors who have no reason to leave.
     ray.shutdown()
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +18,20 @@ from websockets.sync.client import ClientConnection, connect
 
 from demo.live import wire
 from demo.live.live import SOCKET_PATH
-from tests.support.served import App, token_of
+from tests.support.served import ROOT, App, token_of
 from tests.support.standin import frame, unpacked
 
 OPEN = ("--visitors", "1")
 GUARDED = (*OPEN, "--auth", "anna:secret")
+WAITS = """
+import threading, time
+from app import end_on_signals, wait_until
+stopped = threading.Event()
+end_on_signals(stopped)
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print("waits", flush=True)
+wait_until(stopped)
+"""
 BEHIND_A_DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9", "all_proxy": "socks5://127.0.0.1:9"}
 CREDENTIALS = {"username": "anna", "password": "secret"}
 
@@ -71,6 +83,18 @@ def test_a_login_covers_the_wire(app: App) -> None:
         with connect(f"ws://127.0.0.1:{app.port}{SOCKET_PATH}") as socket:
             socket.send(json.dumps({"token": token}))
             assert closing(socket)[0] == wire.CLOSE_TOKEN
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread be named that gets a signal")
+def test_a_signal_that_reaches_another_thread_ends_the_wait() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITS], cwd=ROOT, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdout.readline() == b"waits\n"
+        (other,) = {int(each) for each in os.listdir(f"/proc/{program.pid}/task")} - {program.pid}
+        os.kill(other, signal.SIGTERM)
+        try:
+            assert program.wait(10) == 0
+        finally:
+            program.kill()
 
 
 @pytest.mark.parametrize(
