@@ -93,8 +93,9 @@ class ModelEntry:
     and negative prompts act well, and `defaults` what a fresh page begins with. `subjects` are things that a small
     model was taught by name, for a page to offer; none are named for models that know most words. `finer_steps` is in
     how many steps a picture at rest is painted once more, and `finer_ink`, 0 to 1, how much of the drawing covers what
-    was painted of it before, which lies beneath. `whole_words` says that each word that a model was taught is
-    one token: words of several say nothing to it, and are left out of prompts.
+    was painted of it before, which lies beneath. `one_noise` says that all steps of a frame begin with the noise of the
+    first: a model that reads its strokes from the noise would paint others in each step. `whole_words` says that each
+    word that a model was taught is one token: words of several say nothing to it, and are left out of prompts.
     """
 
     name: str
@@ -116,6 +117,7 @@ class ModelEntry:
     subjects: tuple[str, ...] = ()
     finer_steps: int = 4
     finer_ink: float = 1.0
+    one_noise: bool = False
     whole_words: bool = False
 
     @property
@@ -288,7 +290,7 @@ def described(entry: ModelEntry, file: Path) -> ModelEntry:
         raise ModelError(
             f"{file} came in a form that cannot be used ({error}); needed: JSON with native_size, latent_conditioning, "
             "memory_layout, distillation, prediction_type, lora, tiny_vae, subjects, finer_steps, "
-            "finer_ink and whole_words, each optional. Correct it."
+            "finer_ink, one_noise and whole_words, each optional. Correct it."
         ) from error
 
 
@@ -305,7 +307,8 @@ def _changes(described: dict[str, Any]) -> dict[str, Any]:
         "subjects": _names,
         "finer_steps": _steps,
         "finer_ink": _share,
-        "whole_words": _said,
+        "one_noise": lambda answer: _said("one_noise", answer),
+        "whole_words": lambda answer: _said("whole_words", answer),
     }
     unknown = set(described) - set(readers)
     if unknown:
@@ -333,9 +336,9 @@ def _share(share: float) -> float:
     return float(share)
 
 
-def _said(answer: bool) -> bool:
+def _said(name: str, answer: bool) -> bool:
     if not isinstance(answer, bool):
-        raise ValueError(f"whole_words came as {answer!r}; needed: true or false")
+        raise ValueError(f"{name} came as {answer!r}; needed: true or false")
     return answer
 
 

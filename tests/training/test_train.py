@@ -22,7 +22,7 @@ from training.model import tensors
 from training.model.export import load_parts
 from training.texture.guiding import Guiding
 from training.texture.loop import Pace
-from training.texture.painting import Material, PaintingPlan
+from training.texture.painting import Material, Painting, PaintingPlan
 from training.train import PLANS, Run, Stage, main, train_all
 
 
@@ -92,6 +92,26 @@ def test_one_call_learns_what_guidance_shows(work: Path, monkeypatch: pytest.Mon
             optimizer.step()
             losses.append(float(loss.detach()))
     assert 0 < losses[-1] < 0.5 * losses[0]
+
+
+def test_a_later_step_learns_under_the_noise_of_the_first(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PLANS["tiny"], work, work / "start", True, "cpu", 0, 1)
+    data = Material(run.turns(Stage("pixels", Pace(1, 2, 1e-3), 64)), work / "icons", run.features)
+    learner = Painting(
+        PaintingPlan("pixels", 4, 0, later=1.0), work / "pixels", data, work / "out", torch.device("cpu")
+    )
+    noised, noises = learner.painter.noised, list[torch.Tensor]()
+
+    def noted(latents: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        noises.append(noise)
+        return noised(latents, noise, timestep)
+
+    monkeypatch.setattr(learner.painter, "noised", noted)
+    with learner.open():
+        learner.before_step()
+        learner.loss(np.random.default_rng(0), Notes())
+    _, first, later = noises
+    assert len(first) > 0 and torch.equal(first, later)
 
 
 def test_it_comes_with_a_decoder_that_remembers(work: Path) -> None:

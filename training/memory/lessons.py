@@ -71,14 +71,14 @@ def coefficients(model: Model, task: Task) -> StepCoefficients:
     return model.schedule.steps(task.strength, task.steps)[task.step]
 
 
-def noise_of(task: Task, step: int, latents: Tensor) -> Tensor:
+def noise_of(model: Model, task: Task, step: int, latents: Tensor) -> Tensor:
     """The noise `[1, C, h, w]` of a step, as a session has it: the same for all frames of latents `[F, C, h, w]`."""
-    return noise_for(task.seed, step, (1, *latents.shape[1:])).to(latents)
+    return noise_for(task.seed, 0 if model.entry.one_noise else step, (1, *latents.shape[1:])).to(latents)
 
 
 def sample_of(model: Model, task: Task, clean: Tensor, source: Tensor) -> Tensor:
     """What the UNet meets, `[F, C', h, w]`, where the task's step begins with these clean latents `[F, C, h, w]`."""
-    noisy = coefficients(model, task).noisy(clean, noise_of(task, task.step, clean))
+    noisy = coefficients(model, task).noisy(clean, noise_of(model, task, task.step, clean))
     return torch.cat([noisy, conditioning_channels(model.entry.latent_conditioning, source, task.strength)], dim=1)
 
 

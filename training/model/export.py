@@ -60,6 +60,7 @@ def export(parts: Parts, folder: Path) -> None:
         "memory_layout": asdict(MEMORY_LAYOUT),
         "finer_steps": FINER_STEPS,
         "finer_ink": FINER_INK,
+        "one_noise": True,
         "whole_words": True,
     }
     (folder / ENTRY_FILE).write_text(json.dumps(entry, indent=2) + "\n")

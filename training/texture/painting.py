@@ -3,8 +3,8 @@
 What a sample asks of the model:
 - the look and the grade in words; all chance of the look stands in the noise, so every stroke can be known;
 - `strength` in a channel of its own: the target is the sketch blended towards the look by `share_of_style(strength)`;
-- the first step sees the sketch under noise; a later step sees the model's own earlier prediction under less noise, and
-  its target is the same picture, so that more steps mend what the first one missed.
+- the first step sees the sketch under noise; a later step sees the model's own earlier prediction under less of that
+  noise, and its target is the same picture, so that more steps mend what the first one missed.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Painting:
                 base = self._called(
                     self.painter, before, sample.sketches[rows], draw.strength[rows], draw.first[rows], prompt[rows]
                 )
-            noisy[rows] = self.painter.noised(base, torch.randn_like(base), draw.present[rows])
+            noisy[rows] = self.painter.noised(base, sample.noises[rows], draw.present[rows])
         return noisy
 
     def _predicted(self, painter: Painter, noisy: Tensor, sample: Sample, prompt: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -256,6 +257,17 @@ def test_steps_and_guidance_change_live_and_leave_nothing_behind(engine: Engine,
     assert not same(
         played(short, frames[:1], LIVELY.changed(steps=1)), played(long, frames[:1], LIVELY.changed(steps=4))
     )
+
+
+@pytest.mark.parametrize("one_noise", [False, True])
+def test_all_steps_begin_with_one_noise_where_the_model_asks_for_it(
+    tiny_model: Model, frames: list[Frame], one_noise: bool
+) -> None:
+    with Engine(replace(tiny_model, entry=replace(tiny_model.entry, one_noise=one_noise))) as engine:
+        session = engine.open()
+        session.translate(frames[0], LIVELY.changed(steps=2))
+        first, second = session.state.noise.values()
+    assert torch.equal(first, second) is one_noise
 
 
 def test_every_setting_at_its_ends_gives_a_picture(engine: Engine, frames: list[Frame]) -> None:

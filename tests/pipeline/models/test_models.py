@@ -111,7 +111,7 @@ def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
      '{"latent_conditioning": ["source"]}', '{"latent_conditioning": ["depth"]}', '{"latent_conditioning": 3}',
      '{"distillation": "magic"}', '{"prediction_type": "colour"}', '{"subjects": "cat"}', '{"subjects": [3]}',
      '{"finer_steps": 0}', '{"finer_steps": "many"}', '{"finer_ink": 1.5}', '{"finer_ink": true}',
-     '{"whole_words": "yes"}'],
+     '{"whole_words": "yes"}', '{"one_noise": 1}'],
 )  # fmt: skip
 def test_a_wrong_description_is_refused(tiny_folder: Path, tmp_path: Path, described: str) -> None:
     folder = shutil.copytree(tiny_folder, tmp_path / "model")

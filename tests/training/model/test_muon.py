@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.team import learnt, leave_shared_and_learnt
-from training.model.muon import orthogonal, shared_out
+from training.model.muon import SIZE_OF_ADAMW, Muon, orthogonal, shared_out
 from training.model.team import Team, run_team
 
 
@@ -20,6 +20,16 @@ def test_an_orthogonal_matrix_keeps_its_directions_and_evens_their_sizes(shape: 
     sizes = u.T @ orthogonal(matrix) @ v.T
     assert sizes.diag().min() > 0.6 and sizes.diag().max() < 1.3
     assert (sizes - sizes.diag().diag()).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("rank", [1, 3, 32])
+def test_a_gradient_of_few_directions_moves_a_matrix_no_further(rank: int) -> None:
+    of_rank = torch.Generator().manual_seed(rank)
+    matrix = torch.nn.Parameter(torch.zeros(32, 288))
+    matrix.grad = torch.randn((32, rank), generator=of_rank) @ torch.randn((rank, 288), generator=of_rank)
+    Muon([{"params": [matrix], "matrices": True}], 1.0, Team(0, 1)).step()
+    of_adamw = SIZE_OF_ADAMW * 288**0.5
+    assert 0.6 < torch.linalg.matrix_norm(matrix.detach(), 2) / of_adamw < 1.3
 
 
 def test_work_is_shared_out_evenly() -> None:
