@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+BFLOAT16_BY = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+"""The flags of a processor that computes in bfloat16, the fastest first, and what they are called."""
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 Row = Mapping[str, object]
@@ -41,13 +43,18 @@ def machine(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
+    """The processor's name where the system tells it, else its architecture; and what it computes bfloat16 by."""
     information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    text = information.read_text(encoding="utf-8") if information.is_file() else ""
+    return processor_of(text) or platform.processor() or platform.machine()
+
+
+def processor_of(information: str) -> str:
+    """The name of the first processor in what /proc/cpuinfo says, with its fastest instructions of `BFLOAT16_BY`."""
+    facts = dict(line.split(":", 1) for line in reversed(information.splitlines()) if ":" in line)
+    known = {name.strip(): value.split() for name, value in facts.items()}
+    instructions = [name for flag, name in BFLOAT16_BY.items() if flag in known.get("flags", [])]
+    return " with ".join([" ".join(known.get("model name", [])), *instructions[:1]])
 
 
 def page_of(name: str, command: str, machine_line: str, tables: Mapping[str, Sequence[Row]], note: str) -> str:

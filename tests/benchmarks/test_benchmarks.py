@@ -141,6 +141,15 @@ def test_machine_names_what_matters() -> None:
     assert "cores" in line and "float32" in line and torch.__version__ in line
 
 
+@pytest.mark.parametrize(
+    "flags, processor",
+    [("sse2", "Some CPU"), ("avx512_bf16", "Some CPU with AVX512-BF16"), ("avx512_bf16 amx_bf16", "Some CPU with AMX")],
+)
+def test_a_processor_is_named_with_what_it_computes_bfloat16_by(flags: str, processor: str) -> None:
+    first, second = (f"model name\t: {name}\nflags\t\t: {flags}\n" for name in ("Some CPU", "Another"))
+    assert report.processor_of(f"{first}\n{second}") == processor
+
+
 def test_the_drawing_moves() -> None:
     first, second = moving_drawing(64, 2)
     assert first.size == (64, 64)
