@@ -23,7 +23,7 @@ SIDE = 256
 CARD_SKETCH = "house"
 CARD_TOP = 16
 """Where a card's picture begins in the painted one, in pixels from above."""
-CARD_QUALITY, GALLERY_QUALITY = 50, 88
+CARD_QUALITY, GALLERY_QUALITY = 48, 88
 CAPTION = 28
 GAP = 6
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 SHARES = {
-    "unet": 0.75,
-    "causal": 0.75,
-    "recurrent": 0.75,
+    "unet": 0.5,
+    "causal": 0.5,
+    "recurrent": 0.5,
     "vae": 0.6,
     "steadier.safetensors": 0.6,
     "text_encoder": 0.4,
