@@ -30,6 +30,7 @@ from pipeline.guides.depth import DepthModel, DepthRange, FrameDepth, depths_of
 from pipeline.guides.safety import SafetyChecker, blurred
 from pipeline.memory import MappedMemory, Memory, MemoryRow
 from pipeline.memory.depth import depth_model_of
+from pipeline.models.catalogue import ModelEntry
 from pipeline.models.conditioning import conditioning_channels
 from pipeline.models.load import Model
 from pipeline.models.schedule import Schedule, StepCoefficients
@@ -209,7 +210,7 @@ class Translator:
         beside = conditioning_channels(model.entry.latent_conditioning, source, settings.strength)
         control = self.control and self.control.of_frame(asked.frame, settings.control_strength)
         steps = self.schedule.steps(settings.strength, settings.steps, settings.gamma)
-        noise = noise_of(asked, source, past, model.entry.one_noise)
+        noise = noise_of(asked, source, past, model.entry)
         read = self._read(asked, past)
         likeness = None if read is None or self.adapter is None else self.adapter.rows_of(read, settings)
         return UnderWay(
@@ -375,14 +376,13 @@ def noise_key(asked: Asked, step: int, source: Tensor) -> NoiseKey:
     return seed, step, tuple(source.shape)
 
 
-def noise_of(asked: Asked, source: Tensor, past: Past, one_noise: bool) -> dict[NoiseKey, Tensor]:
-    """The noise of each step, `[1, C, h, w]`, drawn only where the past had another; `one_noise`: that of the first in
-    all of them."""
+def noise_of(asked: Asked, source: Tensor, past: Past, entry: ModelEntry) -> dict[NoiseKey, Tensor]:
+    """The noise of each step, `[1, C, h, w]`, drawn only where the past had another."""
     known = past.noise
     keys = [noise_key(asked, step, source) for step in range(asked.settings.steps)]
-    return {key: known[key] if key in known else sent(_drawn_noise(key, one_noise), source.device) for key in keys}
+    return {key: known[key] if key in known else sent(_drawn_noise(key, entry), source.device) for key in keys}
 
 
-def _drawn_noise(key: NoiseKey, one_noise: bool) -> Tensor:
+def _drawn_noise(key: NoiseKey, entry: ModelEntry) -> Tensor:
     seed, step, shape = key
-    return noise_for(seed, 0 if one_noise else step, shape)
+    return noise_for(seed, entry.noise_number(step), shape)

@@ -120,6 +120,10 @@ class ModelEntry:
     one_noise: bool = False
     whole_words: bool = False
 
+    def noise_number(self, step: int) -> int:
+        """Which noise of a session a denoising step begins with."""
+        return 0 if self.one_noise else step
+
     @property
     def repositories(self) -> tuple[str, ...]:
         """The repositories of the hub that its parts come from."""

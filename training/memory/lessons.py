@@ -73,7 +73,7 @@ def coefficients(model: Model, task: Task) -> StepCoefficients:
 
 def noise_of(model: Model, task: Task, step: int, latents: Tensor) -> Tensor:
     """The noise `[1, C, h, w]` of a step, as a session has it: the same for all frames of latents `[F, C, h, w]`."""
-    return noise_for(task.seed, 0 if model.entry.one_noise else step, (1, *latents.shape[1:])).to(latents)
+    return noise_for(task.seed, model.entry.noise_number(step), (1, *latents.shape[1:])).to(latents)
 
 
 def sample_of(model: Model, task: Task, clean: Tensor, source: Tensor) -> Tensor:
